@@ -1,0 +1,1 @@
+"""Fits learning curves per group and divides the budget by the stated objective."""

@@ -1,0 +1,1 @@
+"""Reads rows into records and finds exact and near duplicates."""

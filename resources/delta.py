@@ -1,0 +1,268 @@
+"""Delta tables written in two steps: stage the files, look at them, then commit.
+
+Staging writes Parquet files into the table's folder without telling the log. A reader sees nothing of them until
+`commit` adds them in one atomic entry, so whatever is checked is exactly what becomes visible, and it is written once.
+A commit carries its provenance (run, asset, code, recipe, versions read) as commit metadata, so the lineage travels with
+the table. Files of a stage that failed are removed; files of a killed process are orphans that a full vacuum finds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction, create_table_with_add_actions
+
+from resources.errors import StoreError
+
+METADATA_KEY = "sluice"
+_ROLL_BYTES = 128 * 1024 * 1024
+_GROUP_ROWS = 65_536
+_STATISTICS_TYPES = ("INT32", "INT64", "DOUBLE", "BOOLEAN")
+
+
+class StagedTable:
+    """Files of one table that are written and not yet committed.
+
+    Parameters
+    ----------
+    uri
+        Folder of the Delta table.
+    schema
+        Arrow schema; unsigned, dictionary and large types are stored as the Delta types that hold them.
+    """
+
+    def __init__(self, uri: Path, schema: pa.Schema) -> None:
+        self.uri = uri
+        self.schema = storable_schema(schema)
+        self.rows = 0
+        self.files: list[Path] = []
+        self._writer: pq.ParquetWriter | None = None
+        self._buffer: list[pa.Table] = []
+        self._buffered = 0
+
+    def write(self, data: pa.Table | pa.RecordBatch | pl.DataFrame) -> None:
+        """Append rows; columns are matched by name and cast to the schema."""
+        table = _as_table(data, self.schema)
+        if table.num_rows == 0:
+            return
+        self.rows += table.num_rows
+        self._buffer.append(table)
+        self._buffered += table.num_rows
+        if self._buffered >= _GROUP_ROWS or sum(t.nbytes for t in self._buffer) >= 32 * 1024 * 1024:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._buffer:
+            return
+        table = pa.concat_tables(self._buffer)
+        self._buffer, self._buffered = [], 0
+        try:
+            if self._writer is None:
+                self.uri.mkdir(parents=True, exist_ok=True)
+                self.files.append(self.uri / f"part-{uuid.uuid4().hex}.zstd.parquet")
+                self._writer = pq.ParquetWriter(
+                    self.files[-1], self.schema, compression="zstd", compression_level=3, store_schema=False
+                )
+            self._writer.write_table(table, row_group_size=_GROUP_ROWS)
+            if self.files[-1].stat().st_size >= _ROLL_BYTES:
+                self._close_writer()
+        except OSError as error:
+            self.discard()
+            message = f"{self.uri}: can't be written: {error}"
+            raise StoreError(message) from error
+
+    def _close_writer(self) -> None:
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            writer.close()
+
+    def close(self) -> None:
+        """Finish writing; reading and committing come after."""
+        self._flush()
+        try:
+            self._close_writer()
+        except OSError as error:
+            self.discard()
+            message = f"{self.uri}: can't be written: {error}"
+            raise StoreError(message) from error
+
+    def scan(self) -> pl.LazyFrame:
+        """Read what is staged, as it will be read once committed."""
+        if not self.files:
+            return pl.from_arrow(self.schema.empty_table()).lazy()  # type: ignore[union-attr]
+        return pl.scan_parquet(self.files)
+
+    def discard(self) -> None:
+        """Remove the staged files; nothing refers to them."""
+        with contextlib.suppress(Exception):
+            self._close_writer()
+        for file in self.files:
+            with contextlib.suppress(OSError):
+                file.unlink()
+        self.files = []
+
+    def commit(self, metadata: dict[str, Any], *, mode: Literal["overwrite", "append"] = "overwrite") -> int:
+        """Make the staged files the table's content (or add them to it) in one atomic entry.
+
+        Returns
+        -------
+        int
+            The Delta version that holds exactly this.
+
+        Raises
+        ------
+        StoreError
+            When another writer committed meanwhile, or the store refused.
+        """
+        actions = [_add_action(self.uri, file) for file in self.files]
+        schema = Schema.from_arrow(self.schema)
+        try:
+            table = open_table(self.uri)
+            # the transaction makes two writers from one snapshot conflict, even if neither removes a file
+            number = (table.version() + 1) if table is not None else 0
+            properties = CommitProperties(
+                custom_metadata={METADATA_KEY: metadata}, app_transactions=[Transaction("sluice", number)]
+            )
+            if table is None:
+                self.uri.mkdir(parents=True, exist_ok=True)
+                create_table_with_add_actions(
+                    str(self.uri), schema, actions, mode="error", commit_properties=properties
+                )
+                return 0
+            table.create_write_transaction(actions, mode, schema, commit_properties=properties)
+            return table.version() if table.version() == number else number
+        except CommitFailedError as error:
+            self.discard()
+            message = f"{self.uri}: another writer committed at the same time; run again"
+            raise StoreError(message) from error
+        except (DeltaError, OSError) as error:
+            self.discard()
+            message = f"{self.uri}: the commit failed: {error}"
+            raise StoreError(message) from error
+
+
+def open_table(uri: Path, version: int | None = None) -> DeltaTable | None:
+    """Open a Delta table, or return None where there is none."""
+    try:
+        return DeltaTable(str(uri), version=version)
+    except TableNotFoundError:
+        return None
+    except (DeltaError, OSError) as error:
+        message = f"{uri}: can't be opened at version {version}: {error}"
+        raise StoreError(message) from error
+
+
+def commits(uri: Path, limit: int | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (version, our metadata) of the commits that carry it, newest first; reads the log only."""
+    table = open_table(uri)
+    if table is None:
+        return
+    newest = table.version()
+    for offset, entry in enumerate(table.history(limit)):
+        metadata = entry.get(METADATA_KEY)
+        if isinstance(metadata, str):
+            metadata = json.loads(metadata)
+        if isinstance(metadata, dict):
+            yield int(entry.get("version", newest - offset)), metadata
+
+
+def scan(uri: Path, version: int) -> pl.LazyFrame:
+    """Scan a table at a pinned version."""
+    return pl.scan_delta(str(uri), version=version)
+
+
+def storable_schema(schema: pa.Schema) -> pa.Schema:
+    """Return the schema with every type replaced by the one Delta stores it as."""
+    return pa.schema([pa.field(f.name, storable_type(f.type), nullable=True) for f in schema])
+
+
+def storable_type(kind: pa.DataType) -> pa.DataType:  # noqa: PLR0911 - a table in code
+    """Return the Delta type that holds every value of `kind` (unsigned 64-bit values are reinterpreted as signed)."""
+    if pa.types.is_dictionary(kind):
+        return storable_type(kind.value_type)
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) or pa.types.is_null(kind):
+        return pa.string()
+    if pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind) or pa.types.is_binary_view(kind):
+        return pa.binary()
+    if pa.types.is_uint8(kind):
+        return pa.int16()
+    if pa.types.is_uint16(kind):
+        return pa.int32()
+    if pa.types.is_unsigned_integer(kind):
+        return pa.int64()
+    if pa.types.is_float16(kind):
+        return pa.float32()
+    if pa.types.is_timestamp(kind):
+        return pa.timestamp("us", tz=kind.tz)
+    if pa.types.is_time(kind) or pa.types.is_duration(kind):
+        return pa.int64()
+    if pa.types.is_large_list(kind) or pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
+        return pa.list_(storable_type(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([pa.field(f.name, storable_type(f.type)) for f in kind])
+    return kind
+
+
+def frame_schema(frame: pl.DataFrame) -> pa.Schema:
+    """Return the storable Arrow schema of a polars frame."""
+    return storable_schema(frame.head(0).to_arrow().schema)
+
+
+def _as_table(data: pa.Table | pa.RecordBatch | pl.DataFrame, schema: pa.Schema) -> pa.Table:
+    if isinstance(data, pl.DataFrame):
+        data = data.to_arrow()
+    table = pa.Table.from_batches([data]) if isinstance(data, pa.RecordBatch) else data
+    return table.select(schema.names).cast(schema)
+
+
+def _add_action(uri: Path, file: Path) -> AddAction:
+    metadata = pq.read_metadata(file)
+    return AddAction(
+        path=file.relative_to(uri).as_posix(),
+        size=file.stat().st_size,
+        partition_values={},
+        modification_time=int(time.time() * 1000),
+        data_change=True,
+        stats=json.dumps(_statistics(metadata)),
+    )
+
+
+def _statistics(metadata: pq.FileMetaData) -> dict[str, Any]:
+    """Delta statistics of one file: exact bounds of plain numbers and short strings, null counts of all flat columns."""
+    low: dict[str, Any] = {}
+    high: dict[str, Any] = {}
+    nulls: dict[str, int] = {}
+    for position in range(min(metadata.num_columns, 32)):
+        chunks = [metadata.row_group(g).column(position) for g in range(metadata.num_row_groups)]
+        name = chunks[0].path_in_schema if chunks else ""
+        if not chunks or "." in name or any(c.statistics is None for c in chunks):
+            continue
+        statistics = [c.statistics for c in chunks]
+        if all(s.has_null_count for s in statistics):
+            nulls[name] = sum(s.null_count for s in statistics)
+        bounded = [s for s in statistics if s.has_min_max]
+        if not bounded or len(bounded) < sum(s.num_values > 0 for s in statistics):
+            continue
+        values = [v for s in bounded for v in (s.min, s.max)]
+        plain = statistics[0].physical_type in _STATISTICS_TYPES and statistics[0].logical_type.type == "NONE"
+        short = all(isinstance(v, str) and len(v) <= 32 for v in values)
+        if (plain and all(isinstance(v, int | float) and abs(v) < float("inf") for v in values)) or short:
+            low[name] = min(s.min for s in bounded)
+            high[name] = max(s.max for s in bounded)
+    return {"numRecords": metadata.num_rows, "minValues": low, "maxValues": high, "nullCount": nulls}
+
+
+def total_rows(frames: Iterable[StagedTable]) -> int:
+    """Sum the rows of staged tables."""
+    return sum(f.rows for f in frames)

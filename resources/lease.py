@@ -1,0 +1,192 @@
+"""One run at a time per root: a lease file that expires, renewed by a heartbeat.
+
+The file is created exclusively, so two runs that start together can't both hold it. A lease is taken over when it has
+expired, or when its holder was a process of this very machine that is gone: after a kill the next run need not wait.
+Every commit asks `Lease.assert_held` first, so a run that lost its lease (a machine that slept) can't write any more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from resources.errors import BusyError, StoreError
+
+DEFAULT_SECONDS = 60.0
+
+
+class Lease:
+    """A lease on one root, held by a run.
+
+    Parameters
+    ----------
+    root
+        Folder that is leased.
+    holder
+        Run id. Processes of the same run share one lease (the steps of a multi-process run).
+    seconds
+        Life of the lease without a heartbeat.
+    wait_seconds
+        How long to wait for another holder before `BusyError`.
+    """
+
+    def __init__(
+        self, root: Path, holder: str, *, seconds: float = DEFAULT_SECONDS, wait_seconds: float = 0.0
+    ) -> None:
+        self.path = root / "_sluice" / "lease.json"
+        self.holder = holder
+        self.seconds = seconds
+        self.wait_seconds = wait_seconds
+        self._token = uuid.uuid4().hex
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._joined = False
+
+    def __enter__(self) -> Self:
+        self.acquire()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def acquire(self) -> None:
+        """Take the lease, or raise `BusyError` after `wait_seconds`."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            message = f"{self.path.parent}: can't be written ({error.strerror}); check the rights of the output folder"
+            raise StoreError(message) from error
+        deadline = time.monotonic() + self.wait_seconds
+        while not self._try():
+            if time.monotonic() >= deadline:
+                other = self._read() or {}
+                message = (
+                    f"{self.path.parent.parent}: run {other.get('holder', '?')} (process {other.get('pid', '?')} on "
+                    f"{other.get('host', '?')}) is at work here; wait for it, or remove {self.path} if you know it is gone"
+                )
+                raise BusyError(message)
+            time.sleep(0.2)
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._beat, name="sluice-lease", daemon=True)
+        self._thread.start()
+
+    def release(self) -> None:
+        """Give the lease back; a lease that has passed to someone else is left alone."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+            self._thread = None
+        if not self._joined and (self._read() or {}).get("token") == self._token:
+            with contextlib.suppress(FileNotFoundError):
+                self.path.unlink()
+
+    def assert_held(self) -> None:
+        """Raise `BusyError` unless the lease is still this run's: the fence before every commit."""
+        current = self._read()
+        if current is None or current.get("holder") != self.holder:
+            message = f"{self.path}: the lease of run {self.holder} was lost; nothing more is written. Run again."
+            raise BusyError(message)
+
+    def _try(self) -> bool:
+        if self._create():
+            return True
+        current = self._read()
+        if current is None:
+            return self._create()
+        if current.get("holder") == self.holder:
+            self._joined = True
+            self._token = str(current.get("token"))
+            return True
+        if current.get("expires", 0) > time.time() and not _holder_is_gone(current):
+            return False
+        # only one of several takers succeeds in moving the old file away
+        grave = self.path.with_name(f"lease.{self._token}.expired")
+        try:
+            self.path.rename(grave)
+        except FileNotFoundError:
+            return False
+        if (_load(grave) or {}).get("token") != current.get("token"):
+            # someone was quicker and this is their fresh lease: hand it back
+            grave.replace(self.path)
+            return False
+        grave.unlink()
+        return self._create()
+
+    def _create(self) -> bool:
+        try:
+            handle = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+        except FileExistsError:
+            return False
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(json.dumps(self._content()))
+        return True
+
+    def _content(self) -> dict[str, Any]:
+        return {
+            "holder": self.holder,
+            "token": self._token,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "started": _process_start(os.getpid()),
+            "expires": time.time() + self.seconds,
+        }
+
+    def _read(self) -> dict[str, Any] | None:
+        return _load(self.path)
+
+    def _beat(self) -> None:
+        while not self._stop.wait(self.seconds / 3):
+            current = self._read()
+            if current is None or current.get("token") != self._token:
+                return
+            fresh = self.path.with_name(f"lease.{uuid.uuid4().hex}.new")
+            with contextlib.suppress(OSError):
+                fresh.write_text(json.dumps(self._content()), encoding="utf-8")
+                fresh.replace(self.path)
+
+
+def _load(path: Path) -> dict[str, Any] | None:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        # created this instant and not yet filled: treat as held for a moment
+        return {"expires": path.stat().st_mtime + 5.0} if path.exists() else None
+    return value if isinstance(value, dict) else None
+
+
+def _holder_is_gone(current: dict[str, Any]) -> bool:
+    """Tell whether the holder was a process of this machine that has ended."""
+    if current.get("host") != socket.gethostname() or not isinstance(current.get("pid"), int):
+        return False
+    started = _process_start(current["pid"])
+    return started is None or started != current.get("started")
+
+
+def _process_start(pid: int) -> str | None:
+    """Identity of a running process (boot and start time), so that a reused number is not mistaken for it."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+    except OSError:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return None
+        except OSError:
+            return "unknown"
+        return "unknown"
+    if fields[0] == "Z":
+        return None
+    return f"{boot}:{fields[19]}"

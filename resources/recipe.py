@@ -1,0 +1,408 @@
+"""The recipe: one YAML file that says which lake, which rows, which methods and whose policy.
+
+Its *shape* is checked here; its *names* (columns, tables, scorers) are checked against the lake and the registries before
+any work starts (`orchestration.preflight`). An unknown key is an error that names the nearest known one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from resources.errors import RecipeError
+
+Role = Literal["train", "evaluation", "target", "ignore"]
+Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+PositiveCount = Annotated[int, Field(gt=0)]
+
+_URI_WITH_SECRET = re.compile(r"^[a-z0-9+]+://[^/\s]*:[^/\s]*@|[?&](?:sig|token|secret|key|password)=", re.IGNORECASE)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class GroupSource(_Section):
+    """Where the value of one group comes from: a fixed value, a column, or a named part of the table's path."""
+
+    value: str | None = None
+    column: str | None = None
+    path: str | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if sum(x is not None for x in (self.value, self.column, self.path)) != 1:
+            message = "name exactly one of value, column, path"
+            raise ValueError(message)
+        if self.path is not None:
+            try:
+                pattern = re.compile(self.path)
+            except re.error as error:
+                message = f"path is no regular expression: {error}"
+                raise ValueError(message) from error
+            if "v" not in pattern.groupindex:
+                message = "path needs a part named v, for example '(?P<v>\\w+)/'"
+                raise ValueError(message)
+        return self
+
+
+class ReadSettings(_Section):
+    """How the files of a rule are read; None means: found out from the file."""
+
+    delimiter: str | None = None
+    quote: str | None = None
+    encoding: str | None = None
+    text: Literal["file", "line"] = "file"
+
+
+class RecordRule(_Section):
+    """How the rows of the tables that match become records. The first matching rule wins."""
+
+    tables: tuple[str, ...]
+    role: Role = "train"
+    text: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+    uri: str | None = None
+    id: str | None = None
+    label: str | None = None
+    groups: dict[str, GroupSource] = Field(default_factory=dict)
+    read: ReadSettings = Field(default_factory=ReadSettings)
+    keep: tuple[str, ...] = ()
+
+    @field_validator("tables", "text", "features", "keep", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: object) -> object:
+        if value is None:
+            return ()
+        return (value,) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if not self.tables:
+            message = "tables names no pattern; write for example tables: 'instructions/*'"
+            raise ValueError(message)
+        kinds = [bool(self.text), bool(self.features), self.uri is not None]
+        if self.role != "ignore" and sum(kinds) != 1:
+            message = "name exactly one of text, features, uri: what a record is learned from"
+            raise ValueError(message)
+        learned = {*self.text, *self.features}
+        if self.label is not None and self.label in learned:
+            kind = "text" if self.text else "features"
+            message = (
+                f"the label {self.label!r} is also in {kind}: a model would read the answer; take it out of {kind}"
+            )
+            raise ValueError(message)
+        reserved = set(self.groups) & RESERVED_COLUMNS
+        if reserved:
+            message = f"group name {sorted(reserved)[0]!r} is a column of the records table; choose another name"
+            raise ValueError(message)
+        kept = set(self.keep) & (RESERVED_COLUMNS | set(self.groups))
+        if kept:
+            message = f"keep names {sorted(kept)[0]!r}, which is already a column of the records table"
+            raise ValueError(message)
+        return self
+
+
+RESERVED_COLUMNS = frozenset(
+    "record_id content_id table position role text features uri label pool quality passes weight source_version "
+    "fate cluster keeper".split()
+)
+
+
+class Holdout(_Section):
+    """Whole clusters of twins, chosen by content; once held out, always."""
+
+    share: Share = 0.02
+
+
+class Deduplication(_Section):
+    """What counts as a duplicate, and which of the twins stays."""
+
+    similarity: Annotated[float, Field(gt=0.0, le=1.0)] = 0.8
+    shingle: str = "word:5"
+    survivor: Literal["content"] = "content"
+    normalisation: Literal["none", "whitespace", "case", "unicode"] = "none"
+    mode: Literal["star", "components"] = "star"
+    label_conflicts: Literal["keep", "drop_all"] = "keep"
+
+
+class Scoring(_Section):
+    """Which scores are computed and how they become one quality."""
+
+    embedder: str = "hashed"
+    dimensions: Annotated[int, Field(ge=8, le=4096)] = 256
+    scorers: tuple[str, ...] = ("dsir", "prototype", "heuristics")
+    combine: Literal["borda"] = "borda"
+
+
+class Budget(_Section):
+    """What the training run can afford, in the recipe's unit (records or tokens)."""
+
+    samples: Annotated[int, Field(gt=0)] | None = None
+    tokens: Annotated[int, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _one_unit(self) -> Self:
+        if (self.samples is None) == (self.tokens is None):
+            message = "state exactly one of samples, tokens"
+            raise ValueError(message)
+        return self
+
+    @property
+    def amount(self) -> int:
+        """The budget as a number of the unit it is stated in."""
+        return self.samples if self.samples is not None else self.tokens or 0
+
+
+class Proxy(_Section):
+    """How much the proxy runs may cost."""
+
+    kind: Literal["auto", "language_model", "head"] = "auto"
+    seconds: Annotated[float, Field(gt=0)] = 60.0
+    seeds: Annotated[int, Field(ge=1, le=50)] = 3
+    records_per_pool: Annotated[int, Field(ge=8)] = 1500
+
+
+class Filtering(_Section):
+    """Quality pools, training curves and the budgets that are planned for."""
+
+    pools: Annotated[int, Field(ge=1, le=12)] = 4
+    curves: str = "proxy"
+    budgets: tuple[Budget, ...] = ()
+    publish: Annotated[int, Field(ge=0)] = 0
+    max_passes: Annotated[int, Field(ge=1, le=1000)] = 4
+    law: Literal["average", "utility", "saturation", "power"] = "average"
+    proxy: Proxy = Field(default_factory=Proxy)
+
+    @model_validator(mode="after")
+    def _published_budget_exists(self) -> Self:
+        if self.budgets and self.publish >= len(self.budgets):
+            message = f"publish is {self.publish}, but there are {len(self.budgets)} budgets (counted from 0)"
+            raise ValueError(message)
+        return self
+
+
+class Policy(_Section):
+    """Who decided on the objective, and why. Recorded with the plan."""
+
+    owner: Annotated[str, Field(min_length=1)]
+    reason: Annotated[str, Field(min_length=1)]
+
+
+class Allocation(_Section):
+    """The division of the budget between groups. Nothing here has a hidden default."""
+
+    by: str
+    objective: Literal["weighted_sum", "isoelastic", "max_min", "leximin"]
+    level: Literal["raw", "excess", "skill", "attainable"] | None = None
+    aversion: Annotated[float, Field(ge=0)] | None = None
+    weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    costs: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    floors: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
+    fallback: Literal["proportional", "equal", "alpha_0.3"] = "proportional"
+    within: Literal["hash", "best"] = "hash"
+    policy: Policy
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.objective in ("max_min", "leximin") and self.level is None:
+            message = (
+                f"objective {self.objective} compares groups, so it needs a level: raw, excess, skill or attainable; "
+                "there is no default because the choice is a policy"
+            )
+            raise ValueError(message)
+        if self.objective == "isoelastic" and self.aversion is None:
+            message = "objective isoelastic needs aversion (0 is the plain sum, 1 the logarithm)"
+            raise ValueError(message)
+        return self
+
+
+class Limits(_Section):
+    """What the machine may spend. Not part of the recipe's hash: it can't change a result."""
+
+    memory: str = "4GB"
+    workers: Annotated[int, Field(ge=1)] = 2
+    device: str = "auto"
+
+    @property
+    def memory_bytes(self) -> int:
+        """The memory bound in bytes."""
+        return parse_bytes(self.memory)
+
+    @field_validator("memory")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        parse_bytes(value)
+        return value
+
+
+class Recipe(_Section):
+    """A whole recipe; paths are absolute once loaded by `load_recipe`."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")] | None = None
+    lake: str
+    output: str
+    state: str | None = None
+    records: tuple[RecordRule, ...]
+    unit: Literal["records", "tokens"] = "records"
+    holdout: Holdout = Field(default_factory=Holdout)
+    deduplication: Deduplication = Field(default_factory=Deduplication)
+    scoring: Scoring = Field(default_factory=Scoring)
+    filtering: Filtering = Field(default_factory=Filtering)
+    allocation: Allocation | None = None
+    limits: Limits = Field(default_factory=Limits)
+    max_quarantine: Annotated[float, Field(ge=0, le=1)] = 0.05
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    @field_validator("lake", "output", "state")
+    @classmethod
+    def _no_secret(cls, value: str | None) -> str | None:
+        if value is not None and _URI_WITH_SECRET.search(value):
+            message = "the address holds a credential; take it out and set it in the environment instead"
+            raise ValueError(message)
+        if value is not None and "://" in value and not value.startswith("file://"):
+            message = f"{value.split('://', 1)[0]}:// is not supported in this version; use a folder"
+            raise ValueError(message)
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.records:
+            message = "records has no rule; add one that says which tables are read and which column is the text"
+            raise ValueError(message)
+        if self.allocation is not None:
+            readers = [r for r in self.records if r.role == "train"]
+            if not any(self.allocation.by in r.groups for r in readers):
+                known = sorted({g for r in self.records for g in r.groups})
+                message = f"allocation.by is {self.allocation.by!r}, but no training rule sets that group ({known})"
+                raise ValueError(message)
+        unit = "samples" if self.unit == "records" else "tokens"
+        for index, budget in enumerate(self.filtering.budgets):
+            if getattr(budget, unit) is None:
+                message = f"filtering.budgets.{index} must be stated in {unit}, because unit is {self.unit}"
+                raise ValueError(message)
+        return self
+
+    @property
+    def state_root(self) -> str:
+        """Root of the layer that recipes on the same lake share."""
+        return self.state or self.output
+
+    @property
+    def group_names(self) -> tuple[str, ...]:
+        """Every group that a rule sets, sorted: one column each in the records table."""
+        return tuple(sorted({g for rule in self.records for g in rule.groups}))
+
+    @property
+    def kept_columns(self) -> tuple[str, ...]:
+        """Every column that a rule carries along, sorted."""
+        return tuple(sorted({k for rule in self.records for k in rule.keep}))
+
+    @property
+    def budget(self) -> int | None:
+        """The budget that is published, or None: all survivors pass once."""
+        return self.filtering.budgets[self.filtering.publish].amount if self.filtering.budgets else None
+
+    def section(self, *names: str) -> dict[str, Any]:
+        """Return the named parts as plain data, for fingerprints and records."""
+        data = self.model_dump(mode="json")
+        return {name: data[name] for name in names}
+
+    @property
+    def hash(self) -> str:
+        """Hash of all that can change a result: everything but limits and the places of lake and output."""
+        data = self.model_dump(mode="json", exclude={"limits", "lake", "output", "state"})
+        return hashlib.blake2b(json.dumps(data, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def parse_bytes(text: str) -> int:
+    """Read a size such as ``4GB``, ``512MiB`` or ``1000000``."""
+    match = re.fullmatch(r"\s*([0-9.]+)\s*([kKmMgGtT]?)(i?)[bB]?\s*", text)
+    if match is None:
+        message = f"{text!r} is no size; write for example 4GB or 512MB"
+        raise ValueError(message)
+    base = 1024 if match[3] else 1000
+    return int(float(match[1]) * base ** " kmgt".index(match[2].lower() or " "))
+
+
+def load_recipe(path: str | Path) -> Recipe:
+    """Read and check a recipe; relative places count from the recipe's own folder.
+
+    Raises
+    ------
+    RecipeError
+        Naming the file, the key and the remedy: no such file, no YAML, an unknown key with the nearest known one,
+        a value that can't be used.
+    """
+    path = Path(path)
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        message = f"{path}: there is no such recipe; `sluice init LAKE` writes one"
+        raise RecipeError(message) from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        message = f"{path}: can't be read as YAML: {error}"
+        raise RecipeError(message) from error
+    if not isinstance(raw, dict):
+        message = f"{path}: a recipe is a mapping with the keys lake, output and records"
+        raise RecipeError(message)
+    return parse_recipe(raw, base=path.resolve().parent, origin=str(path))
+
+
+def parse_recipe(raw: dict[str, Any], *, base: Path, origin: str = "recipe") -> Recipe:
+    """Check a recipe that is already plain data; see `load_recipe`."""
+    try:
+        recipe = Recipe.model_validate(raw)
+    except ValidationError as error:
+        lines = [_explain(item, raw) for item in error.errors()]
+        message = f"{origin}: " + f"\n{origin}: ".join(lines)
+        raise RecipeError(message) from error
+    places = {
+        key: str((base / str(value).removeprefix("file://")).resolve())
+        for key in ("lake", "output", "state")
+        if (value := getattr(recipe, key)) is not None
+    }
+    return recipe.model_copy(update=places)
+
+
+def _explain(item: Any, raw: dict[str, Any]) -> str:  # noqa: ANN401 - pydantic's error dictionary has no public type
+    where = ".".join(str(part) for part in item["loc"]) or "recipe"
+    if item["type"] == "extra_forbidden":
+        known = _known_keys(item["loc"][:-1])
+        near = difflib.get_close_matches(str(item["loc"][-1]), known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known keys here: {', '.join(known)}"
+        return f"{where}: unknown key; {hint}"
+    if item["type"] == "missing":
+        return f"{where}: is required and missing"
+    message = str(item["msg"]).removeprefix("Value error, ")
+    value = item.get("input")
+    shown = f" (is {value!r})" if isinstance(value, str | int | float | bool) else ""
+    return f"{where}: {message}{shown}"
+
+
+def _known_keys(location: tuple[str | int, ...]) -> list[str]:
+    model: Any = Recipe
+    for part in location:
+        if isinstance(part, int):
+            continue
+        field = getattr(model, "model_fields", {}).get(part)
+        if field is None:
+            return sorted(GroupSource.model_fields)
+        found = [t for t in _models_in(field.annotation)]
+        if not found:
+            return []
+        model = found[0]
+    return sorted(model.model_fields)
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:  # noqa: ANN401 - a type expression
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [m for arg in getattr(annotation, "__args__", ()) for m in _models_in(arg)]

@@ -1,0 +1,375 @@
+"""A run: pinned reads, staged writes, audit before commit, and finished work that is not redone.
+
+Every table version is identified by a *fingerprint*: the hash of the stage, its code version, the parts of the recipe it
+reads, and the identities of the versions it read. So two commits with one fingerprint hold the same rows, and a run that
+finds its fingerprint already committed (by a run that was killed, or by the last release) adopts that version.
+
+What a stage reads is, in this order: the version that its own run wrote or adopted; the one in the last release; and, as
+long as nothing was ever released, the version whose fingerprint is the one this very run would write. Never just the latest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import polars as pl
+import pyarrow as pa
+
+from resources import delta
+from resources.errors import CheckError, NotReadyError, StoreError
+from resources.lease import Lease
+from resources.recipe import Recipe
+from resources.version import CODE_VERSION
+
+RELEASES = "publication/releases"
+Layer = Literal["lake", "recipe"]
+Report = Callable[[str, str, int | None, int | None], None]
+
+
+def silent(stage: str, message: str, done: int | None = None, total: int | None = None) -> None:
+    """Report nothing."""
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """What the house must know of a stage without running it.
+
+    Attributes
+    ----------
+    name
+        Folder of the stage, or the step in it (`filtering/curves`).
+    tables
+        Tables that are computed together, in the order they are committed.
+    reads
+        Upstream tables.
+    code_version
+        Changes whenever the same input would give another output.
+    layer
+        `lake` tables live under `state:`, `recipe` tables under `output:`.
+    sections
+        Parts of the recipe that the result depends on.
+    extra
+        What else the result depends on and can be told without reading data (ingestion: the listing of the lake).
+    """
+
+    name: str
+    tables: tuple[str, ...]
+    reads: tuple[str, ...]
+    code_version: str
+    layer: Layer
+    sections: tuple[str, ...] = ()
+    extra: Callable[[Run], object] | None = None
+
+
+@dataclass(frozen=True)
+class CheckOutcome:
+    """Result of one audit of a staged result; `facts` holds counts and ids, never record text."""
+
+    name: str
+    passed: bool
+    facts: dict[str, Any] = field(default_factory=dict)
+    blocking: bool = True
+
+
+@dataclass(frozen=True)
+class Committed:
+    """One table's version in a run."""
+
+    table: str
+    version: int
+    identity: str
+    adopted: bool
+
+
+def digest(value: object) -> str:
+    """Hash plain data to 32 hex digits, independent of key order."""
+    return hashlib.blake2b(
+        json.dumps(value, sort_keys=True, default=str).encode(), digest_size=16
+    ).hexdigest()
+
+
+class Run:
+    """Everything a stage may ask of its run.
+
+    Parameters
+    ----------
+    recipe
+        The checked recipe.
+    run_id
+        Identity of the run; the Dagster run id when Dagster runs it.
+    specs
+        All stages by table, for fingerprints of what has not been released yet.
+    report
+        Receives (stage, message, done, total) for people to watch.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        run_id: str | None = None,
+        *,
+        specs: Sequence[StageSpec] = (),
+        accept_shrink: bool = False,
+        sample: float | None = None,
+        wait_seconds: float = 0.0,
+        report: Report = silent,
+    ) -> None:
+        self.recipe = recipe
+        self.run_id = run_id or uuid.uuid4().hex
+        self.specs = {table: spec for spec in specs for table in spec.tables}
+        self.accept_shrink = accept_shrink
+        self.sample = sample
+        self.report = report
+        self.output = Path(recipe.output)
+        self.state = Path(recipe.state_root)
+        roots = sorted({self.output, self.state})
+        self._leases = [Lease(root, self.run_id, wait_seconds=wait_seconds) for root in roots]
+        self._release: dict[str, Any] | None = None
+        self._release_read = False
+        self._folder = self.output / "_sluice" / "runs" / self.run_id
+
+    def __enter__(self) -> Self:
+        taken: list[Lease] = []
+        try:
+            for lease in self._leases:
+                lease.acquire()
+                taken.append(lease)
+        except Exception:
+            for lease in taken:
+                lease.release()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for lease in self._leases:
+            lease.release()
+
+    def assert_held(self) -> None:
+        """Raise unless this run still holds every lease it took."""
+        for lease in self._leases:
+            lease.assert_held()
+
+    def uri(self, table: str) -> Path:
+        """Return the folder of a table: lake-layer tables under `state:`, the rest under `output:`."""
+        spec = self.specs.get(table)
+        root = self.state if spec is not None and spec.layer == "lake" else self.output
+        return root / table
+
+    @property
+    def scratch(self) -> Path:
+        """Folder for caches by content in the lake layer; any file in it may be removed at any time."""
+        return self.state / "_sluice" / "cache"
+
+    # -- which version a stage reads ---------------------------------------------------------------------------------
+
+    @property
+    def release(self) -> dict[str, Any] | None:
+        """The last release (its row, `versions` and `rows` decoded), or None before the first."""
+        if not self._release_read:
+            self._release = last_release(self.output)
+            self._release_read = True
+        return self._release
+
+    def committed(self, table: str) -> Committed:
+        """Return the version of a table that this run stands on.
+
+        Raises
+        ------
+        NotReadyError
+            When neither this run nor a release has the table.
+        """
+        own = self._own(table)
+        if own is not None:
+            return own
+        if self.release is not None and table in self.release["versions"]:
+            version = int(self.release["versions"][table])
+            return Committed(table, version, self._identity_at(table, version), adopted=True)
+        spec = self.specs.get(table)
+        if self.release is None and spec is not None:
+            found = self._find(table, self.fingerprint(spec))
+            if found is not None:
+                return found
+        message = f"{table} has not been written by this run nor released; select it too, for example --select +{table}"
+        raise NotReadyError(message)
+
+    def _own(self, table: str) -> Committed | None:
+        file = self._folder / f"{table.replace('/', '.')}.json"
+        try:
+            return Committed(**json.loads(file.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+
+    def _identity_at(self, table: str, version: int) -> str:
+        for number, metadata in delta.commits(self.uri(table)):
+            if number == version:
+                return str(metadata["identity"])
+        message = f"{self.uri(table)}: version {version} of the last release is not in the log; was it vacuumed?"
+        raise StoreError(message)
+
+    def _find(self, table: str, fingerprint: str) -> Committed | None:
+        for version, metadata in delta.commits(self.uri(table)):
+            if metadata.get("fingerprint") == fingerprint:
+                return Committed(table, version, str(metadata["identity"]), adopted=True)
+        return None
+
+    def fingerprint(self, spec: StageSpec) -> str:
+        """Identify what this stage would write: code, recipe parts, and the identities of what it reads."""
+        return digest(
+            {
+                "stage": spec.name,
+                "code": spec.code_version,
+                "recipe": self.recipe.section(*spec.sections),
+                "seed": self.recipe.seed if spec.layer == "recipe" else None,
+                "sample": self.sample if spec.layer == "recipe" else None,
+                "reads": {table: self.committed(table).identity for table in spec.reads},
+                "extra": spec.extra(self) if spec.extra is not None else None,
+            }
+        )
+
+    def record(self, committed: Committed) -> None:
+        """Note which version of a table this run stands on."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        file = self._folder / f"{committed.table.replace('/', '.')}.json"
+        fresh = file.with_suffix(f".{uuid.uuid4().hex}.new")
+        fresh.write_text(json.dumps(committed.__dict__), encoding="utf-8")
+        fresh.replace(file)
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def scan(self, table: str) -> pl.LazyFrame:
+        """Scan a table at the version this run stands on."""
+        return delta.scan(self.uri(table), self.committed(table).version)
+
+    def read(self, table: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """Read a (narrow) table, or some columns of it."""
+        frame = self.scan(table)
+        return (frame if columns is None else frame.select(columns)).collect(engine="streaming")
+
+    def previous(self, table: str) -> pl.LazyFrame | None:
+        """Scan a table as it stands in the last release, or None."""
+        if self.release is None or table not in self.release["versions"]:
+            return None
+        return delta.scan(self.uri(table), int(self.release["versions"][table]))
+
+    def stage(self, spec: StageSpec) -> Stage:
+        """Begin a stage."""
+        return Stage(self, spec)
+
+
+class Stage:
+    """One execution of a stage: adopt what is there, or stage, audit and commit."""
+
+    def __init__(self, run: Run, spec: StageSpec) -> None:
+        self.run = run
+        self.spec = spec
+        self.fingerprint = run.fingerprint(spec)
+        self.checks: list[CheckOutcome] = []
+        self._staged: dict[str, delta.StagedTable] = {}
+
+    def adopt(self) -> list[Committed] | None:
+        """Take over versions that hold exactly what this stage would write, or return None."""
+        found = [self.run._find(table, self.fingerprint) for table in self.spec.tables]  # noqa: SLF001
+        if any(item is None for item in found):
+            return None
+        adopted = [item for item in found if item is not None]
+        for item in adopted:
+            self.run.record(item)
+        return adopted
+
+    def open(self, table: str, schema: pa.Schema) -> delta.StagedTable:
+        """Begin to write a table; nobody sees it before `commit`."""
+        if table not in self.spec.tables:
+            message = f"{table} is no table of {self.spec.name}"
+            raise KeyError(message)
+        self._staged[table] = delta.StagedTable(self.run.uri(table), schema)
+        return self._staged[table]
+
+    def put(self, table: str, frame: pl.DataFrame) -> None:
+        """Write a whole (narrow) table."""
+        staged = self.open(table, delta.frame_schema(frame))
+        staged.write(frame)
+        staged.close()
+
+    def staged(self, table: str) -> pl.LazyFrame:
+        """Read what is staged for a table."""
+        return self._staged[table].scan()
+
+    def rows(self, table: str) -> int:
+        """Count what is staged for a table."""
+        return self._staged[table].rows
+
+    def check(self, name: str, passed: bool, *, blocking: bool = True, **facts: Any) -> None:  # noqa: ANN401, FBT001
+        """Record an audit of the staged result."""
+        self.checks.append(CheckOutcome(name, bool(passed), facts, blocking))
+
+    def discard(self) -> None:
+        """Drop what is staged."""
+        for staged in self._staged.values():
+            staged.discard()
+        self._staged = {}
+
+    def commit(self, identities: Mapping[str, str] | None = None) -> list[Committed]:
+        """Commit every table of the stage, unless a blocking check failed.
+
+        Parameters
+        ----------
+        identities
+            Identity of a table's content where it is known better than by its fingerprint (ingestion: the contents of
+            the sources, so that touching a file changes nothing downstream).
+
+        Raises
+        ------
+        CheckError
+            Naming the checks that failed; nothing is committed.
+        """
+        failed = [c for c in self.checks if c.blocking and not c.passed]
+        if failed:
+            self.discard()
+            told = "; ".join(f"{c.name}: {c.facts}" for c in failed)
+            message = f"{self.spec.name}: nothing is committed, because a check failed: {told}"
+            raise CheckError(message)
+        missing = [t for t in self.spec.tables if t not in self._staged]
+        if missing:
+            message = f"{self.spec.name} did not write {missing}"
+            raise KeyError(message)
+        done = []
+        for table in self.spec.tables:
+            self.run.assert_held()
+            identity = (identities or {}).get(table) or digest([self.fingerprint, table])
+            metadata = {
+                "run": self.run.run_id,
+                "asset": table,
+                "code_version": f"{CODE_VERSION}+{self.spec.code_version}",
+                "recipe_hash": self.run.recipe.hash,
+                "fingerprint": self.fingerprint,
+                "identity": identity,
+                "reads": {name: self.run.committed(name).version for name in self.spec.reads},
+            }
+            version = self._staged[table].commit(metadata)
+            committed = Committed(table, version, identity, adopted=False)
+            self.run.record(committed)
+            done.append(committed)
+        return done
+
+
+def last_release(output: Path) -> dict[str, Any] | None:
+    """Return the last row of `publication/releases` under an output root, its JSON decoded, or None."""
+    table = delta.open_table(output / RELEASES)
+    if table is None:
+        return None
+    rows = delta.scan(output / RELEASES, table.version()).sort("release").tail(1).collect().to_dicts()
+    if not rows:
+        return None
+    row = rows[0]
+    row["versions"] = json.loads(row["versions"])
+    row["rows"] = json.loads(row["rows"])
+    return row
