@@ -13,7 +13,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from packaging.requirements import Requirement
@@ -23,6 +23,7 @@ SHORTEST = 200
 LONGEST = 4000
 _SKIPPED_FOLDERS = frozenset({"tests", "test", "testing", "_vendor", "vendored", "externals", "_inductor", "_dynamo"})
 _LICENCE = re.compile(r"(?i)^(licen[cs]e|copying|notice|authors)")
+_LICENCE_SUFFIXES = frozenset({"", ".txt", ".md", ".rst", ".APACHE", ".BSD"})
 _GUIDE_SUFFIXES = frozenset({".rst", ".md", ".txt"})
 
 
@@ -34,6 +35,19 @@ class Text(NamedTuple):
     kind: str
     title: str
     text: str
+
+
+class InstalledFile(NamedTuple):
+    """A file of an installed distribution."""
+
+    package: str
+    path: PurePosixPath
+    location: str
+
+    @property
+    def in_metadata(self) -> bool:
+        """Whether the file describes the distribution and is no part of what it installs."""
+        return self.path.parts[0].endswith((".dist-info", ".egg-info"))
 
 
 class MissingDistributionError(ValueError):
@@ -95,6 +109,16 @@ def functions(name: str, *, most_bytes: int) -> list[Text]:
     return _read_modules(name, most_bytes=most_bytes, records=_function_records)
 
 
+def list_files(distributions: Sequence[Distribution]) -> list[InstalledFile]:
+    """List the files of distributions, sorted by distribution and path; read once and pass to the readers below."""
+    found = []
+    for item in distributions:
+        name = item.name  # parses the metadata each time
+        paths = sorted(str(file) for file in item.files or () if ".." not in file.parts)
+        found += [InstalledFile(name, PurePosixPath(path), str(item.locate_file(path))) for path in paths]
+    return found
+
+
 def readmes(distributions: Sequence[Distribution]) -> list[Text]:
     """Return the long descriptions in the distributions' metadata, in parts of at most 1,500 characters."""
     found = []
@@ -102,36 +126,45 @@ def readmes(distributions: Sequence[Distribution]) -> list[Text]:
         metadata = item.metadata
         body = metadata.get("Description") or metadata.get_payload()  # type: ignore[attr-defined]
         if isinstance(body, str):
-            found += _parts(f"{item.name}:readme", item.name, "readme", f"{item.name} README", body, longest=1500)
+            name = item.name
+            found += _parts(f"{name}:readme", name, "readme", f"{name} README", body, longest=1500)
     return found
 
 
-def licences(distributions: Sequence[Distribution]) -> list[Text]:
+def licences(files: Sequence[InstalledFile]) -> list[Text]:
     """Return licence files in parts of at most 1,500 characters; many are word for word the same, and so are their parts."""
     found = []
-    for item, path in _files(distributions):
-        if _LICENCE.match(path.name) and path.suffix in {"", ".txt", ".md", ".rst", ".APACHE", ".BSD"}:
-            text = _read_text(item, path)
-            title = f"{item.name} {path.name}"
-            found += _parts(f"{item.name}:{path}", item.name, "licence", title, text, longest=1500)
+    for file in files:
+        if _LICENCE.match(file.path.name) and file.path.suffix in _LICENCE_SUFFIXES:
+            title = f"{file.package} {file.path.name}"
+            found += _parts(f"{file.package}:{file.path}", file.package, "licence", title, _read(file), longest=1500)
     return found
 
 
-def guides(distributions: Sequence[Distribution]) -> list[Text]:
-    """Return the .rst, .md and .txt files outside of metadata and tests: guides, change logs, dataset descriptions."""
-    return _plain_files(distributions, kind="guide", wanted=lambda path, text: not _mostly_numbers(text))
+def guides(files: Sequence[InstalledFile]) -> list[Text]:
+    """Return .rst, .md and .txt files outside of metadata, in parts of at most 2,000 characters.
 
-
-def data_dumps(distributions: Sequence[Distribution]) -> list[Text]:
-    """Return text files that are mostly numbers: matrices, distances, tables. What a quality score should rank last."""
-    return _plain_files(distributions, kind="data", wanted=lambda path, text: _mostly_numbers(text))
+    The kind is "guide" (guides, change logs, dataset descriptions) or, where the text is mostly numbers, "data" (matrices,
+    distances): what a quality score should rank last. Of a data file the first 6 parts are taken.
+    """
+    found = []
+    for file in files:
+        if file.path.suffix not in _GUIDE_SUFFIXES or _LICENCE.match(file.path.name) or file.in_metadata:
+            continue
+        text = _read(file)
+        if len(text) < SHORTEST:
+            continue
+        kind = "data" if _mostly_numbers(text) else "guide"
+        parts = _parts(f"{file.package}:{file.path}", file.package, kind, str(file.path), text, longest=2000)
+        found += parts[:6] if kind == "data" else parts
+    return found
 
 
 def split(text: str, *, longest: int = LONGEST, shortest: int = SHORTEST) -> list[str]:
-    r"""Cut a text at blank lines, else at line ends, into parts of at most `longest` characters.
+    r"""Cut a text at blank lines, else at line ends, else between words, into parts of at most `longest` characters.
 
-    A line is never cut, so a part with one very long line is longer. A last part under `shortest` joins the one before it. What is
-    lost is white space at the cuts only.
+    A word is never cut. A last part under `shortest` joins the one before it, which may then be longer. What is lost is white space
+    at the cuts only.
 
     Examples
     --------
@@ -140,8 +173,12 @@ def split(text: str, *, longest: int = LONGEST, shortest: int = SHORTEST) -> lis
     """
     blocks: list[tuple[str, str]] = []
     for paragraph in re.split(r"\n[ \t]*\n", text):
-        lines = [paragraph] if len(paragraph) <= longest else paragraph.split("\n")
-        blocks += [("\n\n" if i == 0 else "\n", line) for i, line in enumerate(lines)]
+        joint = "\n\n"
+        for line in [paragraph] if len(paragraph) <= longest else paragraph.split("\n"):
+            for piece in [line] if len(line) <= longest else line.split():
+                blocks.append((joint, piece))
+                joint = " "
+            joint = "\n"
     parts: list[str] = []
     current = ""
     for joint, block in blocks:
@@ -158,31 +195,12 @@ def split(text: str, *, longest: int = LONGEST, shortest: int = SHORTEST) -> lis
 
 def _parts(identity: str, package: str, kind: str, title: str, text: str, *, longest: int = LONGEST) -> list[Text]:
     parts = split(text.replace("\r\n", "\n"), longest=longest)
-    if len(parts) == 1:
-        return [Text(identity, package, kind, title, parts[0])] if len(parts[0]) >= SHORTEST else []
+    if len(parts) <= 1:
+        return [Text(identity, package, kind, title, part) for part in parts if len(part) >= SHORTEST]
     return [
         Text(f"{identity}#{i}", package, kind, f"{title} (part {i} of {len(parts)})", part)
         for i, part in enumerate(parts, start=1)
     ]
-
-
-def _files(distributions: Sequence[Distribution]) -> Iterator[tuple[Distribution, PurePosixPath]]:
-    for item in distributions:
-        for path in sorted(str(file) for file in item.files or () if ".." not in file.parts):
-            yield item, PurePosixPath(path)
-
-
-def _plain_files(
-    distributions: Sequence[Distribution], *, kind: str, wanted: Callable[[PurePosixPath, str], bool]
-) -> list[Text]:
-    found = []
-    for item, path in _files(distributions):
-        if path.suffix not in _GUIDE_SUFFIXES or _LICENCE.match(path.name) or ".dist-info" in path.parts[0]:
-            continue
-        text = _read_text(item, path)
-        if len(text) >= SHORTEST and wanted(path, text):
-            found += _parts(f"{item.name}:{path}", item.name, kind, str(path), text, longest=2000)
-    return found
 
 
 def _mostly_numbers(text: str) -> bool:
@@ -190,31 +208,27 @@ def _mostly_numbers(text: str) -> bool:
     return sum(c.isalpha() for c in sample) < 0.25 * sum(not c.isspace() for c in sample)
 
 
-def _read_text(item: Distribution, path: PurePosixPath) -> str:
-    # the files of a distribution are data of others: a stray byte must not stop the lake
-    with open(str(item.locate_file(str(path))), "rb") as file:  # noqa: PTH123 - locate_file gives a path protocol, no Path
-        return file.read().decode("utf-8", errors="replace")
+def _read(file: InstalledFile) -> str:
+    # these are other people's files: a stray byte must not stop the lake
+    return Path(file.location).read_bytes().decode("utf-8", errors="replace")
 
 
-def _read_modules(
-    name: str, *, most_bytes: int, records: Callable[[str, PurePosixPath, str], list[Text]]
-) -> list[Text]:
-    item = installed(name)
-    paths = [
-        path
-        for _, path in _files([item])
-        if path.suffix == ".py" and not _SKIPPED_FOLDERS.intersection(path.parts) and "dist-info" not in path.parts[0]
+def _read_modules(name: str, *, most_bytes: int, records: Callable[[InstalledFile, str], list[Text]]) -> list[Text]:
+    files = [
+        file
+        for file in list_files([installed(name)])
+        if file.path.suffix == ".py" and not _SKIPPED_FOLDERS.intersection(file.path.parts) and not file.in_metadata
     ]
-    paths.sort(key=lambda path: hashlib.blake2b(str(path).encode(), digest_size=8).digest())
+    files.sort(key=lambda file: hashlib.blake2b(str(file.path).encode(), digest_size=8).digest())
     found: list[Text] = []
     size = 0
     collecting = gc.isenabled()
     gc.disable()  # a syntax tree is a million young objects and no garbage: collection would cost a third of the time
     try:
-        for path in paths:
+        for file in files:
             if size >= most_bytes:
                 break
-            new = records(name, path, _read_text(item, path))
+            new = records(file, _read(file))
             found += new
             size += sum(len(text.text.encode()) for text in new)
     finally:
@@ -246,10 +260,10 @@ def _module_name(path: PurePosixPath) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def _docstring_records(package: str, path: PurePosixPath, source: str) -> list[Text]:
+def _docstring_records(file: InstalledFile, source: str) -> list[Text]:
     if '"""' not in source and "'''" not in source:
         return []
-    module = _module_name(path)
+    module = _module_name(file.path)
     found: list[Text] = []
     for qualified, node in _definitions(source):
         if isinstance(node, ast.If | ast.Try):
@@ -259,12 +273,12 @@ def _docstring_records(package: str, path: PurePosixPath, source: str) -> list[T
             title = f"{module}.{qualified}" if qualified else module
             # a name may be defined twice in one module (overloads, branches): the line keeps ids distinct
             line = getattr(node, "lineno", 0)
-            found += _parts(f"{package}:{title}:{line}", package, "docstring", title, text)
+            found += _parts(f"{file.package}:{title}:{line}", file.package, "docstring", title, text)
     return found
 
 
-def _function_records(package: str, path: PurePosixPath, source: str) -> list[Text]:
-    module = _module_name(path)
+def _function_records(file: InstalledFile, source: str) -> list[Text]:
+    module = _module_name(file.path)
     lines = source.split("\n")
     found: list[Text] = []
     for qualified, node in _definitions(source):
@@ -273,5 +287,5 @@ def _function_records(package: str, path: PurePosixPath, source: str) -> list[Te
                 continue
             text = "\n".join(lines[node.lineno - 1 : node.end_lineno])
             title = f"{module}.{qualified}"
-            found += _parts(f"{package}:{title}:{node.lineno}", package, "code", title, text)
+            found += _parts(f"{file.package}:{title}:{node.lineno}", file.package, "code", title, text)
     return found

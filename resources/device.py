@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     import torch
+
+
+T = TypeVar("T")
 
 
 class DeviceError(ValueError):
@@ -58,7 +61,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.cuda.OutOfMemoryError)
 
 
-def with_smaller_batches[T](
+def with_smaller_batches(
     work: Callable[[int], T],
     batch_rows: int,
     on_backoff: Callable[[int, int], None] | None = None,
@@ -68,11 +71,13 @@ def with_smaller_batches[T](
     Parameters
     ----------
     work
-        Computes the whole result in batches of at most the given number of rows; must start afresh when called again.
+        Computes the whole result in batches of at most the given number of rows; must start afresh
+        when called again.
     batch_rows
         First size to try, at least 1.
     on_backoff
-        Called as ``on_backoff(failed_rows, next_rows)`` before each new try, so that it can be said.
+        Called as ``on_backoff(failed_rows, next_rows)`` before each new try, so that it can be
+        said.
 
     Returns
     -------
@@ -92,9 +97,7 @@ def with_smaller_batches[T](
             return work(rows)
         except torch.cuda.OutOfMemoryError as error:
             if rows <= 1:
-                message = (
-                    "a batch of one row does not fit the card's memory; set limits.device to cpu"
-                )
+                message = "one row does not fit the card's memory; set limits.device to cpu"
                 raise DeviceError(message) from error
         # outside the except clause: the traceback would keep the failed tensors alive
         if torch.cuda.is_available():
@@ -105,7 +108,7 @@ def with_smaller_batches[T](
 
 
 def matmul_rate(device: torch.device, size: int = 1024, seconds: float = 0.2) -> float:
-    """Measure float32 matrix multiplication, in GFLOP/s, best of several: the yardstick of the benchmarks.
+    """Measure float32 matrix multiplication, in GFLOP/s, best of several.
 
     Parameters
     ----------

@@ -55,6 +55,8 @@ class StageSpec:
         `lake` tables live under `state:`, `recipe` tables under `output:`.
     sections
         Parts of the recipe that the result depends on.
+    append
+        Whether a commit adds rows to the table (releases) instead of replacing its content.
     extra
         What else the result depends on and can be told without reading data (ingestion: the listing of the lake).
     """
@@ -65,6 +67,7 @@ class StageSpec:
     code_version: str
     layer: Layer
     sections: tuple[str, ...] = ()
+    append: bool = False
     extra: Callable[[Run], object] | None = None
 
 
@@ -127,13 +130,14 @@ class Run:
         self.accept_shrink = accept_shrink
         self.sample = sample
         self.report = report
+        self.failure: BaseException | None = None
+        self.listing: Any = None
         self.output = Path(recipe.output)
         self.state = Path(recipe.state_root)
         roots = sorted({self.output, self.state})
         self._leases = [Lease(root, self.run_id, wait_seconds=wait_seconds) for root in roots]
         self._release: dict[str, Any] | None = None
         self._release_read = False
-        self._folder = self.output / "_sluice" / "runs" / self.run_id
 
     def __enter__(self) -> Self:
         taken: list[Lease] = []
@@ -201,8 +205,14 @@ class Run:
         message = f"{table} has not been written by this run nor released; select it too, for example --select +{table}"
         raise NotReadyError(message)
 
+    def _record_file(self, table: str) -> Path:
+        # beside the layer, so that recipes which share a lake layer see each other's part of one run
+        spec = self.specs.get(table)
+        root = self.state if spec is not None and spec.layer == "lake" else self.output
+        return root / "_sluice" / "runs" / self.run_id / f"{table.replace('/', '.')}.json"
+
     def _own(self, table: str) -> Committed | None:
-        file = self._folder / f"{table.replace('/', '.')}.json"
+        file = self._record_file(table)
         try:
             return Committed(**json.loads(file.read_text(encoding="utf-8")))
         except FileNotFoundError:
@@ -215,8 +225,15 @@ class Run:
         message = f"{self.uri(table)}: version {version} of the last release is not in the log; was it vacuumed?"
         raise StoreError(message)
 
+    def find(self, table: str) -> Committed | None:
+        """Return the committed version that holds exactly what this run would write, judged by what it stands on."""
+        return self._find(table, self.fingerprint(self.specs[table]))
+
     def _find(self, table: str, fingerprint: str) -> Committed | None:
-        for version, metadata in delta.commits(self.uri(table)):
+        spec = self.specs.get(table)
+        # an append must follow everything before it, so only the newest counts as done already
+        limit = 1 if spec is not None and spec.append else None
+        for version, metadata in delta.commits(self.uri(table), limit):
             if metadata.get("fingerprint") == fingerprint:
                 return Committed(table, version, str(metadata["identity"]), adopted=True)
         return None
@@ -237,8 +254,8 @@ class Run:
 
     def record(self, committed: Committed) -> None:
         """Note which version of a table this run stands on."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        file = self._folder / f"{committed.table.replace('/', '.')}.json"
+        file = self._record_file(committed.table)
+        file.parent.mkdir(parents=True, exist_ok=True)
         fresh = file.with_suffix(f".{uuid.uuid4().hex}.new")
         fresh.write_text(json.dumps(committed.__dict__), encoding="utf-8")
         fresh.replace(file)
@@ -273,6 +290,7 @@ class Stage:
         self.spec = spec
         self.fingerprint = run.fingerprint(spec)
         self.checks: list[CheckOutcome] = []
+        self.identities: dict[str, str] = {}
         self._staged: dict[str, delta.StagedTable] = {}
 
     def adopt(self) -> list[Committed] | None:
@@ -317,14 +335,11 @@ class Stage:
             staged.discard()
         self._staged = {}
 
-    def commit(self, identities: Mapping[str, str] | None = None) -> list[Committed]:
+    def commit(self) -> list[Committed]:
         """Commit every table of the stage, unless a blocking check failed.
 
-        Parameters
-        ----------
-        identities
-            Identity of a table's content where it is known better than by its fingerprint (ingestion: the contents of
-            the sources, so that touching a file changes nothing downstream).
+        A stage that knows the identity of a table's content better than by its fingerprint sets it in `identities` before
+        (ingestion: the contents of the sources, so that touching a file changes nothing downstream).
 
         Raises
         ------
@@ -344,7 +359,7 @@ class Stage:
         done = []
         for table in self.spec.tables:
             self.run.assert_held()
-            identity = (identities or {}).get(table) or digest([self.fingerprint, table])
+            identity = self.identities.get(table) or digest([self.fingerprint, table])
             metadata = {
                 "run": self.run.run_id,
                 "asset": table,
@@ -354,7 +369,7 @@ class Stage:
                 "identity": identity,
                 "reads": {name: self.run.committed(name).version for name in self.spec.reads},
             }
-            version = self._staged[table].commit(metadata)
+            version = self._staged[table].commit(metadata, mode="append" if self.spec.append else "overwrite")
             committed = Committed(table, version, identity, adopted=False)
             self.run.record(committed)
             done.append(committed)

@@ -1,8 +1,11 @@
 """Evaluate learning curves f_g(n) of many groups at once: value, slope and inverse.
 
-Forms: `power` a - b (n + offset)^-p, `hyperbola` a n / (n + k), `tabulated` (straight lines between points of a concave
-table). Each is followed by a straight line `scale * f + shift`, which is how a level (excess, skill, share of the
-attainable) is put on top without another formula. All are increasing and concave in n, the effective number of
+Forms: `power` a - b (n + offset)^-p, `hyperbola` a n / (n + k), `tabulated` (straight lines between
+points of a concave
+table). Each is followed by a straight line `scale * f + shift`, which is how a level (excess,
+skill, share of the
+attainable) is put on top without another formula. All are increasing and concave in n, the
+effective number of
 samples; n is held + new.
 """
 
@@ -13,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from assets.allocation.roots import Floats, array_root
 
@@ -21,7 +25,7 @@ POWER, HYPERBOLA, TABULATED = 0, 1, 2
 
 @dataclass(frozen=True)
 class Curves:
-    """Curves of G groups as arrays; `b` holds k for the hyperbola, `tables` the points of tabulated forms."""
+    """Curves of G groups as arrays; `b` holds k of a hyperbola, `tables` the points of tables."""
 
     form: np.ndarray
     a: Floats
@@ -33,11 +37,11 @@ class Curves:
     tables: Mapping[int, tuple[Floats, Floats]] = field(default_factory=dict)
 
     @classmethod
-    def power(cls, a: Any, b: Any, p: Any, offset: Any = 0.0) -> Curves:
+    def power(cls, a: ArrayLike, b: ArrayLike, p: ArrayLike, offset: ArrayLike = 0.0) -> Curves:
         """Make power curves a - b (n + offset)^-p from arrays that broadcast to one shape (G,)."""
-        a, b, p, offset = (np.array(v, float) for v in np.broadcast_arrays(a, b, p, offset))
-        one = np.ones(a.shape)
-        return cls(np.zeros(a.shape, np.int8), a, b, p, offset, one, 0.0 * one)
+        columns = [np.array(v, float) for v in np.broadcast_arrays(a, b, p, offset)]
+        one = np.ones(columns[0].shape)
+        return cls(np.zeros(one.shape, np.int8), *columns, one, 0.0 * one)
 
     @classmethod
     def from_specs(cls, specs: Sequence[Mapping[str, Any]]) -> Curves:
@@ -66,11 +70,21 @@ class Curves:
         if not self.tables:
             tables: dict[int, tuple[Floats, Floats]] = {}
         else:
-            tables = {new: self.tables[int(old)] for new, old in enumerate(index) if int(old) in self.tables}
+            tables = {
+                new: self.tables[int(old)]
+                for new, old in enumerate(index)
+                if int(old) in self.tables
+            }
         return Curves(
-            self.form[index], self.a[index], self.b[index], self.p[index], self.offset[index],
-            self.scale[index], self.shift[index], tables,
-        )  # fmt: skip
+            self.form[index],
+            self.a[index],
+            self.b[index],
+            self.p[index],
+            self.offset[index],
+            self.scale[index],
+            self.shift[index],
+            tables,
+        )
 
     def line(self, scale: Floats, shift: Floats) -> Curves:
         """Return `scale * self + shift`; scale must be positive."""
@@ -94,7 +108,7 @@ class Curves:
         return np.asarray(self.scale * core + self.shift)
 
     def slope(self, n: Floats, *, left: bool = False) -> Floats:
-        """Return df_g/dn, the derivative to the right (or to the left, which differs at points of a table)."""
+        """Return df_g/dn to the right (or left: they differ at the points of a table)."""
         n = np.asarray(n, float)
         with np.errstate(divide="ignore", over="ignore"):
             out = self.b * self.p * (n + self.offset) ** (-self.p - 1.0)
@@ -107,10 +121,12 @@ class Curves:
         return np.asarray(self.scale * out)
 
     def inverse(self, value: Floats | float) -> Floats:
-        """Return the smallest n >= 0 with f_g(n) >= value; infinity where the ceiling is not above it."""
+        """Return the smallest n >= 0 with f_g(n) >= value; infinity where it is out of reach."""
         v = (np.asarray(value, float) - self.shift) / self.scale
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            n = np.where(v < self.a, (self.b / (self.a - v)) ** (1.0 / self.p) - self.offset, np.inf)
+            n = np.where(
+                v < self.a, (self.b / (self.a - v)) ** (1.0 / self.p) - self.offset, np.inf
+            )
             if (self.form == HYPERBOLA).any():
                 hyper = np.where(v < self.a, self.b * v / (self.a - v), np.inf)
                 n = np.where(self.form == HYPERBOLA, hyper, n)
@@ -133,7 +149,8 @@ def _table_inverse(v: float, x: Floats, y: Floats) -> float:
 class Welfare:
     """Marginal worth w_g u'(f_g(n)) f_g'(n) of the isoelastic family and its inverse.
 
-    u(f) = f^(1-e)/(1-e), log f at e = 1, f at e = 0 (Atkinson 1970). For e > 0 it is defined where f > 0 only; the
+    u(f) = f^(1-e)/(1-e), log f at e = 1, f at e = 0 (Atkinson 1970). For e > 0 it is defined where
+    f > 0 only; the
     marginal counts as infinite below that.
     """
 
@@ -171,11 +188,13 @@ class Welfare:
                 out = self.weight * slope
             else:
                 f = self.curves.value(n)
-                out = np.where(f > 0, self.weight * slope * np.maximum(f, 1e-320) ** -self.aversion, np.inf)
+                out = np.where(
+                    f > 0, self.weight * slope * np.maximum(f, 1e-320) ** -self.aversion, np.inf
+                )
         return np.where(self.weight > 0, out, 0.0)
 
     def inverse(self, price: Floats, lo: Floats, hi: Floats) -> Floats:
-        """Return the largest n in [lo, hi] at which the marginal is still >= price (lo where it never is)."""
+        """Return the largest n in [lo, hi] with marginal >= price (lo where there is none)."""
         curves = self.curves
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             if self.aversion == 0 and not curves.tables:
@@ -184,13 +203,15 @@ class Welfare:
                 if (curves.form == HYPERBOLA).any():
                     hyper = np.sqrt(top * curves.a * curves.b) - curves.b
                     n = np.where(curves.form == HYPERBOLA, hyper, n)
-                return np.clip(n, lo, hi)
+                return np.asarray(np.clip(n, lo, hi))
         out = np.where(self.marginal(hi, left=True) >= price, hi, lo)
         inner = np.flatnonzero((out < hi) & (self.marginal(lo) > price))
         if inner.size:
             part, price_i = self.take(inner), np.log(price[inner])
             zero = part.curves.inverse(1e-12) if self.aversion else 0.0
-            floor = np.maximum(np.maximum(lo[inner], np.minimum(zero, hi[inner])), 1e-12 * hi[inner])
+            floor = np.maximum(
+                np.maximum(lo[inner], np.minimum(zero, hi[inner])), 1e-12 * hi[inner]
+            )
 
             def gap(log_n: Floats) -> Floats:
                 with np.errstate(divide="ignore"):

@@ -1,7 +1,9 @@
 """Find roots of monotone functions, one at a time or a whole array at once.
 
-Method: Chandrupatla's bracketing (inverse quadratic steps where they are safe, halving where they are not), so a
-smooth function takes about ten evaluations and one with jumps never more than halving needs. Both ends of the last
+Method: Chandrupatla's bracketing (inverse quadratic steps where they are safe, halving where they
+are not), so a
+smooth function takes about ten evaluations and one with jumps never more than halving needs. Both
+ends of the last
 bracket are returned, because at a jump the answer is a mixture of the two sides.
 """
 
@@ -64,7 +66,9 @@ def scalar_root(
         xi, ph = (a - b) / (c - b), (fa - fb) / (fc - fb)
         t = 0.5
         if ph * ph < xi and (1 - ph) * (1 - ph) < 1 - xi:
-            t = fa / (fb - fa) * fc / (fb - fc) + (c - a) / (b - a) * fa / (fc - fa) * fb / (fc - fb)
+            t = fa / (fb - fa) * fc / (fb - fc) + (c - a) / (b - a) * fa / (fc - fa) * fb / (
+                fc - fb
+            )
         t = min(max(t, limit), 1.0 - limit)
     return (b if abs(fb) < abs(fa) else a), a, b
 
@@ -79,7 +83,8 @@ def array_root(
     fun
         Takes and returns an array of the shape of `lo`; monotone in each element, finite.
     lo, hi
-        Brackets, shape (n,). Where the signs at both ends agree, the end nearer to zero is returned.
+        Brackets, shape (n,). Where the signs at both ends agree, the end nearer to zero is
+        returned.
     iterations
         Most evaluations.
 
@@ -117,7 +122,9 @@ def array_root(
         with np.errstate(all="ignore"):
             limit = tol / span
             xi, ph = (a - b) / (c - b), (fa - fb) / (fc - fb)
-            quad = fa / (fb - fa) * fc / (fb - fc) + (c - a) / (b - a) * fa / (fc - fa) * fb / (fc - fb)
+            quad = fa / (fb - fa) * fc / (fb - fc) + (c - a) / (b - a) * fa / (fc - fa) * fb / (
+                fc - fb
+            )
             use = (ph * ph < xi) & ((1 - ph) ** 2 < 1 - xi) & np.isfinite(quad)
         t = np.clip(np.where(use, quad, 0.5), np.minimum(limit, 0.5), np.maximum(1 - limit, 0.5))
     return np.where(done, fixed, best)

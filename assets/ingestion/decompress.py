@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from assets.ingestion.model import MIB, Compression, SourceError
 
@@ -67,7 +67,7 @@ class ByteStream:
             self._limit = self._left
             self._pieces = self._gunzip() if compression == "gzip" else self._unzstd()
 
-    def __enter__(self) -> ByteStream:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -118,14 +118,16 @@ class ByteStream:
 
     def _gunzip(self) -> Iterator[bytes]:
         member: Any = None
+        members = 0
         for piece in self._input(64 * 1024):
             pending = piece
             while pending:
                 if member is None:
                     # bytes after a member that start no other one: gzip itself pads with zeros
-                    pending = pending.lstrip(b"\0")
+                    pending = pending.lstrip(b"\0") if members else pending
                     if not pending:
                         break
+                    members += 1
                     member = zlib.decompressobj(wbits=31)
                 try:
                     output = member.decompress(pending, _STEP)

@@ -22,8 +22,8 @@ class Lines:
     """Iterate blocks of lines in bounded memory.
 
     A line of more than `max_bytes` is passed over without being held; its first 2 kB stand for it.
-    After iteration `tail` is what an early end (`stream.error`) left of an unfinished line, which is
-    then not a line; without an error the last line needs no end.
+    After iteration `tail` is what an early end (`stream.error`) left of an unfinished line, which
+    is then not a line; without an error the last line needs no end.
     """
 
     def __init__(self, stream: Utf8Stream, max_bytes: int, block_bytes: int = BLOCK_BYTES) -> None:

@@ -1,6 +1,7 @@
 """Shared vocabulary of the reading side: sources, options, rejects, and the stream of rows.
 
-Nothing here reads a file. Every reader takes a `Source` and `ReadOptions` and returns a `RowStream`.
+Nothing here reads a file. Every reader takes a `Source` and `ReadOptions` and returns a
+`RowStream`.
 """
 
 from __future__ import annotations

@@ -45,11 +45,18 @@ class RecordIds:
     -----
     Keeps 16 bytes and a counter for every distinct row of the table (about 150 bytes in Python). Ids survive reordering,
     re-chunking and re-ingestion, because nothing of position or layout enters.
+
+    Attributes
+    ----------
+    repeated
+        The first value of `id_column` that came twice, or None. Such ids are numbered by arrival, which order can change:
+        the caller refuses them.
     """
 
     def __init__(self, table: str, id_column: str | None = None) -> None:
         self.table = table
         self.id_column = id_column
+        self.repeated: object = None
         self._seen: Counter[bytes] = Counter()
         name = table.encode()
         self._prefix = len(name).to_bytes(8, "big") + name + (b"c" if id_column is not None else b"r")
@@ -70,10 +77,12 @@ class RecordIds:
             encoded = encode_rows(rows, columns)
         out = []
         base = hashlib.blake2b(self._prefix, digest_size=16, key=_RECORD, person=SCHEME.encode())
-        for value in encoded.to_pylist():
+        for row, value in enumerate(encoded.to_pylist()):
             key = hashlib.blake2b(value, digest_size=16, key=_ROW).digest()
             number = self._seen[key]
             self._seen[key] = number + 1
+            if number and self.id_column is not None and self.repeated is None:
+                self.repeated = rows.column(self.id_column)[row].as_py()
             digest = base.copy()
             digest.update(value)
             digest.update(number.to_bytes(8, "big"))

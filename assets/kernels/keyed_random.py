@@ -1,17 +1,19 @@
 """Random numbers that belong to a record rather than to a position.
 
-Every draw is a pure function of (scheme version, purpose, seed, id). A record therefore keeps its draw when rows are
-shuffled, re-batched, sharded or added to, and selections by the largest draw are nested in their budget. The
-alternative, a stateful generator read in row order, loses all of that.
+Every draw is a pure function of (scheme version, purpose, seed, id). A record therefore keeps its
+draw when rows are shuffled, re-batched, sharded or added to, and selections by the largest draw are
+nested in their budget. The alternative, a stateful generator read in row order, loses all of that.
 
-Scheme ``keyed_random/1``: an id is 128 bits (32 lower-case hex digits read as they stand, any other string by XXH3-128
-of its UTF-8 bytes); purpose and seed give two 64-bit keys by XXH3-128; three rounds of the SplitMix64 finaliser mix
-id and keys. Cost: about 60 ns an id, no Python loop for hex ids.
+Scheme ``keyed_random/1``: an id is 128 bits (32 lower-case hex digits read as they stand, any other
+string by XXH3-128 of its UTF-8 bytes); purpose and seed give two 64-bit keys by XXH3-128; three
+rounds of the SplitMix64 finaliser mix id and keys. Cost: about 60 ns an id, no Python loop for hex
+ids.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 import polars as pl
@@ -31,7 +33,7 @@ class KeyedRandomError(ValueError):
     """An id, seed or purpose from which no random number can be derived."""
 
 
-type Ids = pl.Series | pa.Array | pa.ChunkedArray | Sequence[str] | NDArray[np.str_]
+Ids: TypeAlias = pl.Series | pa.Array | pa.ChunkedArray | Sequence[str]
 
 
 def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -1,20 +1,23 @@
 """Ranks and cuts of a stream of floats, mergeable and free of order.
 
-`QuantileState` counts distinct values. While there are at most `limit` of them it is exact. Past that it drops the
-lowest bits of the (order-preserving) bit pattern of float64, one more at a time, until the distinct patterns fit: a
-histogram whose bins are as fine as the data allow. How many bits are dropped depends on the set of values alone, so
-the state is the same for any order, batching or merge tree. Memory: 16 bytes a distinct pattern, at most
-``32 * limit`` bytes while a batch is taken in. The alternative, a t-digest or KLL sketch, depends on the order of merging.
+`QuantileState` counts distinct values. While there are at most `limit` of them it is exact. Past
+that it drops the lowest bits of the (order-preserving) bit pattern of float64, one more at a time,
+until the distinct patterns fit: a histogram whose bins are as fine as the data allow. How many bits
+are dropped depends on the set of values alone, so the state is the same for any order, batching or
+merge tree. Memory: 16 bytes a distinct pattern, at most ``32 * limit`` bytes while a batch is taken
+in. The alternative, a t-digest or KLL sketch, depends on the order of merging.
 
-Cuts need a second rule where one bin holds the boundary (ties, or a coarse bin): rows of that bin are ordered by a hash
-of their id. `Cuts` do this by a fraction of the hash space, right in expectation after one pass; `BoundaryState` is a
-second pass over the rows of boundary bins that makes the counts exact.
+Cuts need a second rule where one bin holds the boundary (ties, or a coarse bin): rows of that bin
+are ordered by a hash of their id. `Cuts` do this by a fraction of the hash space, right in
+expectation after one pass; `BoundaryState` is a second pass over the rows of boundary bins that
+makes the counts exact.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,7 +91,7 @@ class QuantileState:
         return 0.0 if self.exact or not self.total else float(self.counts.max()) / self.total / 2
 
     def update(self, values: NDArray[np.float64]) -> QuantileState:
-        """Return the state after a batch of float64 values of shape (n,); NaN is counted as missing."""
+        """Return the state after a batch of float64 values; NaN is counted as missing."""
         values = np.asarray(values, dtype=np.float64).ravel()
         absent = np.isnan(values)
         keys, counts = np.unique(ordered_bits(values[~absent]), return_counts=True)
@@ -115,7 +118,8 @@ class QuantileState:
     def rank(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return normalised average ranks in (0, 1): (values below + half of those equal) / total.
 
-        Values that the state has not seen take the rank of their place; NaN and an empty state give NaN.
+        Values that the state has not seen take the rank of their place; NaN and an empty state give
+        NaN.
         """
         values = np.asarray(values, dtype=np.float64)
         ranks = np.full(values.shape, np.nan)
@@ -158,7 +162,7 @@ class QuantileState:
         inside = wanted - (ends[at] - self.counts[at])
         return Cuts(self.shift, self.keys[at], inside / self.counts[at], inside, seed)
 
-    def to_arrays(self) -> dict[str, NDArray[np.int64] | NDArray[np.uint64]]:
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return the state as named arrays for storage."""
         about = np.array([self.limit, self.shift, self.missing], dtype=np.int64)
         return {"about": about, "keys": self.keys, "counts": self.counts}
@@ -219,10 +223,11 @@ def _fractions(ids: Ids, seed: int) -> NDArray[np.float64]:
 
 
 class BoundaryState:
-    """The second pass: ranks the rows of boundary bins by their hash, so that parts get exact sizes.
+    """The second pass: ranks rows of boundary bins by hash, so that parts get exact sizes.
 
-    Exact while no boundary bin holds more than `limit` rows; past that the error is the resolution of the hash
-    histogram, about one row in `limit`. Bounded memory: 16 bytes for each of `limit` patterns a boundary.
+    Exact while no boundary bin holds more than `limit` rows; past that the error is the resolution
+    of the hash histogram, about one row in `limit`. Bounded memory: 16 bytes for each of `limit`
+    patterns a boundary.
     """
 
     def __init__(self, cuts: Cuts, limit: int = DEFAULT_LIMIT) -> None:
@@ -261,7 +266,8 @@ class BoundaryState:
             if inside >= (ends[-1] if len(ends) else 0):
                 fractions[i] = 1.0
                 continue
-            # the first pattern that must stay above; values below its lower edge are the wanted rows
+            # the first pattern that must stay above; values below its lower edge are the wanted
+            # rows
             at = int(np.searchsorted(ends, inside, side="right"))
             fractions[i] = _float_of(state.keys[at] << np.uint64(state.shift))
         return Cuts(self.cuts.shift, self.cuts.bins, fractions, self.cuts.inside, self.cuts.seed)

@@ -1,8 +1,9 @@
 """Streaming top-k of keyed rows, mergeable and free of order.
 
-A buffer of at most 2k rows with a threshold prefilter: O(n) time, O(k) memory. The alternative, a full sort, needs all
-rows at once. Equal keys are ordered by a hash of the id, then by the id, never by position, so the same k rows are
-kept for any order, batch size or number of shards, and the rows kept for k are among those kept for k + 1.
+A buffer of at most 2k rows with a threshold prefilter: O(n) time, O(k) memory. The alternative, a
+full sort, needs all rows at once. Equal keys are ordered by a hash of the id, then by the id, never
+by position, so the same k rows are kept for any order, batch size or number of shards, and the rows
+kept for k are among those kept for k + 1.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ class TopK:
 
     Notes
     -----
-    Rows whose key is NaN are never kept; `missing` counts them. ``+inf`` and ``-inf`` are ordinary keys.
+    Rows whose key is NaN are never kept; `missing` counts them. ``+inf`` and ``-inf`` are ordinary
+    keys.
     """
 
     def __init__(self, k: int, seed: int = 0) -> None:
@@ -75,7 +77,8 @@ class TopK:
     def merge(self, other: TopK) -> TopK:
         """Return the top-k of both; neither operand changes."""
         if (self.k, self.seed) != (other.k, other.seed):
-            message = f"cannot merge a top-{self.k} of seed {self.seed} with a top-{other.k} of seed {other.seed}"
+            mine = f"top-{self.k} of seed {self.seed}"
+            message = f"cannot merge a {mine} with a top-{other.k} of seed {other.seed}"
             raise TopKError(message)
         both = TopK(self.k, self.seed)
         for part in [*self._parts, *other._parts]:
@@ -142,8 +145,8 @@ def gumbel_keys(
 
     Notes
     -----
-    The top-k of ``s / T + Gumbel`` draws k rows without replacement with probabilities in proportion to ``exp(s / T)``
-    (Vieira 2014; Kool, van Hoof and Welling 2019, section 2.2).
+    The top-k of ``s / T + Gumbel`` draws k rows without replacement with probabilities in
+    proportion to ``exp(s / T)`` (Vieira 2014; Kool, van Hoof and Welling 2019, section 2.2).
     """
     if not temperature > 0:
         message = f"temperature is {temperature}; it must be above 0"

@@ -1,9 +1,10 @@
 """Unit vectors on an integer grid, so that cosines are exact whatever computes them.
 
-A unit vector is stored as whole numbers, ``rint(4000 * x)``. The dot product of two such vectors stays below 2**24, so
-float32 holds every partial sum exactly: any order of summation, batch size, thread count, BLAS or CUDA card gives the
-same bits, and selections by cosine agree everywhere by construction. The cost is an error of the cosine of about 1e-4
-(standard deviation), no more than float16 storage adds. TF32 must stay off (PyTorch's default).
+A unit vector is stored as whole numbers, ``rint(4000 * x)``. The dot product of two such vectors
+stays below 2**24, so float32 holds every partial sum exactly: any order of summation, batch size,
+thread count, BLAS or CUDA card gives the same bits, and selections by cosine agree everywhere by
+construction. The cost is an error of the cosine of about 1e-4 (standard deviation), no more than
+float16 storage adds. TF32 must stay off (PyTorch's default).
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ def to_grid(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
     Returns
     -------
     numpy.ndarray
-        float32 whole numbers, shape (n, d). Rows that are zero or hold NaN or infinity become zero (see `valid_rows`).
+        float32 whole numbers, shape (n, d). Rows that are zero or hold NaN or infinity become zero
+        (see `valid_rows`).
 
     Raises
     ------
@@ -48,7 +50,8 @@ def to_grid(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
         norm = np.sqrt(np.einsum("nd,nd->n", scaled, scaled))[:, None]
         grid = np.rint(scaled / norm * SCALE)
     grid[~np.isfinite(grid).all(axis=1)] = 0.0
-    return grid.astype(np.float32)
+    rounded: NDArray[np.float32] = grid.astype(np.float32)
+    return rounded
 
 
 def valid_rows(grid: NDArray[np.float32]) -> NDArray[np.bool_]:

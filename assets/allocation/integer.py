@@ -1,0 +1,176 @@
+"""Round a division to whole samples without passing the budget or a cap.
+
+Start from the whole part of the optimum and hand out what is left one sample at a time, each to
+where it gains most
+per unit of cost and still fits. With equal costs and a separable concave sum this is exact: every
+whole step below the
+optimum gains at least the shadow price and every step beyond it at most that, so the best k
+remaining steps are the
+k largest. With unequal costs the loss is at most one sample's gain at the end of the budget. For
+max-min the sample
+goes to the group that is worst off (the marginal gain plays no part).
+"""
+
+from __future__ import annotations
+
+import heapq
+
+import numpy as np
+
+from assets.allocation.repetition import worth_of_passes
+from assets.allocation.roots import Floats
+from assets.allocation.stated import SUMS, Stated
+from assets.allocation.tally import sum_by
+
+
+def whole_samples(stated: Stated, effective: Floats, floors: Floats) -> np.ndarray:
+    """Return whole draws per cell, shape (cells,), int64.
+
+    Parameters
+    ----------
+    stated
+        The problem; its budget (for min_cost: none) bounds the spend.
+    effective
+        The continuous optimum, new effective samples per group.
+    floors
+        Least new samples per group (rounded up).
+
+    Notes
+    -----
+    For min_cost each group is rounded up until its level is reached again or its data ends.
+    Cost O(cells log cells) plus one heap step for each sample that rounding freed.
+    """
+    cells = stated.cells
+    x = stated.fill.samples(effective)
+    with np.errstate(invalid="ignore"):
+        cap = np.floor(np.where(cells.unique > 0, cells.unique * cells.max_passes, 0.0) + 1e-9)
+    whole = np.minimum(np.floor(x + 1e-9 * np.maximum(1.0, x)), cap).astype(np.int64)
+    book = _Book(stated, whole, cap)
+    book.raise_floors(np.ceil(floors - 1e-9), x)
+    budget = np.inf if stated.budget is None else stated.budget
+    left = budget - float((whole * cells.cost).sum())
+    if stated.kind == "min_cost":
+        book.reach(float(stated.target or 0.0))
+    elif stated.kind in SUMS:
+        book.hand_out_best(left)
+    else:
+        book.hand_out_worst(left, leximin=stated.kind == "leximin")
+    return whole
+
+
+class _Book:
+    """Whole draws per cell with each group's effective samples kept up to date."""
+
+    def __init__(self, stated: Stated, whole: np.ndarray, cap: Floats) -> None:
+        self.s, self.whole, self.cap = stated, whole, cap
+        self.worth = stated.cells.worth_of(whole.astype(float))
+        groups = stated.fill.groups
+        self.members = np.split(
+            np.arange(whole.size), np.cumsum(np.bincount(stated.cells.group, minlength=groups))[:-1]
+        )
+        self.effective = sum_by(stated.cells.group, self.worth, groups) + stated.held
+        self.single = (
+            [stated.level.take(np.array([g])) for g in range(groups)] if groups < 20_000 else None
+        )
+        self.welfare = stated.welfare()
+
+    def step(self, cell: int) -> float:
+        c = self.s.cells
+        more = (
+            c.worth[cell]
+            * c.unique[cell]
+            * worth_of_passes(
+                c.kind, (self.whole[cell] + 1) / c.unique[cell], float(c.parameter[cell])
+            )
+        )
+        return float(more) - float(self.worth[cell])
+
+    def level(self, g: int, effective: float) -> float:
+        curve = self.single[g] if self.single is not None else self.s.level.take(np.array([g]))
+        return float(curve.value(np.array([effective]))[0])
+
+    def gain(self, cell: int) -> float:
+        g = int(self.s.cells.group[cell])
+        now, then = (self.level(g, self.effective[g] + d) for d in (0.0, self.step(cell)))
+        e, w = self.welfare.aversion, float(self.welfare.weight[g])
+        if w == 0:
+            return 0.0
+        if e == 0:
+            return w * (then - now)
+        if now <= 0:
+            return np.inf if then > 0 else 0.0
+        return float(
+            w * (np.log(then / now) if e == 1 else (then ** (1 - e) - now ** (1 - e)) / (1 - e))
+        )
+
+    def add(self, cell: int) -> None:
+        step = self.step(cell)
+        self.whole[cell] += 1
+        self.worth[cell] += step
+        self.effective[self.s.cells.group[cell]] += step
+
+    def open_cells(self, g: int) -> list[int]:
+        return [
+            int(c)
+            for c in self.members[g]
+            if self.whole[c] + 1 <= self.cap[c] and self.s.cells.worth[c] > 0
+        ]
+
+    def best_cell(self, g: int, left: float) -> int | None:
+        cost = self.s.cells.cost
+        fits = [c for c in self.open_cells(g) if cost[c] <= left * (1 + 1e-12) + 1e-12]
+        return max(fits, key=lambda c: (self.step(c) / cost[c], -c), default=None)
+
+    def raise_floors(self, floors: Floats, x: Floats) -> None:
+        have = sum_by(self.s.cells.group, self.whole, floors.size)
+        for g in np.flatnonzero(have < floors):
+            for _ in range(int(floors[g] - have[g])):
+                cell = self.best_cell(int(g), np.inf)
+                if cell is None:
+                    break
+                self.add(cell)
+
+    def hand_out_best(self, left: float) -> None:
+        cost = self.s.cells.cost
+        heap = [
+            (-self.gain(c) / cost[c], c)
+            for c in range(self.whole.size)
+            if self.whole[c] + 1 <= self.cap[c] and self.s.cells.worth[c] > 0
+        ]
+        heapq.heapify(heap)
+        while heap and left > 0:
+            key, cell = heapq.heappop(heap)
+            if cost[cell] > left * (1 + 1e-12):
+                continue
+            now = -self.gain(cell) / cost[cell]
+            if now > key + 1e-15 * abs(key):
+                heapq.heappush(heap, (now, cell))
+                continue
+            if now >= 0:
+                continue
+            self.add(cell)
+            left -= cost[cell]
+            if self.whole[cell] + 1 <= self.cap[cell]:
+                heapq.heappush(heap, (-self.gain(cell) / cost[cell], cell))
+
+    def hand_out_worst(self, left: float, *, leximin: bool) -> None:
+        heap = [(self.level(g, float(self.effective[g])), g) for g in range(self.s.fill.groups)]
+        heapq.heapify(heap)
+        while heap:
+            _, g = heapq.heappop(heap)
+            cell = self.best_cell(g, left)
+            if cell is None:
+                if leximin:
+                    continue
+                return
+            self.add(cell)
+            left -= float(self.s.cells.cost[cell])
+            heapq.heappush(heap, (self.level(g, float(self.effective[g])), g))
+
+    def reach(self, target: float) -> None:
+        for g in range(self.s.fill.groups):
+            while self.level(g, float(self.effective[g])) < target:
+                cell = self.best_cell(g, np.inf)
+                if cell is None:
+                    break
+                self.add(cell)

@@ -1,0 +1,181 @@
+"""Read and check a joint problem: groups x quality pools x passes under one budget."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field, ValidationError
+
+from assets.allocation.curves import Curves
+from assets.allocation.problem import (
+    NonNegative,
+    Objective,
+    Positive,
+    ProblemError,
+    _explain,
+    _Strict,
+)
+from assets.allocation.repetition import Cells
+from assets.allocation.tally import sum_by
+
+
+class JointCell(_Strict):
+    """One pool of one group: U unique records; `worth` (effective) or `beta` (mixture); decay `tau` or `r_star`."""
+
+    name: str | None = None
+    U: NonNegative
+    worth: NonNegative = 1.0
+    beta: Positive | None = None
+    tau: Positive | None = None
+    r_star: Positive | None = None
+    max_passes: Annotated[float, Field(ge=1)] | None = None
+    cost: Positive = 1.0
+
+
+class JointGroup(_Strict):
+    """A group; effective: f = a - b E^-p; mixture: f = a - A exp(-V) with the anchor n0 of its pools."""
+
+    name: str
+    weight: NonNegative = 1.0
+    a: float
+    b: Positive | None = None
+    p: Positive | None = None
+    A: Positive = 1.0
+    n0: Positive | None = None
+    held: NonNegative = 0.0
+    floor: NonNegative = 0.0
+    chance: float | None = None
+    cells: Annotated[list[JointCell], Field(min_length=1)]
+
+
+class JointProblem(_Strict):
+    """The input object; `integer` asks for whole samples."""
+
+    formulation: Literal["effective", "mixture"] = "effective"
+    repetition: Literal["none", "step", "exp", "power"] = "step"
+    budget: Positive | None = None
+    objective: Objective
+    groups: Annotated[list[JointGroup], Field(min_length=1)]
+    integer: bool = False
+
+
+def read_joint(raw: Mapping[str, Any]) -> JointProblem:
+    """Validate `raw`; errors name group, cell and field."""
+    try:
+        problem = JointProblem.model_validate(raw)
+    except ValidationError as error:
+        raise ProblemError("; ".join(_explain(e, raw) for e in error.errors()[:5])) from None
+    mixture = problem.formulation == "mixture"
+    o = problem.objective
+    if (o.kind == "min_cost") != (problem.budget is None):
+        msg = "field budget: " + (
+            "min_cost looks for the least spend; remove it" if problem.budget else "missing"
+        )
+        raise ProblemError(msg)
+    if (o.kind == "min_cost") != (o.target is not None):
+        msg = "objective, field target: min_cost needs one, and only min_cost has one"
+        raise ProblemError(msg)
+    if o.kind == "isoelastic" and o.aversion is None:
+        msg = "objective, field aversion: isoelastic needs it"
+        raise ProblemError(msg)
+    if mixture and problem.repetition != "power":
+        msg = (
+            "field repetition: the mixture form is derived for power repetition only; use power, "
+            "or effective"
+        )
+        raise ProblemError(msg)
+    names: set[str] = set()
+    for group in problem.groups:
+        if group.name in names:
+            msg = (
+                f"group {group.name!r}, field name: two groups have this name; rename or merge them"
+            )
+            raise ProblemError(msg)
+        names.add(group.name)
+        _check(group, problem, mixture=mixture)
+    return problem
+
+
+def _check(group: JointGroup, problem: JointProblem, *, mixture: bool) -> None:
+    def fail(field: str, text: str) -> None:
+        msg = f"group {group.name!r}, field {field}: {text}"
+        raise ProblemError(msg)
+
+    if sum(cell.U for cell in group.cells) <= 0:
+        fail("U", "no records in any pool; a group without data cannot be allocated")
+    if mixture:
+        if group.n0 is None:
+            fail("n0", "the mixture form needs the anchor of the group's pools, in samples")
+        if any(cell.beta is None for cell in group.cells):
+            fail("beta", "the mixture form needs the exponent of each pool")
+        if len({cell.cost for cell in group.cells}) > 1:
+            fail("cost", "the mixture form needs one cost for all pools of a group; use effective")
+        if group.held or group.floor:
+            fail(
+                "held" if group.held else "floor", "not defined in the mixture form; use effective"
+            )
+    elif group.b is None or group.p is None:
+        fail("b" if group.b is None else "p", "the effective form needs the curve a - b E^-p")
+    decay = "r_star" if problem.repetition == "exp" else "tau"
+    if problem.repetition != "none" and any(getattr(c, decay) is None for c in group.cells):
+        fail(decay, f"repetition {problem.repetition} needs it for each pool")
+
+
+def joint_cells(problem: JointProblem, keep: list[int] | None = None) -> tuple[Cells, np.ndarray]:
+    """Return the cells as columns (those of pools `keep` only) and each one's pool position."""
+    rows = [
+        (
+            g,
+            cell.U,
+            cell.worth,
+            cell.cost,
+            (cell.r_star if problem.repetition == "exp" else cell.tau) or 1.0,
+            math.inf if cell.max_passes is None else cell.max_passes,
+            q,
+        )
+        for g, group in enumerate(problem.groups)
+        for q, cell in enumerate(group.cells)
+        if keep is None or q in keep
+    ]
+    columns = [np.array(c) for c in zip(*rows, strict=True)]
+    cells = Cells(
+        columns[0].astype(int), *(c.astype(float) for c in columns[1:6]), problem.repetition
+    )
+    return cells, columns[6].astype(int)
+
+
+def joint_curves(problem: JointProblem) -> Curves:
+    """Return the groups' power curves (effective form)."""
+    return Curves.power(
+        [g.a for g in problem.groups], [g.b for g in problem.groups], [g.p for g in problem.groups]
+    )
+
+
+def pooled_cells(problem: JointProblem) -> Cells:
+    """Pool the cells over groups: U summed; worth, cost and decay averaged by size (the first of two stages)."""
+    cells, pool = joint_cells(problem)
+    count = int(pool.max()) + 1
+    size = sum_by(pool, cells.unique, count)
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.nan_to_num(
+                sum_by(pool, cells.unique * values, count) / size,
+                nan=1.0,
+                posinf=np.inf,
+            )
+
+    with np.errstate(invalid="ignore"):
+        most = mean(cells.max_passes)
+    return Cells(
+        np.zeros(count, int),
+        size,
+        mean(cells.worth),
+        mean(cells.cost),
+        mean(cells.parameter),
+        np.maximum(most, 1.0),
+        cells.kind,
+    )

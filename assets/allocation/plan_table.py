@@ -1,0 +1,106 @@
+"""The plan as a table: reading the cells, the proportional cut, and the columns of `allocation/plan`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import polars as pl
+
+from assets.allocation.roots import Floats
+from assets.allocation.solve import AllocationError
+
+
+class CellsError(AllocationError):
+    """The table of groups and pools cannot be used; the message names column or row."""
+
+
+def cells_frame(cells: pl.DataFrame, unit: str) -> pl.DataFrame:
+    """Return cells sorted by group and pool with columns group, pool, available, cost (units per draw)."""
+    need = ["group", "pool", "available"] + (["tokens"] if unit == "tokens" else [])
+    missing = [c for c in need if c not in cells.columns]
+    if missing:
+        msg = f"cells: columns {missing} are missing; it has {cells.columns}"
+        raise CellsError(msg)
+    out = cells.select(
+        pl.col("group").cast(pl.String),
+        pl.col("pool"),
+        pl.col("available").cast(pl.Int64),
+        cost=pl.col("tokens").cast(pl.Float64) if unit == "tokens" else pl.lit(1.0),
+    ).sort("group", "pool", nulls_last=True)
+    if out.height == 0 or int(out["available"].sum()) == 0:
+        msg = "cells: no records are available in any group; check what the earlier stages dropped"
+        raise CellsError(msg)
+    bad = out.filter((pl.col("available") < 0) | (pl.col("cost") <= 0) | pl.col("cost").is_nan())
+    if bad.height:
+        msg = (
+            f"cells: group {bad['group'][0]!r}, pool {bad['pool'][0]}: negative records or no "
+            "tokens in a record"
+        )
+        raise CellsError(msg)
+    twice = out.group_by("group", "pool", maintain_order=True).len().filter(pl.col("len") > 1)
+    if twice.height:
+        msg = (
+            f"cells: group {twice['group'][0]!r}, pool {twice['pool'][0]} appears twice; sum the "
+            "rows first"
+        )
+        raise CellsError(msg)
+    return out
+
+
+def proportional_cut(
+    table: pl.DataFrame, passes: Mapping[int, float], budget: float | None
+) -> np.ndarray:
+    """Return samples per cell: `passes` of every record, cut by one factor to fit the budget.
+
+    Whole numbers by largest remainder (ties by group and pool), never beyond the budget or the
+    passes.
+    """
+    available = table["available"].to_numpy().astype(float)
+    cost = table["cost"].to_numpy()
+    full = available * np.array([passes.get(q, 1.0) for q in table["pool"].to_list()])
+    total = float((full * cost).sum())
+    factor = 1.0 if budget is None or total <= budget else budget / total
+    exact = full * factor
+    whole = np.floor(exact + 1e-9)
+    left = (total if budget is None else min(budget, total)) - float((whole * cost).sum())
+    for i in np.argsort(-(exact - whole), kind="stable"):
+        if exact[i] - whole[i] > 1e-9 and cost[i] <= left + 1e-9:
+            whole[i] += 1
+            left -= cost[i]
+    cap = np.ceil(full - 1e-9) if budget is not None else np.floor(full + 1e-9)
+    return np.minimum(whole, cap).astype(np.int64)
+
+
+def plan_frame(
+    table: pl.DataFrame,
+    samples: np.ndarray,
+    lo: Floats,
+    hi: Floats,
+    values: Floats | None,
+    bounds: Sequence[str],
+    reasons: Sequence[str],
+) -> pl.DataFrame:
+    """Return the columns of `allocation/plan`; sampling_prob sums to 1 where anything is drawn."""
+    available = table["available"].to_numpy()
+    samples = samples.astype(np.int64)
+    records = np.minimum(samples, available)
+    total = max(int(samples.sum()), 1)
+    return pl.DataFrame(
+        {
+            "group": table["group"],
+            "pool": table["pool"],
+            "available": table["available"],
+            "samples": samples,
+            "records": records,
+            "passes": np.divide(samples, records, out=np.zeros(samples.size), where=records > 0),
+            "sampling_prob": samples / total,
+            "marginal_value": pl.Series(
+                np.full(samples.size, np.nan) if values is None else values
+            ).fill_nan(None),
+            "samples_lo80": np.asarray(lo, float),
+            "samples_hi80": np.asarray(hi, float),
+            "bound": list(bounds),
+            "reason": list(reasons),
+        }
+    )

@@ -1,0 +1,312 @@
+"""Divide a budget over groups exactly, for concave paths and a stated objective.
+
+Sums (weighted, isoelastic) by a root search on the logarithm of the shadow price; max-min, leximin
+and least spend by
+one on the common level. Each costs O(M + G log 1/eps) for G groups whose paths have M segments.
+Feasibility, the KKT
+residual and a duality certificate are computed for every answer and returned with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from assets.allocation.curves import Curves, Welfare
+from assets.allocation.fill import Fill, Response
+from assets.allocation.roots import Floats, scalar_root
+
+
+class AllocationError(ValueError):
+    """A stated allocation problem has no answer, or is not stated fully."""
+
+
+class InfeasibleFloors(AllocationError):  # noqa: N818 - says what is wrong
+    """The floors cost more than the budget, or ask for more than a group holds."""
+
+
+class UnreachableTarget(AllocationError):  # noqa: N818 - says what is wrong
+    """Some group cannot reach the target with all the data that it has."""
+
+
+@dataclass(frozen=True)
+class Division:
+    """An optimal division.
+
+    `effective` new effective samples and `spend` per group; `price` the shadow price (objective per
+    unit of budget);
+    `level` the common level (max-min, leximin, least spend) or None; `residual` the largest
+    relative violation of
+    feasibility and of the KKT conditions; `gap` the duality certificate D(price) - W of a sum, 0 at
+    the optimum.
+    """
+
+    effective: Floats
+    spend: Floats
+    price: float
+    residual: float
+    level: float | None = None
+    gap: float | None = None
+    implied_weight: Floats = field(default_factory=lambda: np.zeros(0))
+
+
+def maximise_sum(
+    fill: Fill, welfare: Welfare, held: Floats, floor_spend: Floats, budget: float
+) -> Division:
+    """Maximise sum_g w_g u(f_g(held_g + E_g)) subject to total spend <= budget.
+
+    Parameters
+    ----------
+    fill
+        Paths of the groups.
+    welfare
+        Curves (on the chosen level), weights and aversion.
+    held, floor_spend
+        Effective samples already held; least spend per group. Shape (G,).
+    budget
+        Total spend allowed; must cover the floors.
+
+    Notes
+    -----
+    On pieces where the objective is linear the optimum is not unique and the spend jumps at the
+    price; both sides are
+    then mixed so that the budget is met exactly.
+    """
+    floor_e = fill.effective(floor_spend)
+    useful = np.where(welfare.weight > 0, np.maximum(fill.top_effective, floor_e), floor_e)
+    _check_positive(fill, welfare, held, floor_spend, budget)
+    if fill.spend(np.minimum(useful, fill.top_effective)).sum() <= budget * (1 + 1e-12):
+        return _finish_sum(
+            fill, welfare, held, floor_e, np.minimum(useful, fill.top_effective), 0.0, budget
+        )
+    if budget <= 0 or floor_spend.sum() >= budget * (1 - 1e-14):
+        right = welfare.marginal(held + floor_e) * fill.levels(floor_e)[1]
+        return _finish_sum(fill, welfare, held, floor_e, floor_e, float(right.max()), budget)
+    response = Response(fill, welfare, held)
+
+    def plan(log_price: float) -> Floats:
+        return np.maximum(response.at(float(np.exp(log_price))), floor_e)
+
+    def gap(log_price: float) -> float:
+        total = float(fill.spend(plan(log_price)).sum())
+        return float(np.log(max(total, budget * 1e-30) / budget))
+
+    even = np.maximum(fill.effective(np.full(fill.groups, budget / fill.groups)), floor_e)
+    guess = welfare.marginal(held + even, left=True) * fill.levels(even)[0]
+    usable = guess[(guess > 0) & np.isfinite(guess)]
+    centre = float(np.log(np.median(usable))) if usable.size else 0.0
+    lo, hi = _bracket(gap, centre)
+    if lo is None:
+        # the curves are flat before the budget ends: more spend buys nothing
+        return _finish_sum(fill, welfare, held, floor_e, plan(-690.0), 0.0, budget)
+    best, one, other = scalar_root(gap, lo, hi)
+    cheap, dear = plan(max(one, other)), plan(min(one, other))
+    s_cheap, s_dear = fill.spend(cheap), fill.spend(dear)
+    room, jump = budget - s_cheap.sum(), s_dear.sum() - s_cheap.sum()
+    if jump > 1e-13 * budget:
+        effective = fill.effective(s_cheap + np.clip(room / jump, 0.0, 1.0) * (s_dear - s_cheap))
+    else:
+        effective = cheap
+    effective = np.maximum(effective, floor_e)
+    return _finish_sum(fill, welfare, held, floor_e, effective, float(np.exp(best)), budget)
+
+
+def _bracket(gap: object, centre: float) -> tuple[float | None, float]:
+    step, lo, hi = 1.0, centre, centre
+    while hi < 690.0 and gap(hi) > 0:  # type: ignore[operator]
+        lo, hi, step = hi, min(hi + step, 690.0), step * 3
+    if lo == hi or gap(lo) < 0:  # type: ignore[operator]
+        lo = hi - 1.0
+        step = 1.0
+        while gap(lo) < 0:  # type: ignore[operator]
+            if lo <= -690.0:
+                return None, hi
+            hi, lo, step = lo, max(lo - step, -690.0), step * 3
+    return lo, hi
+
+
+def _check_positive(
+    fill: Fill, welfare: Welfare, held: Floats, floor_spend: Floats, budget: float
+) -> None:
+    if welfare.aversion == 0:
+        return
+    need = np.maximum(welfare.curves.inverse(0.0) - held, 0.0)
+    need = np.where(welfare.weight > 0, need, 0.0)
+    least = np.maximum(fill.spend(need), floor_spend)
+    if not np.isfinite(least).all():
+        bad = np.flatnonzero(~np.isfinite(least)).tolist()
+        msg = (
+            f"isoelastic welfare needs a level above 0, which groups at positions {bad} do not "
+            "reach with all their "
+            "data: choose another level, or set their weight to 0"
+        )
+        raise AllocationError(msg)
+    if least.sum() > budget:
+        msg = (
+            f"isoelastic welfare needs every level above 0; that alone costs {least.sum():.6g}, "
+            "more than the "
+            f"budget {budget:.6g}: raise the budget or choose another objective"
+        )
+        raise AllocationError(msg)
+
+
+def _finish_sum(
+    fill: Fill,
+    welfare: Welfare,
+    held: Floats,
+    floor_e: Floats,
+    effective: Floats,
+    price: float,
+    budget: float,
+) -> Division:
+    spend = fill.spend(effective)
+    residual = max(0.0, float(spend.sum()) / budget - 1.0) if budget > 0 else float(spend.sum())
+    before, after = fill.levels(effective)
+    gap = 0.0
+    if price > 0:
+        free = (effective > floor_e * (1 + 1e-11)) & (spend > 0)
+        open_ = (effective < fill.top_effective * (1 - 1e-11)) & (welfare.weight > 0)
+        with np.errstate(invalid="ignore", over="ignore"):
+            left = welfare.marginal(held + effective, left=True) * before / price
+            right = welfare.marginal(held + effective) * after / price
+        residual = max(residual, abs(1.0 - float(spend.sum()) / budget) if budget > 0 else 0.0)
+        residual = max(residual, float(np.max(1.0 - left[free], initial=0.0)))
+        if budget > floor_spend_total(fill, floor_e) * (1 + 1e-12):
+            residual = max(residual, float(np.max(right[open_] - 1.0, initial=0.0)))
+        gap = certificate(fill, welfare, held, floor_e, effective, price, budget)
+    return Division(effective, spend, price, residual, gap=gap)
+
+
+def floor_spend_total(fill: Fill, floor_e: Floats) -> float:
+    """Return what the floors cost together."""
+    return float(fill.spend(floor_e).sum())
+
+
+def certificate(
+    fill: Fill,
+    welfare: Welfare,
+    held: Floats,
+    floor_e: Floats,
+    effective: Floats,
+    price: float,
+    budget: float,
+) -> float:
+    """Return D(price) - W >= 0: how far any plan can be above this one.
+
+    D(price) = price * budget + sum_g max_E [w u(f(held + E)) - price * spend(E)] bounds every
+    feasible plan, for any
+    price > 0 (weak duality), so a wrong price only loosens the bound.
+    """
+    best = np.maximum(Response(fill, welfare, held).at(price), floor_e)
+    gain = welfare.terms(held + best) - welfare.terms(held + effective)
+    if not np.isfinite(gain).all():
+        return float("inf")
+    saved = fill.spend(effective) - fill.spend(best)
+    return max(
+        0.0, float((gain + price * saved).sum() + price * (budget - fill.spend(effective).sum()))
+    )
+
+
+def maximise_level(
+    fill: Fill, level: Curves, held: Floats, floor_spend: Floats, budget: float, *, leximin: bool
+) -> Division:
+    """Raise the lowest level as far as the budget goes; with `leximin`, then the next lowest.
+
+    Parameters
+    ----------
+    fill, held, floor_spend, budget
+        As in `maximise_sum`.
+    level
+        Curves on the chosen level.
+    leximin
+        False stops where the first group is at its cap and leaves the rest of the budget unspent;
+        True goes on with
+        the others. Both follow from one root search, because a capped group stays at its cap.
+    """
+    floor_e = fill.effective(floor_spend)
+    top = np.maximum(fill.top_effective, floor_e)
+
+    def plan(t: float) -> Floats:
+        return np.clip(level.inverse(np.full(fill.groups, t)) - held, floor_e, top)
+
+    caps = level.value(held + top)
+    t_hi = float(caps.max() if leximin else caps.min())
+    spare = max(budget - float(floor_spend.sum()), 0.0) / fill.groups
+    t_lo = float(level.value(held + fill.effective(floor_spend + spare)).min())
+    t_lo = min(t_lo, t_hi)
+    if not np.isfinite(t_lo):
+        return _finish_level(fill, level, held, floor_e, floor_e, budget, t_lo, caps)
+    if float(fill.spend(plan(t_hi)).sum()) <= budget * (1 + 1e-12):
+        return _finish_level(fill, level, held, floor_e, plan(t_hi), budget, t_hi, caps)
+
+    def gap(t: float) -> float:
+        total = float(fill.spend(plan(t)).sum())
+        return float(np.log(min(max(total, budget * 1e-30), budget * 1e30) / budget))
+
+    _, one, other = scalar_root(gap, t_lo, t_hi)
+    ends = sorted((one, other))
+    t = ends[1] if gap(ends[1]) <= 1e-13 else ends[0]
+    return _finish_level(fill, level, held, floor_e, plan(t), budget, t, caps)
+
+
+def least_spend(
+    fill: Fill, level: Curves, held: Floats, floor_spend: Floats, target: float, names: object
+) -> Division:
+    """Find the least spend with which every group reaches `target` on the chosen level.
+
+    Raises
+    ------
+    UnreachableTarget
+        Naming the groups that stay below the target with all their data, and how far they get.
+    """
+    floor_e = fill.effective(floor_spend)
+    top = np.maximum(fill.top_effective, floor_e)
+    caps = level.value(held + top)
+    short = np.flatnonzero(caps < target - 1e-12 * max(1.0, abs(target)))
+    if short.size:
+        listed = ", ".join(f"{names[g]!r} (at most {caps[g]:.6g})" for g in short[:10])  # type: ignore[index]
+        msg = (
+            f"target {target:g} is out of reach for {short.size} groups: {listed}; lower "
+            "objective.target or add data"
+        )
+        raise UnreachableTarget(msg)
+    effective = np.clip(level.inverse(np.full(fill.groups, target)) - held, floor_e, top)
+    return _finish_level(
+        fill, level, held, floor_e, effective, float(fill.spend(effective).sum()), target, caps
+    )
+
+
+def _finish_level(
+    fill: Fill,
+    level: Curves,
+    held: Floats,
+    floor_e: Floats,
+    effective: Floats,
+    budget: float,
+    t: float,
+    caps: Floats,
+) -> Division:
+    spend = fill.spend(effective)
+    at = level.value(held + effective)
+    moving = (effective > floor_e * (1 + 1e-11)) & (effective < fill.top_effective * (1 - 1e-11))
+    residual = max(0.0, float(spend.sum()) / budget - 1.0) if budget > 0 else float(spend.sum())
+    if np.isfinite(t):
+        residual = max(
+            residual, float(np.max(np.abs(at[moving] - t) / max(1.0, abs(t)), initial=0.0))
+        )
+        lowest = np.minimum(t, caps)
+        residual = max(residual, float(np.max((lowest - at) / max(1.0, abs(t)), initial=0.0)))
+    gain = level.slope(held + effective) * fill.levels(effective)[1]
+    weight = np.zeros(fill.groups)
+    with np.errstate(divide="ignore"):
+        weight[moving] = 1.0 / gain[moving]
+    total = float(weight.sum())
+    # moving every group up by dt costs dt * sum 1/gain: its inverse is the worth of budget, and the
+    # weights that
+    # would make the same plan optimal for a weighted sum are proportional to 1/gain
+    if total > 0:
+        weight /= total
+    bound = np.isfinite(t) and float(spend.sum()) >= budget * (1 - 1e-9)
+    price = 1.0 / total if total > 0 and bound else 0.0
+    return Division(effective, spend, price, residual, level=t, implied_weight=weight)

@@ -1,0 +1,115 @@
+"""One allocation problem in arrays: what every rule and every objective is applied to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from assets.allocation.curves import Curves, Welfare
+from assets.allocation.fill import Fill
+from assets.allocation.repetition import Cells
+from assets.allocation.roots import Floats
+from assets.allocation.solve import (
+    AllocationError,
+    Division,
+    InfeasibleFloors,
+    least_spend,
+    maximise_level,
+    maximise_sum,
+)
+
+SUMS = ("weighted_sum", "isoelastic")
+
+
+@dataclass(frozen=True)
+class Stated:
+    """Groups with their paths, curves and floors, and the objective.
+
+    `curves` are raw, `level` the same on the chosen level (objectives are computed on it); `kind`
+    is weighted_sum,
+    isoelastic, max_min, leximin or min_cost.
+    """
+
+    names: Sequence[str]
+    weight: Floats
+    curves: Curves
+    level: Curves
+    cells: Cells
+    fill: Fill
+    held: Floats
+    floor_spend: Floats
+    budget: float | None
+    kind: str
+    aversion: float = 0.0
+    target: float | None = None
+
+    def welfare(self) -> Welfare:
+        """Return the isoelastic welfare on the chosen level."""
+        return Welfare(self.level, self.weight, self.aversion if self.kind == "isoelastic" else 0.0)
+
+    def divide(self) -> Division:
+        """Return the exact optimum of the stated objective."""
+        if self.kind == "min_cost":
+            if self.target is None:
+                msg = "objective, field target: min_cost needs one"
+                raise AllocationError(msg)
+            return least_spend(
+                self.fill, self.level, self.held, self.floor_spend, self.target, self.names
+            )
+        budget = self.budget
+        if budget is None:
+            msg = f"field budget: {self.kind} needs one"
+            raise AllocationError(msg)
+        total = float(self.floor_spend.sum())
+        if total > budget * (1 + 1e-12):
+            order = np.argsort(-self.floor_spend, kind="stable")
+            listed = ", ".join(
+                f"{self.names[g]!r} ({self.floor_spend[g]:.6g})"
+                for g in order[:10]
+                if self.floor_spend[g] > 0
+            )
+            msg = (
+                f"field floor: the floors of groups {listed} cost {total:.6g} together, more than "
+                "the budget "
+                f"{budget:.6g}; the least budget that would do is {total:.6g}, or lower these "
+                "floors"
+            )
+            raise InfeasibleFloors(msg)
+        if self.kind in SUMS:
+            return maximise_sum(self.fill, self.welfare(), self.held, self.floor_spend, budget)
+        return maximise_level(
+            self.fill,
+            self.level,
+            self.held,
+            self.floor_spend,
+            budget,
+            leximin=self.kind == "leximin",
+        )
+
+    def objective(self, effective: Floats) -> tuple[float, float]:
+        """Return (value of the objective, lowest level) at new effective samples per group."""
+        at = self.level.value(self.held + effective)
+        worst = float(at.min())
+        return (self.welfare().total(self.held + effective) if self.kind in SUMS else worst), worst
+
+
+def floor_spend(fill: Fill, floors: Floats, names: Sequence[str]) -> Floats:
+    """Return what each group's floor (in new samples) costs along its best fill.
+
+    Raises
+    ------
+    InfeasibleFloors
+        Where a floor is larger than what the group has, with the largest floor that would do.
+    """
+    over = np.flatnonzero(floors > fill.top_samples * (1 + 1e-12))
+    if over.size:
+        g = over[0]
+        msg = (
+            f"group {names[g]!r}, field floor: {floors[g]:.6g} samples, but its records and passes "
+            "give at most "
+            f"{fill.top_samples[g]:.6g}; lower the floor or allow more passes"
+        )
+        raise InfeasibleFloors(msg)
+    return np.where(floors > 0, fill.spend_of_samples(floors), 0.0)

@@ -1,0 +1,192 @@
+"""Count exactly how many rows of a table are in another, for all pairs of a family at once.
+
+Third stage of R2D2, but exact: all tables of a family (those compared on one set of columns) are
+hashed once, and each further pair costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from assets.containment.pair_counts import Integers, count_parts, histogram, scatter
+from assets.kernels.cell_hash import Equality, Hashes, column_cells, find_column
+from assets.kernels.xxh64 import avalanche_all
+
+PART_ROWS = 8192
+"""Rows a part: its table of local ids and its bits fit the second-level cache."""
+
+
+class UnhashedTableError(ValueError):
+    """A pair names a table whose hashes were not given."""
+
+
+def contained_rows(
+    hashes: Mapping[str, Hashes],
+    pairs: Iterable[tuple[str, str]],
+    *,
+    chunk_rows: int = 1 << 24,
+    workers: int = 1,
+) -> pl.DataFrame:
+    """Count the rows that each child shares with its parent.
+
+    Parameters
+    ----------
+    hashes : mapping of str to np.ndarray
+        Row hashes (uint64) by table, all over the same columns; a memory map will do.
+    pairs : iterable of (str, str)
+        (child, parent); repetitions count once.
+    chunk_rows : int, default 2**24
+        About how many rows are in work at once, at 20 bytes each, beside `hashes`.
+    workers : int, default 1
+        Threads.
+
+    Returns
+    -------
+    pl.DataFrame
+        A row for each pair, sorted: child, parent, child_distinct, common, child_rows,
+        common_multiset, parent_rows, containment, multiset_containment. `common` counts distinct
+        rows, `common_multiset` is the sum over rows of min(count in child, count in parent).
+        containment = common / child_distinct; multiset_containment = common_multiset /
+        child_rows; both null for a child without rows.
+
+    Raises
+    ------
+    UnhashedTableError
+        If a pair names a table that `hashes` lacks.
+
+    Notes
+    -----
+    Exact up to collisions: a row that the parent lacks is found there with probability
+    parent rows / 2^64. The result does not depend on `chunk_rows`, `workers` or any order.
+    Cost: three passes over the hashes, and for a pair and part at most min(distinct rows of the
+    child, distinct rows of the family / 64) operations.
+    """
+    wanted = sorted(set(pairs))
+    names = sorted({table for pair in wanted for table in pair})
+    missing = [name for name in names if name not in hashes]
+    if missing:
+        message = f"no row hashes for {missing[:5]}; hash these tables, or leave out their pairs"
+        raise UnhashedTableError(message)
+    number = {name: i for i, name in enumerate(names)}
+    child = np.array([number[c] for c, _ in wanted], np.int64)
+    parent = np.array([number[p] for _, p in wanted], np.int64)
+    arrays = [np.asarray(hashes[name], np.uint64) for name in names]
+    sizes = np.array([array.size for array in arrays], np.int64)
+    counts = _count(arrays, child, parent, max(chunk_rows, PART_ROWS), max(workers, 1))
+    distinct, common, surplus = counts
+    frame = pl.DataFrame(
+        {
+            "child": pl.Series([c for c, _ in wanted], dtype=pl.String),
+            "parent": pl.Series([p for _, p in wanted], dtype=pl.String),
+            "child_distinct": distinct[child],
+            "common": common,
+            "child_rows": sizes[child],
+            "common_multiset": common + surplus,
+            "parent_rows": sizes[parent],
+        }
+    )
+    return frame.with_columns(
+        pl.when(pl.col("child_rows") > 0)
+        .then(pl.col(part) / pl.col(whole))
+        .otherwise(None)
+        .alias(name)
+        for part, whole, name in (
+            ("common", "child_distinct", "containment"),
+            ("common_multiset", "child_rows", "multiset_containment"),
+        )
+    )
+
+
+def _bits_for(total: int, size: int) -> int:
+    """Say into how many bits' worth of pieces to divide `total`, so that each has about `size`."""
+    return max(0, (max(total, 1) - 1) // size).bit_length()
+
+
+def _count(
+    arrays: Sequence[Hashes], child: Integers, parent: Integers, chunk_rows: int, workers: int
+) -> tuple[Integers, Integers, Integers]:
+    total = sum(array.size for array in arrays)
+    chunk_bits = _bits_for(total, chunk_rows)
+    totals = [np.zeros(n, np.int64) for n in (len(arrays), child.size, child.size)]
+    for chunk in range(1 << chunk_bits):
+        pieces = [
+            array if chunk_bits == 0 else array[array >> np.uint64(64 - chunk_bits) == chunk]
+            for array in arrays
+        ]
+        part_bits = min(_bits_for(sum(piece.size for piece in pieces), PART_ROWS), 20)
+        sizes = np.zeros(1 << part_bits, np.int64)
+        for piece in pieces:
+            histogram(piece, chunk_bits, part_bits, sizes)
+        starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
+        out = np.empty(int(starts[-1]), np.uint64)
+        owner = np.empty(out.size, np.int32)
+        cursor = starts[:-1].copy()
+        for table, piece in enumerate(pieces):
+            scatter(piece, table, chunk_bits, part_bits, cursor, out, owner)
+        del pieces
+        count = partial(_count_some, out, owner, len(arrays), child, parent)
+        edges = np.linspace(0, sizes.size, workers + 1).astype(np.int64)
+        slices = [starts[a : b + 1] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        if workers == 1:
+            results = [count(starts)]
+        else:
+            with ThreadPoolExecutor(workers) as pool:
+                results = list(pool.map(count, slices))
+        for result in results:
+            for whole, part in zip(totals, result, strict=True):
+                whole += part
+    return totals[0], totals[1], totals[2]
+
+
+def _count_some(
+    out: Hashes,
+    owner: np.ndarray[tuple[int], np.dtype[np.int32]],
+    n_tables: int,
+    child: Integers,
+    parent: Integers,
+    starts: Integers,
+) -> list[Integers]:
+    counts = [np.zeros(n, np.int64) for n in (n_tables, child.size, child.size)]
+    count_parts(out, owner, starts, n_tables, child, parent, *counts)
+    return counts
+
+
+def hash_projections(
+    batches: Iterable[pa.RecordBatch | pa.Table],
+    column_sets: Sequence[Sequence[str]],
+    equality: Equality,
+) -> list[Hashes]:
+    """Hash the rows of a table on several sets of columns in one pass.
+
+    Parameters
+    ----------
+    batches : iterable of pa.RecordBatch or pa.Table
+        The table; each column that a set names must be in each batch.
+    column_sets : sequence of sequence of str
+        The projections.
+    equality : {"typed", "value", "text"}
+        Which cells are equal.
+
+    Returns
+    -------
+    list of np.ndarray
+        Row hashes (uint64) for each set, in row order: what
+        `assets.kernels.cell_hash.row_hashes` gives, hashing each cell once.
+    """
+    columns = sorted({column for columns in column_sets for column in columns})
+    parts: list[list[Hashes]] = [[] for _ in column_sets]
+    for batch in batches:
+        cells = {name: column_cells(find_column(batch, name), name, equality) for name in columns}
+        for own, names in zip(parts, column_sets, strict=True):
+            sums = np.zeros(batch.num_rows, np.uint64)
+            for name in names:
+                sums += cells[name]
+            avalanche_all(sums)
+            own.append(sums)
+    return [np.concatenate(own) if own else np.empty(0, np.uint64) for own in parts]

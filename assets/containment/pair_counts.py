@@ -1,0 +1,207 @@
+"""Count the rows that pairs of tables share, part by part; compiled.
+
+The hashes of all tables are partitioned by their top bits into parts of some thousand rows, which
+fit the cache. In a part each distinct hash gets a local id, each table a row of bits; what two
+tables share is a population count of the AND of two rows, or, where the child is small, a look-up
+of each of its ids. Repeated rows are counted from the few ids that a table holds more than once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from assets.kernels.xxh64 import Hashes
+
+Integers = npt.NDArray[np.int64]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _compiled(function: _F) -> _F:
+    compiled: _F = numba.njit(cache=True, nogil=True)(function)
+    return compiled
+
+
+@_compiled
+def _part_of(value: np.uint64, skip_bits: int, part_bits: int) -> int:
+    if part_bits == 0:
+        return 0
+    return int((value << np.uint64(skip_bits)) >> np.uint64(64 - part_bits))
+
+
+@_compiled
+def histogram(hashes: Hashes, skip_bits: int, part_bits: int, counts: Integers) -> None:
+    """Add to `counts` the number of hashes in each part.
+
+    Parameters
+    ----------
+    hashes : np.ndarray
+        n hashes of one table; those of one chunk, which agree in the first `skip_bits` bits.
+    skip_bits, part_bits : int
+        The part of a hash is the `part_bits` bits after the first `skip_bits`.
+    counts : np.ndarray
+        2**part_bits counts, changed in place.
+    """
+    for value in hashes:
+        counts[_part_of(value, skip_bits, part_bits)] += 1
+
+
+@_compiled
+def scatter(
+    hashes: Hashes,
+    table: int,
+    skip_bits: int,
+    part_bits: int,
+    cursor: Integers,
+    out: Hashes,
+    owner: npt.NDArray[np.int32],
+) -> None:
+    """Append one table's hashes to their parts; `cursor` moves on in place.
+
+    Parameters
+    ----------
+    hashes, skip_bits, part_bits
+        As in `histogram`.
+    table : int
+        Number of the table; tables must come in ascending order.
+    cursor : np.ndarray
+        The next free position of each part.
+    out, owner : np.ndarray
+        All hashes by part, and the table of each; written in place.
+    """
+    for value in hashes:
+        part = _part_of(value, skip_bits, part_bits)
+        out[cursor[part]] = value
+        owner[cursor[part]] = table
+        cursor[part] += 1
+
+
+@_compiled
+def _ones(word: np.uint64) -> int:
+    word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
+    word = (word & np.uint64(0x3333333333333333)) + (
+        (word >> np.uint64(2)) & np.uint64(0x3333333333333333)
+    )
+    word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return int((word * np.uint64(0x0101010101010101)) >> np.uint64(56))
+
+
+@_compiled
+def _local_ids(hashes: Hashes, ids: Integers) -> int:
+    """Number the distinct hashes 0, 1, ... in order of first occurrence; return how many."""
+    size = 16
+    while size < 2 * hashes.size:
+        size *= 2
+    slots = np.full(size, -1, np.int64)
+    keys = np.empty(size, np.uint64)
+    mask = np.uint64(size - 1)
+    found = 0
+    for i in range(hashes.size):
+        slot = hashes[i] & mask
+        while slots[slot] >= 0 and keys[slot] != hashes[i]:
+            slot = (slot + np.uint64(1)) & mask
+        if slots[slot] < 0:
+            slots[slot] = found
+            keys[slot] = hashes[i]
+            found += 1
+        ids[i] = slots[slot]
+    return found
+
+
+@_compiled
+def _count_part(
+    hashes: Hashes,
+    owner: npt.NDArray[np.int32],
+    n_tables: int,
+    child: Integers,
+    parent: Integers,
+    distinct: Integers,
+    common: Integers,
+    surplus: Integers,
+) -> None:
+    n = hashes.size
+    ids = np.empty(n, np.int64)
+    words = (_local_ids(hashes, ids) + 63) // 64
+    bits = np.zeros((n_tables, words), np.uint64)
+    unique = np.empty(n, np.int64)  # the distinct ids of each table, one table after the other
+    unique_from = np.zeros(n_tables + 1, np.int64)
+    repeat = np.empty(n, np.int64)  # the ids that a table holds again, each time, sorted
+    repeat_from = np.zeros(n_tables + 1, np.int64)
+    i = uniques = repeats = 0
+    for table in range(n_tables):
+        first = repeats
+        while i < n and owner[i] == table:
+            word, bit = ids[i] // 64, np.uint64(1) << np.uint64(ids[i] % 64)
+            if bits[table, word] & bit:
+                repeat[repeats] = ids[i]
+                repeats += 1
+            else:
+                bits[table, word] |= bit
+                unique[uniques] = ids[i]
+                uniques += 1
+            i += 1
+        if repeats > first + 1:
+            repeat[first:repeats] = np.sort(repeat[first:repeats])
+        unique_from[table + 1] = uniques
+        repeat_from[table + 1] = repeats
+        distinct[table] += uniques - unique_from[table]
+    for pair in range(child.size):
+        c, p = child[pair], parent[pair]
+        shared = 0
+        if unique_from[c + 1] - unique_from[c] < words:
+            for k in range(unique_from[c], unique_from[c + 1]):
+                word, shift = unique[k] // 64, np.uint64(unique[k] % 64)
+                shared += int((bits[p, word] >> shift) & np.uint64(1))
+        else:
+            for word in range(words):
+                shared += _ones(bits[c, word] & bits[p, word])
+        common[pair] += shared
+        a, b = repeat_from[c], repeat_from[p]
+        while a < repeat_from[c + 1] and b < repeat_from[p + 1]:
+            if repeat[a] == repeat[b]:
+                surplus[pair] += 1
+                a += 1
+                b += 1
+            elif repeat[a] < repeat[b]:
+                a += 1
+            else:
+                b += 1
+
+
+@_compiled
+def count_parts(
+    hashes: Hashes,
+    owner: npt.NDArray[np.int32],
+    starts: Integers,
+    n_tables: int,
+    child: Integers,
+    parent: Integers,
+    distinct: Integers,
+    common: Integers,
+    surplus: Integers,
+) -> None:
+    """Count, over some parts, the distinct rows of each table and the shared rows of each pair.
+
+    Parameters
+    ----------
+    hashes, owner : np.ndarray
+        What `scatter` wrote.
+    starts : np.ndarray
+        Where each part starts, and where the last one ends.
+    n_tables : int
+        The number of tables.
+    child, parent : np.ndarray
+        Table numbers of each pair.
+    distinct, common, surplus : np.ndarray
+        Added to in place: distinct rows by table; shared distinct rows by pair; further shared
+        rows by pair, the sum of min(count in child, count in parent) - 1.
+    """
+    for part in range(starts.size - 1):
+        a, b = starts[part], starts[part + 1]
+        if b > a:
+            _count_part(hashes[a:b], owner[a:b], n_tables, child, parent, distinct, common, surplus)

@@ -1,0 +1,104 @@
+"""A Delta table at a pinned version: its active files, partition values and deleted rows.
+
+The log is read with deltalake; data files are read by the Parquet reader, file by file in the order
+of their paths, so that positions are a function of the version alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+import pyarrow as pa
+from deltalake import DeltaTable
+
+from assets.ingestion.model import Source, SourceError
+
+Mask = np.ndarray[tuple[int], np.dtype[np.bool_]]
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaFile:
+    """One active data file; `records` includes deleted rows and is None where the log has none."""
+
+    path: Path
+    key: str
+    records: int | None
+    partition: tuple[Any, ...]
+    kept: Mask | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaSnapshot:
+    """What the log says at one version. `actions` holds one row a file, with statistics."""
+
+    schema: pa.Schema
+    partition_columns: tuple[str, ...]
+    files: tuple[DeltaFile, ...]
+    actions: pa.Table
+
+
+def open_delta(path: Path, version: int | None = None) -> DeltaTable:
+    """Open a Delta table; raise `SourceError` with the cause if its log cannot be read."""
+    try:
+        return DeltaTable(str(path), version=version)
+    except Exception as error:  # deltalake raises several unrelated types, plain Exception included
+        text = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = f"unreadable Delta log ({text})"
+        raise SourceError(path, reason, "Restore the files under _delta_log.") from error
+
+
+def snapshot(source: Source) -> DeltaSnapshot:
+    """Read the log of a source at its pinned version. Cost: the log; no data file is opened.
+
+    Raises
+    ------
+    SourceError
+        If the log cannot be read, or the table renames columns by column mapping.
+    """
+    table = open_delta(source.path, source.version)
+    metadata = table.metadata()
+    if metadata.configuration.get("delta.columnMapping.mode", "none") != "none":
+        reason = "the table uses column mapping, which this reader does not follow"
+        raise SourceError(source.path, reason, "Rewrite it without column mapping.")
+    partitions = tuple(metadata.partition_columns)
+    try:
+        actions = pa.table(table.get_add_actions(flatten=True))
+        deleted = _kept_rows(table)
+    except Exception as error:  # as above
+        reason = f"unreadable Delta log ({error})"
+        raise SourceError(source.path, reason, "Restore the files under _delta_log.") from error
+    columns: Sequence[list[Any]] = [
+        actions.column(f"partition.{name}").to_pylist() for name in partitions
+    ]
+    records = actions.column("num_records").to_pylist()
+    files: list[DeltaFile] = []
+    for i, key in enumerate(actions.column("path").to_pylist()):
+        path = _local(source.path, key)
+        values = tuple(column[i] for column in columns)
+        files.append(DeltaFile(path, key, records[i], values, deleted.get(path)))
+    files.sort(key=lambda file: str(file.path))
+    schema = pa.schema(pa.schema(table.schema().to_arrow()))
+    return DeltaSnapshot(schema, partitions, tuple(files), actions)
+
+
+def _kept_rows(table: DeltaTable) -> dict[Path, Mask]:
+    vectors = pa.table(table.deletion_vectors())
+    root = Path(table.table_uri.removeprefix("file://"))
+    return {
+        _local(root, path): np.asarray(kept, dtype=np.bool_)
+        for path, kept in zip(
+            vectors.column(0).to_pylist(), vectors.column(1).to_pylist(), strict=True
+        )
+    }
+
+
+def _local(root: Path, key: str) -> Path:
+    decoded = unquote(key)
+    if decoded.startswith("file://"):
+        return Path(decoded.removeprefix("file://"))
+    return root / decoded

@@ -1,0 +1,79 @@
+"""Delta tables, streamed at a pinned version; deleted rows do not appear."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from assets.ingestion.arrow_types import plain_schema
+from assets.ingestion.delta_files import DeltaFile, Mask, snapshot
+from assets.ingestion.model import ReadOptions, RowStream, Source, unique_names, with_position
+from assets.ingestion.parquet_files import open_parquet
+from assets.ingestion.parquet_reader import place
+
+
+def read_delta(source: Source, options: ReadOptions, *, batch_rows: int = 8192) -> RowStream:
+    """Stream a Delta table.
+
+    Data columns come in schema order, then partition columns. A column that a file lacks is null
+    there. Positions count the live rows, in the order of file paths and of rows within a file.
+
+    Raises
+    ------
+    SourceError
+        If the log or a data file cannot be read (the file may have been vacuumed), or the table
+        uses column mapping; also while iterating.
+    """
+    del options  # a data file is never compressed as a whole
+    snap = snapshot(source)
+    plain = plain_schema(snap.schema)
+    data = [field for field in plain if field.name not in snap.partition_columns]
+    partitions = [plain.field(name) for name in snap.partition_columns]
+    names, notes = unique_names([field.name for field in (*data, *partitions)])
+    types = [field.type for field in (*data, *partitions)]
+    schema = with_position(pa.schema(list(zip(names, types, strict=True))))
+
+    def batches(_: RowStream) -> Iterator[pa.RecordBatch]:
+        position = 0
+        for file in snap.files:
+            constants = [_typed(v, f.type) for v, f in zip(file.partition, partitions, strict=True)]
+            with open_parquet(file.path) as opened:
+                found = opened.schema_arrow
+                order = [
+                    index if (index := found.get_field_index(field.name)) >= 0 else None
+                    for field in data
+                ]
+                stored = opened.iter_batches(batch_size=batch_rows, use_threads=False)
+                for batch in _live(stored, file):
+                    yield place(batch, order, constants, schema, position)
+                    position += batch.num_rows
+
+    return RowStream(schema, batches, notes)
+
+
+def _live(stored: Iterator[pa.RecordBatch], file: DeltaFile) -> Iterator[pa.RecordBatch]:
+    at = 0
+    for batch in stored:
+        if file.kept is None:
+            yield batch
+        else:
+            yield batch.filter(pa.array(_window(file.kept, at, batch.num_rows)))
+        at += batch.num_rows
+
+
+def _window(kept: Mask, start: int, rows: int) -> Mask:
+    import numpy as np
+
+    # a vector may end before the file does; the rows after it are live
+    window = np.ones(rows, dtype=np.bool_)
+    part = kept[start : start + rows]
+    window[: part.size] = part
+    return window
+
+
+def _typed(value: Any, kind: pa.DataType) -> Any:  # noqa: ANN401 - a partition value
+    if value is None or not isinstance(value, str) or pa.types.is_string(kind):
+        return value
+    return pa.scalar(value).cast(kind).as_py()

@@ -1,0 +1,179 @@
+"""Types for columns landed as strings, and the view that casts them.
+
+A column gets a type only if every cell that is not null is written the way that type is written, so
+that nothing is lost by the cast: no leading zeros or plus signs, no NaN words, ISO dates only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+import polars as pl
+import pyarrow as pa
+
+_INTEGER = r"^(?:0|-?[1-9][0-9]*)$"
+_FLOAT = r"^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$"
+_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+_TIMESTAMP = (
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?"
+    r"(?:Z|[+-][0-9]{2}:?[0-9]{2})?$"
+)
+_ZONE = r"(?:Z|[+-][0-9]{2}:?[0-9]{2})$"
+_BOOLEANS = (("true", "false"), ("True", "False"), ("TRUE", "FALSE"))
+
+ALL_TYPES = ("int64", "float64", "bool_lower", "bool_title", "bool_upper", "date", "naive", "zoned")
+Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
+
+
+def canonical_integer(text: str) -> bool:
+    """Return whether a text is an int64 in canonical form ("0", "-17"; not "+1", "01", "-0")."""
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdecimal()) or len(digits) > 19:
+        return False
+    value = int(text)
+    return str(value) == text and -(1 << 63) <= value < 1 << 63
+
+
+class ColumnTypes:
+    """Which types one column's cells still allow: a set that only shrinks."""
+
+    __slots__ = ("possible", "seen")
+
+    def __init__(self) -> None:
+        self.possible = frozenset(ALL_TYPES)
+        self.seen = False
+
+    def update(self, cells: pl.Series) -> None:
+        """Take a batch of string cells into account."""
+        cells = cells.drop_nulls()
+        if cells.is_empty():
+            return
+        self.seen = True
+        self.possible = frozenset(name for name in self.possible if _fits(cells, name))
+
+    def merge(self, other: ColumnTypes) -> None:
+        """Take over what another state saw; commutative and associative."""
+        self.possible &= other.possible
+        self.seen |= other.seen
+
+    def result(self) -> pa.DataType:
+        """Return int64, float64, bool, date32, timestamp[us] (UTC if cells carry zones) or string."""
+        if not self.seen or not self.possible:
+            return pa.string()
+        if "int64" in self.possible:
+            return pa.int64()
+        if "float64" in self.possible:
+            return pa.float64()
+        if "date" in self.possible:
+            return pa.date32()
+        if "naive" in self.possible:
+            return pa.timestamp("us")
+        if "zoned" in self.possible:
+            return pa.timestamp("us", tz="UTC")
+        return pa.bool_()
+
+
+class TypeState:
+    """Mergeable type inference for the columns of one table.
+
+    Notes
+    -----
+    The result depends neither on the order of rows nor on how they are split. Cost: the patterns
+    that a column still allows, over its cells; a text column drops out after its first batch.
+    """
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self.columns = {name: ColumnTypes() for name in columns}
+
+    def update(self, batch: pa.RecordBatch | pa.Table | pl.DataFrame) -> None:
+        """Take a batch of string columns into account; columns not named at the start are ignored."""
+        for name, state in self.columns.items():
+            if state.seen and not state.possible:
+                continue
+            if isinstance(batch, pl.DataFrame):
+                cells = batch.get_column(name)
+            else:
+                cells = pl.Series(name, batch.column(name), dtype=pl.String)
+            state.update(cells)
+
+    def merge(self, other: TypeState) -> None:
+        """Take over what another state of the same table saw."""
+        for name, state in self.columns.items():
+            state.merge(other.columns[name])
+
+    def result(self) -> dict[str, pa.DataType]:
+        """Return the type of each column."""
+        return {name: state.result() for name, state in self.columns.items()}
+
+
+def typed(frame: Frame, types: dict[str, pa.DataType]) -> Frame:
+    """Cast landed strings to their inferred types; other columns pass unchanged.
+
+    Raises
+    ------
+    polars.exceptions.InvalidOperationError
+        If a cell is not of its column's type: the types are not those of this data.
+    """
+    casts = [_cast(name, kind) for name, kind in types.items() if not pa.types.is_string(kind)]
+    return frame.with_columns(casts) if casts else frame
+
+
+def _cast(name: str, kind: pa.DataType) -> pl.Expr:
+    column = pl.col(name)
+    if pa.types.is_int64(kind):
+        return column.cast(pl.Int64)
+    if pa.types.is_float64(kind):
+        return column.cast(pl.Float64)
+    if pa.types.is_boolean(kind):
+        return column.str.to_lowercase() == "true"
+    if pa.types.is_date32(kind):
+        return column.str.to_date("%Y-%m-%d")
+    return _timestamp(column, zoned=kind.tz is not None)
+
+
+def _timestamp(column: pl.Expr, *, zoned: bool, strict: bool = True) -> pl.Expr:
+    plain = column.str.replace("T", " ", literal=True)
+    if not zoned:
+        return plain.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", strict=strict)
+    offset = plain.str.replace("Z$", "+0000").str.replace(r"([+-]\d{2}):(\d{2})$", "${1}${2}")
+    return offset.str.to_datetime("%Y-%m-%d %H:%M:%S%.f%z", time_unit="us", strict=strict)
+
+
+def _fits(cells: pl.Series, name: str) -> bool:
+    if name.startswith("bool"):
+        words = _BOOLEANS[("bool_lower", "bool_title", "bool_upper").index(name)]
+        return bool(cells.is_in(words).all())
+    patterns = {"int64": _INTEGER, "float64": _FLOAT, "date": _DATE}
+    if not cells.str.contains(patterns.get(name, _TIMESTAMP)).all():
+        return False
+    if name == "int64":
+        return cells.cast(pl.Int64, strict=False).null_count() == 0
+    if name == "float64":
+        return _exact_floats(cells)
+    if name == "date":
+        return cells.str.to_date("%Y-%m-%d", strict=False).null_count() == 0
+    zoned = name == "zoned"
+    has_zone = cells.str.contains(_ZONE)
+    if not (has_zone.all() if zoned else not has_zone.any()):
+        return False
+    frame = pl.select(_timestamp(pl.lit(cells), zoned=zoned, strict=False).alias("t"))
+    return frame.get_column("t").null_count() == 0
+
+
+def _exact_floats(cells: pl.Series) -> bool:
+    values = cells.cast(pl.Float64, strict=False)
+    if values.null_count() or not values.is_finite().all():
+        return False
+    # integers too long for int64 are identifiers more often than measurements: a float loses digits
+    return not bool(cells.str.contains(r"^-?[0-9]{17,}$").any())
+
+
+def infer_types(
+    batches: Iterable[pa.RecordBatch | pa.Table | pl.DataFrame], columns: Sequence[str]
+) -> dict[str, pa.DataType]:
+    """Infer the types of the named string columns over a stream of batches."""
+    state = TypeState(columns)
+    for batch in batches:
+        state.update(batch)
+    return state.result()

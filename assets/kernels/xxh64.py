@@ -1,0 +1,134 @@
+"""XXH64 of words and of slices of bytes, compiled.
+
+numba is used because XXH64 over Arrow buffers needs one pass with 64-bit wrapping arithmetic. The
+alternatives are a Python loop over the `xxhash` package (some fifty times slower) or an engine's
+own ``hash()``, whose values may change with its version. Importing this module imports numba and
+compiles on first use (cached on disk): import it only where rows are hashed.
+
+Constants and rounds are those of the published XXH64 specification; the tests compare with
+`xxhash`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+Hashes = npt.NDArray[np.uint64]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _compiled(function: _F) -> _F:
+    compiled: _F = numba.njit(cache=True, nogil=True)(function)
+    return compiled
+
+
+_P1 = np.uint64(0x9E3779B185EBCA87)
+_P2 = np.uint64(0xC2B2AE3D27D4EB4F)
+_P3 = np.uint64(0x165667B19E3779F9)
+_P4 = np.uint64(0x85EBCA77C2B2AE63)
+_P5 = np.uint64(0x27D4EB2F165667C5)
+
+
+@_compiled
+def _rotate(x: np.uint64, r: int) -> np.uint64:
+    return (x << np.uint64(r)) | (x >> np.uint64(64 - r))
+
+
+@_compiled
+def _round(state: np.uint64, lane: np.uint64) -> np.uint64:
+    return _rotate(state + lane * _P2, 31) * _P1
+
+
+@_compiled
+def _avalanche(h: np.uint64) -> np.uint64:
+    h ^= h >> np.uint64(33)
+    h *= _P2
+    h ^= h >> np.uint64(29)
+    h *= _P3
+    return h ^ (h >> np.uint64(32))
+
+
+@_compiled
+def _lane8(data: npt.NDArray[np.uint8], i: int) -> np.uint64:
+    x = np.uint64(0)
+    for k in range(8):
+        x |= np.uint64(data[i + k]) << np.uint64(8 * k)
+    return x
+
+
+@_compiled
+def _lane4(data: npt.NDArray[np.uint8], i: int) -> np.uint64:
+    x = np.uint64(0)
+    for k in range(4):
+        x |= np.uint64(data[i + k]) << np.uint64(8 * k)
+    return x
+
+
+@_compiled
+def _xxh64(data: npt.NDArray[np.uint8], start: int, stop: int, seed: np.uint64) -> np.uint64:
+    i = start
+    if stop - start >= 32:
+        a, b, c, d = seed + _P1 + _P2, seed + _P2, seed, seed - _P1
+        while i + 32 <= stop:
+            a = _round(a, _lane8(data, i))
+            b = _round(b, _lane8(data, i + 8))
+            c = _round(c, _lane8(data, i + 16))
+            d = _round(d, _lane8(data, i + 24))
+            i += 32
+        h = _rotate(a, 1) + _rotate(b, 7) + _rotate(c, 12) + _rotate(d, 18)
+        for state in (a, b, c, d):
+            h = (h ^ _round(np.uint64(0), state)) * _P1 + _P4
+    else:
+        h = seed + _P5
+    h += np.uint64(stop - start)
+    while i + 8 <= stop:
+        h = _rotate(h ^ _round(np.uint64(0), _lane8(data, i)), 27) * _P1 + _P4
+        i += 8
+    if i + 4 <= stop:
+        h = _rotate(h ^ (_lane4(data, i) * _P1), 23) * _P2 + _P3
+        i += 4
+    while i < stop:
+        h = _rotate(h ^ (np.uint64(data[i]) * _P5), 11) * _P1
+        i += 1
+    return _avalanche(h)
+
+
+@_compiled
+def hash_words(words: Hashes, seed: np.uint64) -> Hashes:
+    """Hash each 8-byte little-endian word."""
+    out = np.empty(words.size, np.uint64)
+    start = seed + _P5 + np.uint64(8)
+    for i in range(words.size):
+        h = _rotate(start ^ _round(np.uint64(0), words[i]), 27) * _P1 + _P4
+        out[i] = _avalanche(h)
+    return out
+
+
+@_compiled
+def hash_slices(
+    data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], seed: np.uint64
+) -> Hashes:
+    """Hash the slices of `data` between consecutive offsets (m + 1 offsets, m hashes)."""
+    out = np.empty(offsets.size - 1, np.uint64)
+    for i in range(out.size):
+        out[i] = _xxh64(data, offsets[i], offsets[i + 1], seed)
+    return out
+
+
+@_compiled
+def avalanche_all(sums: Hashes) -> None:
+    """Apply the final avalanche of XXH64 to each word, in place."""
+    for i in range(sums.size):
+        sums[i] = _avalanche(sums[i])
+
+
+def hash_bytes(content: bytes, seed: np.uint64) -> np.uint64:
+    """Hash one byte string; for seeds and constants."""
+    data = np.frombuffer(content, np.uint8) if content else np.empty(0, np.uint8)
+    return np.uint64(_xxh64(data, 0, len(content), np.uint64(seed)))

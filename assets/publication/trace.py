@@ -1,0 +1,120 @@
+"""The whole way of one record, from file and row to fate, read from one release."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import polars as pl
+
+Scan = Callable[[str], pl.LazyFrame]
+
+
+class TraceError(ValueError):
+    """Nothing in the release answers to what was asked for."""
+
+
+def trace(scan: Scan, target: str) -> dict[str, Any]:
+    """Tell a record's way.
+
+    Parameters
+    ----------
+    scan
+        Scans a table at the release's version.
+    target
+        A `record_id`, or `TABLE#POSITION` with the position counted from 0.
+
+    Returns
+    -------
+    dict
+        `asked`, and then as far as they apply: `source`, `record`, `duplicates`, `scores`, `pool`, `allocation`, `fate`,
+        `published`, `held_out`; for a row that was set aside `quarantine`; for a row of a table that was not read again
+        `contained` and `held_by`, the same answer for its twin in the table that holds it.
+
+    Raises
+    ------
+    TraceError
+        When there is no such record or row.
+    """
+    answer: dict[str, Any] = {"asked": target}
+    table, _, position = target.rpartition("#")
+    if table and position.isdigit():
+        found = _one(scan("deduplication/records"), (pl.col("table") == table) & (pl.col("position") == int(position)))
+        if found is None:
+            return _without_record(scan, answer, table, int(position))
+    else:
+        found = _one(scan("deduplication/records"), pl.col("record_id") == target)
+        if found is None:
+            message = f"no record {target!r} in this release; give a record_id of 32 digits, or TABLE#POSITION"
+            raise TraceError(message)
+    return _way(scan, answer, found)
+
+
+def _way(scan: Scan, answer: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
+    record_id = record["record_id"]
+    this = pl.col("record_id") == record_id
+    source = _one(scan("ingestion/tables"), pl.col("table") == record["table"])
+    answer["source"] = _pick(source, "table", "uri", "format", "version")
+    answer["record"] = {k: v for k, v in record.items() if v is not None}
+    twin = _one(scan("deduplication/duplicates"), this)
+    if twin is not None:
+        answer["duplicates"] = {k: v for k, v in twin.items() if k != "record_id"}
+    for key, table in (("scores", "scoring/scores"), ("pool", "filtering/pools")):
+        row = _one(scan(table), this)
+        if row is not None:
+            answer[key] = {k: v for k, v in row.items() if k != "record_id"}
+    group = _group_of(scan, record_id)
+    if group is not None and "pool" in answer:
+        cell = _one(
+            scan("allocation/plan"), pl.col("group").eq_missing(pl.lit(group)) & (pl.col("pool") == answer["pool"]["pool"])
+        )
+        if cell is not None:
+            answer["allocation"] = cell
+    line = _one(scan("publication/ledger"), this)
+    answer["fate"] = _pick(line, "fate", "stage", "reason", "by")
+    shown = _one(scan("publication/training_set").select("record_id", "passes", "weight", "source_version"), this)
+    if shown is not None:
+        answer["published"] = _pick(shown, "passes", "weight", "source_version")
+    return answer
+
+
+def _without_record(scan: Scan, answer: dict[str, Any], table: str, position: int) -> dict[str, Any]:
+    """Tell of a row that never became a record: set aside, or held by another table."""
+    here = pl.col("table") == table
+    aside = _one(scan("ingestion/quarantine"), here & (pl.col("position") == position))
+    source = _one(scan("ingestion/tables"), here)
+    if source is None:
+        message = f"no table {table!r} in this release; ingestion/tables lists them"
+        raise TraceError(message)
+    answer["source"] = _pick(source, "table", "uri", "format", "version", "status", "error")
+    if aside is not None:
+        answer["quarantine"] = _pick(aside, "position", "reason")
+        answer["fate"] = {"fate": "quarantined", "stage": "ingestion", "reason": aside["reason"]}
+        return answer
+    line = _one(scan("publication/ledger"), here & pl.col("record_id").is_null() & (pl.col("fate") == "contained"))
+    if line is not None and position < int(line["rows"]):
+        answer["fate"] = _pick(line, "fate", "stage", "reason", "by")
+        edge = _one(scan("containment/edges"), (pl.col("child") == table) & (pl.col("parent") == line["by"]))
+        answer["contained"] = edge or {"child": table, "parent": line["by"]}
+        return answer
+    if source["status"] != "ok":
+        answer["fate"] = {"fate": "quarantined", "stage": "ingestion", "reason": source["error"]}
+        return answer
+    message = f"table {table!r} has {source['rows']} rows and no record at position {position}"
+    if line is None and source["rows"] is not None and position < int(source["rows"]):
+        message = f"table {table!r} is read by no rule of this recipe (or its role is ignore)"
+    raise TraceError(message)
+
+
+def _group_of(scan: Scan, record_id: str) -> str | None:
+    row = _one(scan("filtering/pools"), pl.col("record_id") == record_id)
+    return None if row is None else row.get("group")
+
+
+def _one(frame: pl.LazyFrame, predicate: pl.Expr) -> dict[str, Any] | None:
+    rows = frame.filter(predicate).head(1).collect(engine="streaming").to_dicts()
+    return rows[0] if rows else None
+
+
+def _pick(row: dict[str, Any] | None, *names: str) -> dict[str, Any]:
+    return {} if row is None else {name: row[name] for name in names if row.get(name) is not None}

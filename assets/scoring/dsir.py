@@ -1,0 +1,240 @@
+"""DSIR: log importance of a document under a target, by hashed unigrams and bigrams.
+
+Raw and target text are each modelled as a bag of n-grams over hashed buckets, and a document is
+worth the log ratio of its probabilities: Xie et al. 2023, "Data selection for language models via
+importance resampling", section 3. Their sum favours (or punishes) length, so the score here is the
+mean over the document's n-grams; the sum is kept beside it as ``dsir_log_weight``.
+
+Cost: O(tokens), about 60 MB/s on one core with ``hash="fast"``. ``hash="sha256"`` gives the buckets
+of the authors' package, bit for bit, at about 2 MB/s.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+from numba import njit
+from numpy.typing import NDArray
+
+from assets.scoring.protocol import (
+    Direction,
+    Needs,
+    ScoreBatch,
+    ScoreColumn,
+    ScoreContext,
+    ScorerState,
+    ScoringError,
+    check_same,
+    reasons_from,
+)
+from assets.scoring.tokens import pair_hash, tokenise, utf8
+
+EPSILON = 1e-8
+_WORD_PUNCT = re.compile(r"\w+|[^\w\s]+")
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _fast_buckets(
+    hashes: NDArray[np.uint64],
+    offsets: NDArray[np.int64],
+    buckets: int,
+    out: NDArray[np.int32],
+    out_offsets: NDArray[np.int64],
+) -> None:
+    size = np.uint64(buckets)
+    at = 0
+    for row in range(len(offsets) - 1):
+        for i in range(offsets[row], offsets[row + 1]):
+            out[at] = np.int32(hashes[i] % size)
+            at += 1
+            if i > offsets[row]:
+                out[at] = np.int32(pair_hash(hashes[i - 1], hashes[i]) % size)
+                at += 1
+        out_offsets[row + 1] = at
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _sum_by_row(
+    buckets: NDArray[np.int32], offsets: NDArray[np.int64], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    sums = np.zeros(len(offsets) - 1)
+    for row in range(len(offsets) - 1):
+        total = 0.0
+        for i in range(offsets[row], offsets[row + 1]):
+            total += weights[buckets[i]]
+        sums[row] = total
+    return sums
+
+
+@lru_cache(maxsize=200_000)
+def sha256_bucket(ngram: str, buckets: int = 10_000) -> int:
+    """Return the bucket of an n-gram in the authors' package: SHA-256 of its UTF-8, modulo."""
+    return int.from_bytes(hashlib.sha256(ngram.encode()).digest(), "big") % buckets
+
+
+def ngram_buckets(
+    text: pa.Array, buckets: int = 10_000, scheme: Literal["fast", "sha256"] = "fast"
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Hash the unigrams and bigrams of each document.
+
+    Parameters
+    ----------
+    text
+        n Arrow strings; null counts as empty.
+    buckets
+        Number of buckets.
+    scheme
+        ``fast`` or ``sha256`` (compatible with the authors' package).
+
+    Returns
+    -------
+    buckets : numpy.ndarray
+        int32, all n-grams of all documents.
+    offsets : numpy.ndarray
+        int64, shape (n + 1,).
+    """
+    if scheme == "fast":
+        tokens = tokenise(utf8(text, lower=True))
+        found = np.empty(2 * len(tokens.hashes), dtype=np.int32)
+        offsets = np.zeros(len(tokens.offsets), dtype=np.int64)
+        _fast_buckets(tokens.hashes, tokens.offsets, buckets, found, offsets)
+        return found[: offsets[-1]], offsets
+    rows: list[list[int]] = []
+    for document in text.to_pylist():
+        words = _WORD_PUNCT.findall((document or "").lower())
+        row = [sha256_bucket(word, buckets) for word in words]
+        row += [sha256_bucket(f"{a} {b}", buckets) for a, b in zip(words, words[1:], strict=False)]
+        rows.append(row)
+    sizes = [0, *(len(row) for row in rows)]
+    flat = np.array([b for row in rows for b in row], dtype=np.int32)
+    return flat, np.cumsum(sizes).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Dsir:
+    """Mean log importance ratio of a record's n-grams, high is closer to the target.
+
+    Parameters
+    ----------
+    buckets
+        Hash buckets (the paper: 10,000).
+    hash
+        ``fast`` or ``sha256``.
+    smoothing
+        Added to each bucket of the target (the paper's code: 0).
+    min_tokens
+        Documents with fewer tokens get no score (the paper's selection drops those under 100).
+
+    Notes
+    -----
+    ``log w = sum over n-grams of log(q + 1e-8) - log(p + 1e-8)``, q from target rows, p from train
+    rows. Rows of role ``target`` and ``train`` are counted, others ignored. A document of T tokens
+    has 2 T - 1 n-grams.
+    """
+
+    buckets: int = 10_000
+    hash: Literal["fast", "sha256"] = "fast"
+    smoothing: float = 0.0
+    min_tokens: int = 1
+
+    name: ClassVar[str] = "dsir"
+    version: ClassVar[int] = 1
+    needs: ClassVar[Needs] = Needs.TEXT | Needs.TARGET
+    row_local: ClassVar[bool] = True
+    cost: ClassVar[str] = "O(tokens)"
+    source: ClassVar[str] = "Xie et al. 2023, arXiv 2302.03169, section 3"
+
+    def __post_init__(self) -> None:
+        if self.hash not in {"fast", "sha256"} or self.buckets < 1 or self.smoothing < 0:
+            message = (
+                f"dsir cannot use buckets={self.buckets}, hash={self.hash!r}, "
+                f"smoothing={self.smoothing}; use buckets >= 1, hash fast or sha256, smoothing >= 0"
+            )
+            raise ScoringError(message)
+
+    def direction(self, state: ScorerState | None = None) -> Direction:
+        """High is better."""
+        return "high"
+
+    def _meta(self) -> dict[str, Any]:
+        return {
+            "buckets": self.buckets,
+            "hash": self.hash,
+            "smoothing": self.smoothing,
+            "min_tokens": self.min_tokens,
+        }
+
+    def summarise(self, batches: Iterable[ScoreBatch], context: ScoreContext) -> ScorerState:
+        """Count n-grams of train and target rows."""
+        counts = {"train": np.zeros(self.buckets, dtype=np.int64)}
+        counts["target"] = counts["train"].copy()
+        for batch in batches:
+            if batch.text is None:
+                continue
+            found, offsets = ngram_buckets(batch.text, self.buckets, self.hash)
+            for role, total in counts.items():
+                rows = batch.has_role(role)
+                if rows.all():
+                    total += np.bincount(found, minlength=self.buckets)
+                elif rows.any():
+                    mine = np.repeat(rows, np.diff(offsets))
+                    total += np.bincount(found[mine], minlength=self.buckets)
+            if context.progress is not None:
+                context.progress(len(batch))
+        return ScorerState(self.name, self.version, self._meta(), counts)
+
+    def merge(self, left: ScorerState, right: ScorerState) -> ScorerState:
+        """Add the counts."""
+        check_same(left, right)
+        arrays = {role: left.arrays[role] + right.arrays[role] for role in left.arrays}
+        return ScorerState(left.scorer, left.version, left.meta, arrays)
+
+    def finish(self, summary: ScorerState, context: ScoreContext) -> ScorerState:
+        """Turn counts into log ratios.
+
+        Raises
+        ------
+        ScoringError
+            When there is no target text, or no text to score against it.
+        """
+        remedies = {
+            "target": "give a table role: target in records, or drop dsir from scoring.scorers",
+            "train": "it needs text in train rows; drop it from scoring.scorers",
+        }
+        for role, remedy in remedies.items():
+            if not summary.arrays[role].sum():
+                message = f"dsir found no words in rows of role {role}; {remedy}"
+                raise ScoringError(message)
+        target = summary.arrays["target"].astype(np.float64) + self.smoothing
+        raw = summary.arrays["train"].astype(np.float64)
+        log_ratio = np.log(target / target.sum() + EPSILON) - np.log(raw / raw.sum() + EPSILON)
+        arrays = {**summary.arrays, "log_ratio": log_ratio}
+        return ScorerState(self.name, self.version, summary.meta, arrays)
+
+    def score(self, batch: ScoreBatch, state: ScorerState) -> ScoreColumn:
+        """Score rows; those without words get none."""
+        n = len(batch)
+        if batch.text is None:
+            reasons = reasons_from(n, [(np.ones(n, dtype=bool), "no text")])
+            empty = np.full(n, np.nan)
+            extras = {"dsir_log_weight": empty}
+            return ScoreColumn(self.name, self.version, empty, reasons, "high", extras)
+        found, offsets = ngram_buckets(batch.text, self.buckets, self.hash)
+        sums = _sum_by_row(found, offsets, state.arrays["log_ratio"])
+        ngrams = np.diff(offsets)
+        tokens = (ngrams + 1) // 2
+        missing = np.asarray(batch.text.is_null())
+        short = tokens < max(self.min_tokens, 1)
+        values = np.where(short, np.nan, sums / np.maximum(ngrams, 1))
+        log_weight = np.where(short, np.nan, sums)
+        why = f"fewer than {max(self.min_tokens, 1)} tokens"
+        reasons = reasons_from(n, [(missing, "no text"), (short, why)])
+        extras = {"dsir_log_weight": log_weight}
+        return ScoreColumn(self.name, self.version, values, reasons, "high", extras)

@@ -1,0 +1,287 @@
+"""Semantic redundancy: the largest cosine of a record to any that precedes it.
+
+Records stand in a total order by content (the survivor order). A record's redundancy is its largest
+cosine to an earlier record, so keeping all records at or below a threshold keeps, for every dropped
+record, an earlier one that is closer than the threshold; thresholds can be swept without computing
+again (the idea of SemDeDup, Abbas et al. 2023, with "any earlier record" as its rule).
+
+The search looks in the cells of a spherical k-means: a record is compared with the members of the
+`probes` cells nearest to it. With `cells=1` it is exact. Cost: about ``n² d probes / cells`` at the
+rate of a matrix product, against ``n² d / 2`` for all pairs; memory: one tile beside the vectors,
+which may be a memory map. The recall is measured on a keyed sample against all pairs, and stated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from assets.kernels.keyed_random import Ids, hash64
+from assets.kernels.kmeans import KMeansModel, fit_kmeans
+from assets.kernels.unit_vectors import UNIT, to_grid, valid_rows
+from assets.scoring.protocol import ScoringError, reasons_from
+
+QUERY_ROWS = 1024
+MEMBER_ROWS = 4096
+EXACT_ROWS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Redundancy:
+    """The result of a search.
+
+    Attributes
+    ----------
+    values
+        float64, shape (n,): largest cosine to an earlier record among those compared; -1 for
+        records with none; NaN for records without a vector.
+    neighbour
+        int64, shape (n,): the earlier record's position, the earliest of equally near; -1 if none.
+    reasons
+        String series: why a value is null.
+    cells, probes
+        What was searched.
+    recall
+        Share of sampled records whose value equals the exact one; 1.0 where the search is exact.
+    recall_near
+        The same among sampled records whose exact value is at least `near`; NaN where none is.
+    near
+        0.8.
+    checked
+        Records sampled.
+    pairs
+        Cosines computed, times.
+    """
+
+    values: NDArray[np.float64]
+    neighbour: NDArray[np.int64]
+    reasons: pl.Series
+    cells: int
+    probes: int
+    recall: float
+    recall_near: float
+    near: float
+    checked: int
+    pairs: int
+
+
+def fit_cells(
+    vectors: NDArray[Any],
+    ids: Ids,
+    *,
+    cells: int = 0,
+    seed: int = 0,
+    device: Any = "cpu",  # noqa: ANN401 a torch device or its name
+) -> KMeansModel:
+    """Fit the cells of the search: part of a calibration, to be stored and used again.
+
+    Parameters
+    ----------
+    vectors
+        Float, shape (n, d).
+    ids
+        n distinct ids.
+    cells
+        How many; 0 takes one for up to 4096 rows (exact), then one for each 400 rows, at most 1024.
+    seed
+        Key of the start.
+    device
+        Where to multiply.
+    """
+    n = len(vectors)
+    if cells < 0:
+        message = f"redundancy cells is {cells}; use 0 (automatic) or more"
+        raise ScoringError(message)
+    if not cells:
+        cells = 1 if n <= EXACT_ROWS else int(np.clip(n // 400, 16, 1024))
+    return fit_kmeans(
+        vectors, ids, cells, seed=seed, sample_rows=32_768, iterations=8, device=device
+    )
+
+
+def semantic_redundancy(
+    vectors: NDArray[Any],
+    rank: NDArray[np.integer[Any]],
+    ids: Ids,
+    model: KMeansModel,
+    *,
+    probes: int = 4,
+    check: int = 256,
+    seed: int = 0,
+    device: Any = "cpu",  # noqa: ANN401 a torch device or its name
+    progress: Callable[[int], None] | None = None,
+) -> Redundancy:
+    """Find each record's largest cosine to any that precedes it.
+
+    Parameters
+    ----------
+    vectors
+        Float16 or float32, shape (n, d); zero or NaN rows are records without a vector.
+    rank
+        Integers, shape (n,), distinct: the survivor order, small comes first.
+    ids
+        n distinct ids; they key the sample on which recall is measured.
+    model
+        Cells from `fit_cells`.
+    probes
+        Cells in which a record's neighbours are sought.
+    check
+        Records compared with all others to measure recall (0 leaves it NaN).
+    seed
+        Key of that sample.
+    device
+        Where to multiply; the answer is the same everywhere, since cosines are exact on the grid.
+    progress
+        Called with the number of records whose cell is finished.
+
+    Raises
+    ------
+    ScoringError
+        When shapes disagree, ranks repeat or probes is below 1.
+    """
+    rank = np.asarray(rank)
+    n = len(vectors)
+    hashes = hash64(ids, seed, "redundancy recall")
+    if vectors.ndim != 2 or rank.shape != (n,) or len(hashes) != n or probes < 1:
+        message = (
+            f"redundancy of vectors {vectors.shape} with ranks {rank.shape}, {len(hashes)} ids and "
+            f"{probes} probes is not possible; give one rank and id a vector, and probes >= 1"
+        )
+        raise ScoringError(message)
+    if len(np.unique(rank)) != n:
+        message = (
+            "redundancy ranks repeat; the survivor order must be total, a rank for each record"
+        )
+        raise ScoringError(message)
+    grid = to_grid(vectors)
+    usable = valid_rows(grid)
+    rows = np.flatnonzero(usable)
+    # work in rank order: then a tile is wholly earlier, wholly later or on the diagonal
+    rows = rows[np.argsort(rank[rows], kind="stable")]
+    ordered = grid[rows]
+    best = np.full(len(rows), -UNIT, dtype=np.float32)
+    where = np.full(len(rows), -1, dtype=np.int64)
+    near_cells = _nearest_cells(ordered, model, min(probes, len(model.centroids)), device)
+    pairs = 0
+    # every record belongs to one cell as a member, and to `probes` cells as a query
+    by_cell = np.argsort(near_cells[:, 0], kind="stable")
+    ends = np.searchsorted(near_cells[by_cell, 0], np.arange(len(model.centroids) + 1))
+    flat = np.argsort(near_cells.ravel(), kind="stable")
+    query_ends = np.searchsorted(near_cells.ravel()[flat], np.arange(len(model.centroids) + 1))
+    for cell in range(len(model.centroids)):
+        members = by_cell[ends[cell] : ends[cell + 1]]
+        queries = flat[query_ends[cell] : query_ends[cell + 1]] // near_cells.shape[1]
+        pairs += _search(ordered, np.sort(queries), members, best, where, device)
+        if progress is not None:
+            progress(len(members))
+    values = np.full(n, np.nan)
+    neighbour = np.full(n, -1, dtype=np.int64)
+    found = where >= 0
+    values[rows] = np.where(found, best.astype(np.float64) / UNIT, -1.0)
+    neighbour[rows[found]] = rows[where[found]]
+    exact = near_cells.shape[1] == len(model.centroids)
+    near = 0.8
+    recall = recall_near = 1.0
+    checked = 0
+    if not exact:
+        sample = np.sort(np.argsort(hashes[rows], kind="stable")[:check])
+        truth, _ = _exact(ordered, sample, device)
+        same = truth == best[sample]
+        close = truth >= near * UNIT
+        checked = len(sample)
+        recall = float(same.mean()) if checked else float("nan")
+        recall_near = float(same[close].mean()) if close.any() else float("nan")
+    reasons = reasons_from(n, [(~usable, "no embedding")])
+    return Redundancy(
+        values,
+        neighbour,
+        reasons,
+        len(model.centroids),
+        near_cells.shape[1],
+        recall,
+        recall_near,
+        near,
+        checked,
+        pairs,
+    )
+
+
+def _nearest_cells(
+    ordered: NDArray[np.float32],
+    model: KMeansModel,
+    probes: int,
+    device: Any,  # noqa: ANN401
+) -> NDArray[np.int32]:
+    import torch
+
+    k = len(model.centroids)
+    cells = np.zeros((len(ordered), probes), dtype=np.int32)
+    if k == 1:
+        return cells
+    centres = torch.from_numpy(np.ascontiguousarray(model.centroids, dtype=np.float32)).to(device)
+    for start in range(0, len(ordered), 4096):
+        block = torch.from_numpy(ordered[start : start + 4096]).to(device)
+        product = block @ centres.T
+        for probe in range(probes):
+            # argmax by argmax: it names the first of equal maxima, topk does not promise to
+            nearest = product.argmax(dim=1, keepdim=True)
+            cells[start : start + 4096, probe] = nearest[:, 0].cpu().numpy()
+            product.scatter_(1, nearest, -float("inf"))
+    return cells
+
+
+def _search(
+    ordered: NDArray[np.float32],
+    queries: NDArray[np.int64],
+    members: NDArray[np.int64],
+    best: NDArray[np.float32],
+    where: NDArray[np.int64],
+    device: Any,  # noqa: ANN401
+) -> int:
+    import torch
+
+    pairs = 0
+    for low in range(0, len(members), MEMBER_ROWS):
+        block_members = members[low : low + MEMBER_ROWS]
+        first = np.searchsorted(queries, block_members[0], side="right")
+        member_rows = None
+        for start in range(int(first), len(queries), QUERY_ROWS):
+            block_queries = queries[start : start + QUERY_ROWS]
+            if member_rows is None:
+                member_rows = torch.from_numpy(ordered[block_members]).to(device)
+            # members are in rank order, so those before the last query are a prefix
+            upto = int(np.searchsorted(block_members, block_queries[-1], side="left"))
+            product = torch.from_numpy(ordered[block_queries]).to(device) @ member_rows[:upto].T
+            pairs += len(block_queries) * upto
+            before = np.searchsorted(block_members, block_queries[0], side="left")
+            if before < upto:
+                # the diagonal: hide members that do not precede the query
+                positions = torch.from_numpy(block_members[before:upto]).to(device)
+                limit = torch.from_numpy(block_queries).to(device)[:, None]
+                product[:, before:].masked_fill_(positions[None, :] >= limit, -float("inf"))
+            value, at = product.max(dim=1)
+            values = value.cpu().numpy()
+            found = block_members[at.cpu().numpy()]
+            old, old_at = best[block_queries], where[block_queries]
+            better = (values > -np.inf) & (
+                (old_at < 0) | (values > old) | ((values == old) & (found < old_at))
+            )
+            best[block_queries[better]] = values[better]
+            where[block_queries[better]] = found[better]
+    return pairs
+
+
+def _exact(
+    ordered: NDArray[np.float32],
+    sample: NDArray[np.int64],
+    device: Any,  # noqa: ANN401
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    best = np.full(len(ordered), -UNIT, dtype=np.float32)
+    where = np.full(len(ordered), -1, dtype=np.int64)
+    _search(ordered, sample, np.arange(len(ordered)), best, where, device)
+    return best[sample], where[sample]

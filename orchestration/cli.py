@@ -1,0 +1,133 @@
+"""The `sluice` command. Arguments are read here; the work is in `orchestration.commands`, imported only when it is asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from resources.errors import EXIT_BAD_RECIPE, SluiceError
+from resources.version import CODE_VERSION
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document for machines.")
+recipe_argument = click.argument("recipe", type=click.Path(path_type=Path))
+
+
+class _Group(click.Group):
+    """Turns our errors, and the pure modules' refusals of bad input, into one clear line and the promised exit status."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
+        try:
+            return super().invoke(ctx)
+        except SluiceError as error:
+            _fail(error, error.exit_status)
+        except (ValueError, OSError) as error:
+            if os.environ.get("SLUICE_TRACEBACK"):
+                raise
+            _fail(error, EXIT_BAD_RECIPE)
+        return None
+
+
+def _fail(error: BaseException, status: int) -> None:
+    if "--json" in sys.argv:
+        click.echo(json.dumps({"error": str(error), "exit_status": status}))
+    click.echo(f"sluice: {error}", err=True)
+    sys.exit(status)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(CODE_VERSION, prog_name="sluice")
+def main() -> None:
+    """Turn a data lake into training sets in which every row can say where it came from and why it is there."""
+
+
+@main.command()
+@recipe_argument
+@click.option("--select", multiple=True, metavar="KEY", help="A stage, a table, or +table with all that it needs.")
+@click.option("--dry-run", is_flag=True, help="Show tables by rule and what would be reused; do nothing.")
+@click.option("--sample", type=click.FloatRange(0, 1, min_open=True), help="Run on this share of the records, by id.")
+@click.option("--accept-shrink", is_flag=True, help="Let a run pass that loses more than 20 % of tables, rows or a group.")
+@click.option("--wait", "wait_seconds", type=float, default=0.0, help="Seconds to wait for another run to end.")
+@json_option
+def run(
+    recipe: Path,
+    *,
+    select: tuple[str, ...],
+    dry_run: bool,
+    sample: float | None,
+    accept_shrink: bool,
+    wait_seconds: float,
+    as_json: bool,
+) -> None:
+    """Materialise the recipe's tables in this process; the same that the UI shows."""
+    from orchestration.commands.run import dry_run as show
+    from orchestration.commands.run import run as work
+
+    if dry_run:
+        show(recipe, as_json=as_json)
+        return
+    status = work(
+        recipe, select=select, sample=sample, accept_shrink=accept_shrink, wait_seconds=wait_seconds, as_json=as_json
+    )
+    sys.exit(status)
+
+
+@main.command()
+@click.argument("recipes", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=3000, show_default=True, type=int)
+def ui(recipes: tuple[Path, ...], host: str, port: int) -> None:
+    """Open the Dagster UI on some recipes, with the same history as `sluice run`."""
+    from orchestration.commands.ui import ui as work
+
+    sys.exit(work(recipes, host=host, port=port))
+
+
+@main.command()
+@click.argument("target", metavar="RECORD_ID|TABLE#POSITION")
+@click.option("--recipe", type=click.Path(path_type=Path), help="The recipe whose output is asked.")
+@click.option("--output", type=click.Path(path_type=Path), help="The output root itself, instead of a recipe.")
+@click.option("--release", type=int, help="A release number; the last one by default.")
+@json_option
+def trace(target: str, *, recipe: Path | None, output: Path | None, release: int | None, as_json: bool) -> None:
+    """Print a row's whole way, from file to fate."""
+    from orchestration.commands.trace import trace as work
+
+    work(target, recipe=recipe, output=output, release=release, as_json=as_json)
+
+
+@main.command()
+@click.argument("curves", type=click.Path(path_type=Path, exists=True))
+@click.option("--law", type=click.Choice(["utility", "saturation", "power", "data_constrained", "average"]), default="average")
+@click.option("--form", type=click.Choice(["paper", "code"]), default="paper", show_default=True)
+@click.option("--budget", metavar="samples=N", help="Plan for this many samples.")
+@click.option("--predict", type=click.Path(path_type=Path, exists=True), help="Points to predict.")
+@json_option
+def laws(curves: Path, *, law: str, form: str, budget: str | None, predict: Path | None, as_json: bool) -> None:
+    """Fit scaling laws to a table of training curves, and plan for a budget."""
+    from orchestration.commands.laws import laws as work
+
+    work(curves, law=law, form=form, budget=budget, predict=predict, as_json=as_json)
+
+
+@main.command()
+@click.argument("problem", type=click.Path(path_type=Path, exists=True))
+@click.option("--joint", is_flag=True, help="Groups, quality pools and passes under one compute budget.")
+@click.option("--integer", is_flag=True, help="Round to whole records, never past the budget.")
+@json_option
+def allocate(problem: Path, *, joint: bool, integer: bool, as_json: bool) -> None:
+    """Divide a budget between groups by the objective that the problem states."""
+    from orchestration.commands.allocate import allocate as work
+
+    work(problem, joint=joint, integer=integer, as_json=as_json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""The Dagster code location: every recipe's assets, jobs, schedules and sensors. Loading it reads recipes, never a lake."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import dagster as dg
+
+from orchestration.jobs import jobs_of
+from orchestration.recipes import load_recipes, recipe_paths
+from orchestration.run_resource import run_resource
+from orchestration.schedules import schedules_of
+from orchestration.sensors import sensors_of
+from orchestration.stages import assets_of, naming
+from resources.recipe import Recipe
+
+
+def executor() -> dg.ExecutorDefinition:
+    """In one process unless `SLUICE_EXECUTOR=multiprocess`: a step costs milliseconds instead of seconds."""
+    if os.environ.get("SLUICE_EXECUTOR") == "multiprocess":
+        return dg.multiprocess_executor
+    return dg.in_process_executor
+
+
+def definitions_for(recipes: list[Recipe]) -> dg.Definitions:
+    """Build the definitions of some recipes."""
+    assets: list[dg.AssetsDefinition] = []
+    jobs: list[object] = []
+    schedules: list[dg.ScheduleDefinition] = []
+    sensors: list[dg.SensorDefinition] = []
+    resources: dict[str, object] = {}
+    for index, recipe in enumerate(recipes):
+        own = assets_of(recipe, lake_layer=index == 0)
+        assets.extend(own)
+        jobs.extend(jobs_of(recipe, assets))
+        schedules.extend(schedules_of(recipe))
+        sensors.extend(sensors_of(recipe))
+        resources[naming(recipe).run_key] = run_resource(recipe)
+    return dg.Definitions(
+        assets=assets,
+        jobs=jobs,  # type: ignore[arg-type]
+        schedules=schedules,
+        sensors=sensors,
+        resources=resources,
+        executor=executor(),
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Load the recipes named by `SLUICE_RECIPE` and what `dg scaffold` added."""
+    return dg.Definitions.merge(
+        dg.load_from_defs_folder(path_within_project=Path(__file__).parent), definitions_for(load_recipes(recipe_paths()))
+    )

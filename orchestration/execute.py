@@ -1,0 +1,168 @@
+"""Materialise assets in this process: what `sluice run` does, on the same jobs and instance that the UI shows."""
+
+from __future__ import annotations
+
+import logging
+import os
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+
+from orchestration.definitions import definitions_for
+from orchestration.jobs import job_name
+from orchestration.preflight import check_recipe_against_lake
+from orchestration.stages import BY_TABLE, SPECS, naming
+from resources.errors import NotReadyError, RecipeError, SluiceError
+from resources.recipe import Recipe
+from resources.run import Report, Run, last_release, silent
+
+_DAGSTER_YAML = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run did.
+
+    Attributes
+    ----------
+    run_id
+        Of the run, also in the Dagster UI.
+    release
+        Row of the release that the output now stands at, or None (a selection without publication).
+    changed
+        False when the last release already was the answer and nothing was committed.
+    """
+
+    run_id: str
+    release: dict[str, object] | None
+    changed: bool
+
+
+def dagster_home() -> Path:
+    """Return the folder of the Dagster instance (`DAGSTER_HOME`, else `./.sluice/dagster`), made if absent."""
+    home = Path(os.environ.setdefault("DAGSTER_HOME", str(Path.cwd() / ".sluice" / "dagster")))
+    home.mkdir(parents=True, exist_ok=True)
+    settings = home / "dagster.yaml"
+    if not settings.exists():
+        settings.write_text(_DAGSTER_YAML, encoding="utf-8")
+    os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "yes")
+    return home
+
+
+def up_to_date(run: Run) -> bool:
+    """Tell whether the last release is what this run would write: the same inputs, recipe and code.
+
+    Works on listings and logs alone: no data is read.
+    """
+    if run.release is None:
+        return False
+    for spec in SPECS:
+        for table in spec.tables:
+            found = run.find(table)
+            if found is None or found.identity != run.committed(table).identity:
+                return False
+    return True
+
+
+def execute(
+    recipe: Recipe,
+    *,
+    select: Sequence[str] = (),
+    accept_shrink: bool = False,
+    sample: float | None = None,
+    wait_seconds: float = 0.0,
+    report: Report = silent,
+) -> Outcome:
+    """Run the recipe, all of it or a selection.
+
+    Raises
+    ------
+    SluiceError
+        The stage's own error, with its exit status.
+    """
+    dagster_home()
+    run = Run(
+        recipe,
+        str(uuid.uuid4()),
+        specs=SPECS,
+        accept_shrink=accept_shrink,
+        sample=sample,
+        wait_seconds=wait_seconds,
+        report=report,
+    )
+    with run:
+        report("run", "checking the recipe against the lake", None, None)
+        check_recipe_against_lake(recipe)
+        try:
+            if not select and up_to_date(run):
+                return Outcome(run.run_id, run.release, changed=False)
+        except NotReadyError:
+            pass
+        before = run.release["release"] if run.release else None
+        _execute_job(recipe, run, select)
+    release = last_release(Path(recipe.output))
+    changed = release is not None and release["release"] != before
+    return Outcome(run.run_id, release, changed=changed or bool(select))
+
+
+def _execute_job(recipe: Recipe, run: Run, select: Sequence[str]) -> None:
+    definitions = definitions_for([recipe])
+
+    @dg.resource
+    def _this_run(_context: dg.InitResourceContext) -> Iterator[Run]:
+        yield run
+
+    logging.getLogger("dagster").setLevel(logging.ERROR)
+    job = definitions.resolve_job_def(job_name(recipe))
+    keys = _selected_keys(recipe, definitions, select) if select else None
+    with dg.DagsterInstance.get() as instance:
+        result = job.execute_in_process(
+            instance=instance,
+            run_id=run.run_id,
+            raise_on_error=False,
+            resources={naming(recipe).run_key: _this_run},
+            asset_selection=keys,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+    if not result.success:
+        if isinstance(run.failure, SluiceError):
+            raise run.failure
+        if run.failure is not None:
+            raise run.failure
+        message = f"run {run.run_id} failed; its page in the UI has the details"
+        raise SluiceError(message)
+
+
+def _selected_keys(recipe: Recipe, definitions: dg.Definitions, select: Sequence[str]) -> list[dg.AssetKey]:
+    prefix = naming(recipe).prefix
+    graph = definitions.resolve_asset_graph()
+    chosen: set[dg.AssetKey] = set()
+    for text in select:
+        selection = _selection(text, prefix)
+        try:
+            chosen |= set(selection.resolve(graph))
+        except Exception as error:
+            message = f"--select {text}: {error}"
+            raise RecipeError(message) from error
+    if not chosen:
+        message = f"--select {' '.join(select)} matches no table; there are: {', '.join(sorted(BY_TABLE))}"
+        raise RecipeError(message)
+    return sorted(chosen)
+
+
+def _selection(text: str, prefix: tuple[str, ...]) -> dg.AssetSelection:
+    """Read `stage`, `stage/table`, `+stage/table` (with all upstream) or Dagster's own selection language."""
+    up = text.startswith("+")
+    name = text.removeprefix("+")
+    if name in BY_TABLE:
+        shared = BY_TABLE[name].layer == "lake"
+        key = dg.AssetKey([*(() if shared else prefix), *name.split("/")])
+        selection: dg.AssetSelection = dg.AssetSelection.assets(key)
+    elif name in {spec.name.split("/", maxsplit=1)[0] for spec in SPECS}:
+        selection = dg.AssetSelection.groups(name)
+    else:
+        return dg.AssetSelection.from_string(text)
+    return selection.upstream() if up else selection

@@ -1,0 +1,37 @@
+"""A job for everything and one for each stage, per recipe."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from orchestration.stages import STAGE_NAMES, naming
+from resources.recipe import Recipe
+
+
+def job_name(recipe: Recipe, stage: str | None = None) -> str:
+    """Name of the job that runs everything, or one stage."""
+    return "__".join([*naming(recipe).prefix, stage or "everything"])
+
+
+def jobs_of(recipe: Recipe, assets: list[dg.AssetsDefinition]) -> list[dg.JobDefinition | object]:
+    """Make the jobs of a recipe from the assets it defines or shares."""
+    prefix = naming(recipe).prefix
+    keys = [
+        key
+        for definition in assets
+        for key in definition.keys
+        if key.path[: len(prefix)] == list(prefix) or definition.group_names_by_key[key] in ("ingestion", "containment")
+    ]
+    everything = dg.define_asset_job(
+        job_name(recipe), selection=dg.AssetSelection.assets(*keys), description="All stages, lake to training set."
+    )
+    groups = {key: group for definition in assets for key, group in definition.group_names_by_key.items()}
+    stages = [
+        dg.define_asset_job(
+            job_name(recipe, stage),
+            selection=dg.AssetSelection.assets(*[key for key in keys if groups[key] == stage]),
+            description=f"The {stage} stage alone, on what the last release or this run wrote upstream.",
+        )
+        for stage in STAGE_NAMES
+    ]
+    return [everything, *stages]

@@ -1,0 +1,210 @@
+"""How a stage becomes a Dagster asset: one multi-asset that adopts, computes, audits and commits.
+
+The only thing the definitions of a stage add is which tables there are, how they are described, and a function that writes
+them. Everything that must hold for each of them (pinned reads, audit before commit, no record text in metadata, the same
+failure for the UI and the terminal) is here, once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from resources.errors import SluiceError
+from resources.run import CheckOutcome, Committed, Run, Stage, StageSpec
+
+Facts = Mapping[str, Mapping[str, Any]]
+Compute = Callable[[Run, Stage], Facts]
+
+
+@dataclass(frozen=True)
+class Naming:
+    """Where a recipe's assets live in the code location.
+
+    Attributes
+    ----------
+    prefix
+        Put before the keys of recipe-layer tables; empty for a recipe without a name.
+    run_key
+        Key of the resource that holds the run.
+    """
+
+    prefix: tuple[str, ...]
+    run_key: str
+
+    def key(self, table: str, specs: Mapping[str, StageSpec]) -> dg.AssetKey:
+        """Return the asset key of a table."""
+        spec = specs.get(table)
+        shared = spec is not None and spec.layer == "lake"
+        return dg.AssetKey([*(() if shared else self.prefix), *table.split("/")])
+
+
+@dataclass(frozen=True)
+class TableInfo:
+    """What a person sees of a table before it is ever computed."""
+
+    description: str
+    columns: Mapping[str, str]
+
+
+def stage_asset(
+    spec: StageSpec,
+    naming: Naming,
+    specs: Mapping[str, StageSpec],
+    compute: Compute,
+    tables: Mapping[str, TableInfo],
+    *,
+    checks: Mapping[str, str],
+    kinds: Sequence[str] = ("polars", "deltalake"),
+    pool: str | None = None,
+) -> dg.AssetsDefinition:
+    """Make the multi-asset of a stage.
+
+    Parameters
+    ----------
+    spec
+        Tables, reads, code version.
+    compute
+        Writes every table of the stage through the `Stage` and records its checks; returns metadata for each table.
+    tables
+        Description and columns (name to meaning) of each table.
+    checks
+        Name and description of each audit that `compute` records; all belong to the stage's first table.
+    """
+    group = spec.name.split("/", maxsplit=1)[0]
+    first = naming.key(spec.tables[0], specs)
+    asset_specs = [
+        dg.AssetSpec(
+            naming.key(table, specs),
+            deps=[naming.key(name, specs) for name in spec.reads],
+            description=tables[table].description,
+            group_name=group,
+            kinds=set(kinds),
+            owners=["team:data"],
+            code_version=spec.code_version,
+            metadata={"dagster/column_schema": _column_schema(tables[table])},
+            skippable=True,
+        )
+        for table in spec.tables
+    ]
+    # blocking is enforced here, before the commit; Dagster need not hold anything back again
+    check_specs = [
+        dg.AssetCheckSpec(name, asset=first, description=description)
+        for name, description in checks.items()
+    ]
+
+    @dg.multi_asset(
+        name="__".join([*naming.prefix, *spec.name.split("/")]),
+        specs=asset_specs,
+        check_specs=check_specs,
+        required_resource_keys={naming.run_key},
+        can_subset=True,
+        pool=pool,
+        retry_policy=dg.RetryPolicy(max_retries=2, delay=1.0, backoff=dg.Backoff.EXPONENTIAL),
+    )
+    def _asset(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        run: Run = getattr(context.resources, naming.run_key)
+        started = time.monotonic()
+        stage: Stage | None = None
+        try:
+            stage = run.stage(spec)
+            committed = stage.adopt()
+            facts: Facts = {}
+            if committed is None:
+                facts = compute(run, stage)
+                _complete(stage, checks)
+                failed = [c for c in stage.checks if c.blocking and not c.passed]
+                if failed:
+                    for outcome in stage.checks:
+                        if outcome.name in selected_checks(context):
+                            yield _check_result(outcome, first)
+                committed = stage.commit()
+                run.report(spec.name, "done", None, None)
+            else:
+                run.report(spec.name, "unchanged, nothing to do", None, None)
+        except SluiceError as error:
+            if stage is not None:
+                stage.discard()
+            run.failure = error
+            raise dg.Failure(description=str(error), allow_retries=False) from error
+        except BaseException as error:
+            if stage is not None:
+                stage.discard()
+            run.failure = error
+            raise
+        seconds = time.monotonic() - started
+        yield from _results(context, run, stage, committed, facts, seconds, naming, specs, first)
+
+    return _asset
+
+
+def selected_checks(context: dg.AssetExecutionContext) -> set[str]:
+    """Names of the checks that this execution is to report."""
+    return {key.name for key in context.selected_asset_check_keys}
+
+
+def _results(
+    context: dg.AssetExecutionContext,
+    run: Run,
+    stage: Stage,
+    committed: Sequence[Committed],
+    facts: Facts,
+    seconds: float,
+    naming: Naming,
+    specs: Mapping[str, StageSpec],
+    first: dg.AssetKey,
+) -> Iterator[Any]:
+    outcomes = stage.checks or [
+        CheckOutcome(name, passed=True, facts={"adopted": True}) for name in sorted(selected_checks(context))
+    ]
+    for outcome in outcomes:
+        if outcome.name in selected_checks(context):
+            yield _check_result(outcome, first)
+    for item in committed:
+        key = naming.key(item.table, specs)
+        metadata: dict[str, Any] = {
+            "delta/version": item.version,
+            "adopted": item.adopted,
+            "dagster/uri": str(run.uri(item.table)),
+            "seconds": round(seconds, 3),
+            **facts.get(item.table, {}),
+        }
+        if not item.adopted:
+            metadata["dagster/row_count"] = stage.rows(item.table)
+        if key in context.selected_asset_keys:
+            yield dg.MaterializeResult(asset_key=key, metadata=metadata, data_version=dg.DataVersion(item.identity))
+        else:
+            # computed together with what was asked for: the instance should know
+            context.log_event(dg.AssetMaterialization(asset_key=key, metadata=metadata))
+
+
+def _complete(stage: Stage, checks: Mapping[str, str]) -> None:
+    recorded = {c.name for c in stage.checks}
+    if recorded != set(checks):
+        message = f"{stage.spec.name} declares the checks {sorted(checks)} and recorded {sorted(recorded)}"
+        raise AssertionError(message)
+
+
+def _check_result(outcome: CheckOutcome, key: dg.AssetKey) -> dg.AssetCheckResult:
+    severity = dg.AssetCheckSeverity.ERROR if outcome.blocking else dg.AssetCheckSeverity.WARN
+    metadata = {name: _plain(value) for name, value in outcome.facts.items()}
+    return dg.AssetCheckResult(
+        check_name=outcome.name, passed=outcome.passed, severity=severity, metadata=metadata, asset_key=key
+    )
+
+
+def _plain(value: object) -> Any:  # noqa: ANN401 - a metadata value
+    return value if isinstance(value, str | int | float | bool) else str(value)
+
+
+def _column_schema(info: TableInfo) -> dg.TableSchema:
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(name, type=meaning.split(":", 1)[0], description=meaning.split(":", 1)[-1].strip())
+            for name, meaning in info.columns.items()
+        ]
+    )
