@@ -1,13 +1,13 @@
-"""Write scikit-learn's bundled tables the way that real lakes hold them: copies, extracts, projections, older versions, parts.
+"""Write scikit-learn's bundled tables as lakes hold them: with copies, extracts, old versions.
 
-Each dataset has one natural parent; beside it lie tables that hold nothing new. What contains what is returned, so that a test can
-compare it with what containment finds.
+Each dataset has one natural parent; beside it lie tables that hold nothing new. What contains what
+is returned, so that a test can compare it with what containment finds.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import polars as pl
 
@@ -19,20 +19,13 @@ from examples.lake_files import (
     write_jsonl,
     write_parquet,
 )
+from examples.lake_summary import Contained
 
 _DIGIT_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
-class Contained(NamedTuple):
-    """One true relation: every row of `child` is in `parents` together, on the child's columns."""
-
-    child: str
-    parents: tuple[str, ...]
-    kind: str
-
-
 def write_bundled_tables(lake: Path) -> list[Contained]:
-    """Write all tables under ``lake/tables`` and return what is contained in what (tables relative to the lake)."""
+    """Write all tables under ``lake/tables`` and return which is contained in which."""
     return [
         *_write_digits(lake),
         *_write_breast_cancer(lake),
@@ -46,11 +39,16 @@ def _load(name: str, label: str | None, **options: Any) -> pl.DataFrame:  # noqa
     from sklearn import datasets
 
     bunch = getattr(datasets, f"load_{name}")(**options)
-    names = [str(c).replace(" ", "_").replace("/", "_per_").replace("(", "").replace(")", "") for c in bunch.feature_names]
+    names = [
+        str(c).replace(" ", "_").replace("/", "_per_").replace("(", "").replace(")", "")
+        for c in bunch.feature_names
+    ]
     frame = pl.DataFrame({c: bunch.data[:, i].copy() for i, c in enumerate(names)})
     if label is None:
         return frame
-    return frame.with_columns(pl.Series(label, [str(bunch.target_names[t]) for t in bunch.target], dtype=pl.String))
+    return frame.with_columns(
+        pl.Series(label, [str(bunch.target_names[t]) for t in bunch.target], dtype=pl.String)
+    )
 
 
 def _write_digits(lake: Path) -> list[Contained]:
@@ -65,10 +63,14 @@ def _write_digits(lake: Path) -> list[Contained]:
     write_jsonl(frame, lake / root / "digits_export.jsonl.gz")
     write_delta([frame[:1200], frame[1200:]], lake / root / "digits_delta")
     write_csv(frame[:1200], lake / root / "digits_old.csv.zst")
-    write_parquet(frame.filter(pl.col("digit").is_in(["zero", "one"])), lake / root / "zeros_and_ones.parquet")
+    write_parquet(
+        frame.filter(pl.col("digit").is_in(["zero", "one"])), lake / root / "zeros_and_ones.parquet"
+    )
     write_hive(frame, lake / root / "by_digit", by="digit")
     upper = [c for c in frame.columns if c[0] == "p" and c[1] < "4"]
-    write_parquet(frame.select(*upper, "digit"), lake / "tables/projections/digits_upper_half.parquet")
+    write_parquet(
+        frame.select(*upper, "digit"), lake / "tables/projections/digits_upper_half.parquet"
+    )
     parent = f"{root}/digits.parquet"
     return [
         Contained(f"{root}/digits_copy.csv", (parent,), "copy"),
@@ -87,11 +89,15 @@ def _write_breast_cancer(lake: Path) -> list[Contained]:
     write_delta([frame[:300], frame[300:450], frame[450:]], lake / root / "breast_cancer")
     write_csv(frame, lake / root / "breast_cancer_copy.csv")
     write_csv(frame[:450], lake / root / "breast_cancer_old.csv.gz")
-    write_parquet(frame.filter(pl.col("diagnosis") == "malignant"), lake / root / "malignant.parquet")
+    write_parquet(
+        frame.filter(pl.col("diagnosis") == "malignant"), lake / root / "malignant.parquet"
+    )
     write_jsonl(frame[:280], lake / root / "part_a.jsonl")
     write_jsonl(frame[280:], lake / root / "part_b.jsonl")
     means = [c for c in frame.columns if c.startswith("mean_")]
-    write_csv(frame.select(*means, "diagnosis"), lake / "tables/projections/breast_cancer_means.csv")
+    write_csv(
+        frame.select(*means, "diagnosis"), lake / "tables/projections/breast_cancer_means.csv"
+    )
     parent = f"{root}/breast_cancer"
     parts = (f"{root}/part_a.jsonl", f"{root}/part_b.jsonl")
     return [
@@ -111,7 +117,10 @@ def _write_wine(lake: Path) -> list[Contained]:
     write_csv(frame, lake / root / "wine_copy.tsv", separator="\t")
     write_json(frame, lake / root / "wine_export.json")
     write_csv(frame.filter(pl.col("alcohol") > 13), lake / root / "strong.csv")
-    write_parquet(frame.select("alcohol", "hue", "proline", "cultivar"), lake / "tables/projections/wine_three.parquet")
+    write_parquet(
+        frame.select("alcohol", "hue", "proline", "cultivar"),
+        lake / "tables/projections/wine_three.parquet",
+    )
     parent = f"{root}/wine.csv"
     return [
         Contained(f"{root}/wine_copy.tsv", (parent,), "copy"),

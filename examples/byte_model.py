@@ -1,4 +1,4 @@
-"""A small byte-level language model, and a linear head for tables: enough to see that a release can be learned from."""
+"""A small byte-level language model and a linear head: enough to see that a release teaches."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ PADDING = 257
 
 
 class ByteModel(nn.Module):
-    """Predict the next byte from the 44 before it with causal convolutions (about 0.3 million parameters).
+    """Predict the next byte from the 45 before it with causal convolutions.
 
-    Convolutions rather than recurrence: all positions of a batch are one product, which two cores do several times faster.
-    Shapes: B texts, T bytes, D width.
+    About 0.3 million parameters. Convolutions rather than recurrence: all positions of a batch are
+    one product, which two cores do several times faster. Shapes: B texts, T bytes, D width.
     """
 
     def __init__(self, width: int = 160, *, seed: int = 0) -> None:
@@ -44,10 +44,12 @@ def _causal(layer: nn.Conv1d, values: torch.Tensor) -> torch.Tensor:
 
 
 def bits_of(model: nn.Module, bytes_BT: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # noqa: N803
-    """Return the bits that the model needs for each text, (B,), and the bytes that it predicted, (B,)."""
+    """Return the bits that the model needs for each text and the bytes that it predicted, (B,)."""
     logits = model(bytes_BT[:, :-1])
     target = bytes_BT[:, 1:]
-    nats = functional.cross_entropy(logits.transpose(1, 2), target, ignore_index=PADDING, reduction="none")
+    nats = functional.cross_entropy(
+        logits.transpose(1, 2), target, ignore_index=PADDING, reduction="none"
+    )
     return nats.sum(1) / np.log(2), (target != PADDING).sum(1)
 
 
@@ -57,13 +59,16 @@ def weighted_loss(bits: torch.Tensor, count: torch.Tensor, weight: torch.Tensor)
 
 
 def train_head(train: pl.DataFrame, test: pl.DataFrame, *, steps: int = 200) -> tuple[float, float]:
-    """Train a softmax regression on one table's features and return its accuracy on `test` (before, after).
+    """Train a softmax regression on features; return its accuracy on `test` (before, after).
 
     Parameters
     ----------
     train, test
-        Frames with `features` (lists of one length) and `label`; `train` also has `passes` and `weight`. Labels that training has
-        not seen count as wrong. "Before" is always answering the commonest training label.
+        Frames with `features` (lists of one length) and `label`; `train` also has `passes` and
+        `weight`. Labels that training has not seen count as wrong. "Before" is always answering the
+        commonest training label.
+    steps
+        Steps of full-batch Adam.
     """
     names = sorted(train["label"].unique().to_list())
     x = torch.tensor(np.array(train["features"].to_list(), dtype=np.float32))
@@ -78,9 +83,11 @@ def train_head(train: pl.DataFrame, test: pl.DataFrame, *, steps: int = 200) -> 
     nn.init.zeros_(head.bias)
     optimizer = torch.optim.Adam(head.parameters(), lr=0.05, weight_decay=1e-3)
     for _ in range(steps):
-        loss = (functional.cross_entropy(head((x - mean) / scale), y, reduction="none") * shown).sum() / shown.sum()
+        loss = (
+            functional.cross_entropy(head((x - mean) / scale), y, reduction="none") * shown
+        ).sum() / shown.sum()
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     answers = head((x_test - mean) / scale).argmax(1)
     common = torch.bincount(y, weights=shown).argmax()

@@ -1,12 +1,16 @@
-"""Read a pinned release and feed it to torch: `passes` and `weight` are honoured, and every epoch is reproducible.
+"""Read a pinned release and feed it to torch, honouring `passes` and `weight`, reproducibly.
 
 Copy this file into a trainer: it needs numpy, torch, polars and deltalake, and nothing of Sluice.
 
-* Each record is shown exactly `passes` times an epoch, its k-th showing somewhere in the k-th of `passes` equal stretches of the
-  epoch, so that repeats are spread evenly. Where in its stretch is a hash of record id, seed, epoch and k.
-* So the order depends on what the release holds, not on the order of files or rows, and not on the number of workers.
-* The sampler runs in the main process and workers fetch what they are told: they can't show a row twice.
-* All rows are held in memory as Arrow columns (about the size of the text). For releases larger than memory, shard by `record_id`.
+* Each record is shown exactly `passes` times an epoch, its k-th showing somewhere in the k-th of
+  `passes` equal stretches of the epoch, so that repeats are spread evenly. Where in its stretch is
+  a hash of record id, seed, epoch and k.
+* So the order depends on what the release holds, not on the order of files or rows, and not on the
+  number of workers.
+* The sampler runs in the main process and workers fetch what they are told: they can't show a row
+  twice.
+* All rows are held in memory as Arrow columns (about the size of the text). For releases larger
+  than memory, shard by `record_id`.
 """
 
 from __future__ import annotations
@@ -46,7 +50,8 @@ class Release:
             When the release does not name the table.
         """
         if table not in self.versions:
-            message = f"release {self.number} of {self.root} has no {table}; it has {', '.join(sorted(self.versions))}"
+            known = ", ".join(sorted(self.versions))
+            message = f"release {self.number} of {self.root} has no {table}; it has {known}"
             raise ReleaseError(message)
         return pl.read_delta(str(self.root / table), version=self.versions[table])
 
@@ -57,24 +62,29 @@ def open_release(root: Path, number: int | None = None) -> Release:
     Raises
     ------
     ReleaseError
-        When there is no release table, or no release of that number; the message lists those that exist.
+        When there is no release table, or no release of that number; the message lists those that
+        exist.
     """
     folder = root / "publication" / "releases"
     if not (folder / "_delta_log").is_dir():
-        message = f"{folder} is no Delta table; run `sluice run RECIPE` first, or name the recipe's output folder"
+        message = f"{folder} is no Delta table; run `sluice run RECIPE`, or name its output"
         raise ReleaseError(message)
     releases = pl.read_delta(str(folder)).sort("release")
     known = [int(value) for value in releases["release"]]
     if not known or (number is not None and number not in known):
-        message = f"{root} has no release {'yet' if number is None else number}; it has {known or 'none'}"
+        message = (
+            f"{root} has no release {'yet' if number is None else number}; it has {known or 'none'}"
+        )
         raise ReleaseError(message)
     number = known[-1] if number is None else number
-    versions: dict[str, Any] = json.loads(releases.filter(pl.col("release") == number)["versions"].item())
+    versions: dict[str, Any] = json.loads(
+        releases.filter(pl.col("release") == number)["versions"].item()
+    )
     return Release(root, number, {str(table): int(version) for table, version in versions.items()})
 
 
 class PassesSampler(Sampler[int]):
-    """Yield each row's index `passes` times an epoch, spread evenly, in an order that ids and seed alone decide.
+    """Yield each row's index `passes` times an epoch, spread evenly; ids and seed decide the order.
 
     Parameters
     ----------
@@ -85,25 +95,38 @@ class PassesSampler(Sampler[int]):
     seed
         Another seed, another order; the counts stay.
     rank, world_size
-        For training on several devices: this one takes every `world_size`-th showing, from `rank`. Together the ranks show the epoch
-        exactly once; their lengths differ by at most one.
+        For training on several devices: this one takes every `world_size`-th showing, from `rank`.
+        Together the ranks show the epoch exactly once; their lengths differ by at most one.
 
     Raises
     ------
     ReleaseError
-        For lengths that differ, negative passes, ids that repeat or are no hex, or a rank that is not below `world_size`.
+        For lengths that differ, negative passes, ids that repeat or are no hex, or a rank that is
+        not below `world_size`.
 
     Notes
     -----
-    Set `epoch` with `set_epoch` before each epoch. Cost: a sort of sum(passes) numbers an epoch, 24 bytes each.
+    Set `epoch` with `set_epoch` before each epoch. Cost: a sort of sum(passes) numbers an epoch, 24
+    bytes each.
     """
 
     def __init__(
-        self, record_ids: list[str], passes: np.ndarray, *, seed: int = 0, rank: int = 0, world_size: int = 1
+        self,
+        record_ids: list[str],
+        passes: np.ndarray,
+        *,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         counts = np.asarray(passes)
-        if counts.shape != (len(record_ids),) or (counts.size and (counts.dtype.kind not in "iu" or counts.min() < 0)):
-            message = f"passes must be {len(record_ids)} integers >= 0, one a record; it is {counts.dtype} of shape {counts.shape}"
+        if counts.shape != (len(record_ids),) or (
+            counts.size and (counts.dtype.kind not in "iu" or counts.min() < 0)
+        ):
+            message = (
+                f"passes must be {len(record_ids)} integers >= 0, one a record; "
+                f"it is {counts.dtype} of shape {counts.shape}"
+            )
             raise ReleaseError(message)
         if not 0 <= rank < world_size:
             message = f"rank is {rank}, world_size {world_size}; ranks count from 0"
@@ -125,7 +148,9 @@ class PassesSampler(Sampler[int]):
         salted = _mix(self._keys[index] ^ salt[0]) ^ _mix(salt[1:] + showing.astype(np.uint64))
         draw = _mix(salted)
         # k-th showing: in [k, k + 1) / passes of the epoch
-        place = (showing + (draw >> np.uint64(11)).astype(np.float64) * 2.0**-53) / self._passes[index]
+        place = (showing + (draw >> np.uint64(11)).astype(np.float64) * 2.0**-53) / self._passes[
+            index
+        ]
         return index[np.lexsort((self._keys[index], draw, place))][self._rank :: self._world_size]
 
     def __iter__(self) -> Iterator[int]:
@@ -139,13 +164,18 @@ class PassesSampler(Sampler[int]):
 class ByteDataset(Dataset[dict[str, torch.Tensor]]):
     """The text of records as bytes, with their loss weights.
 
-    An item has `bytes`, (length + 1,) int64: 256 starts a text, 257 pads. A longer text is cut to `length` bytes; which part is taken
-    depends on the record id, so that a text is not known by its beginning alone. And `weight`, () float32, and `index`, () int64.
+    An item has `bytes`, (length + 1,) int64: 256 starts a text, 257 pads. A longer text is cut to
+    `length` bytes; which part is taken depends on the record id, so that a text is not known by its
+    beginning alone. And `weight`, () float32, and `index`, () int64.
     """
 
     def __init__(self, frame: pl.DataFrame, *, length: int = 256) -> None:
         self._text = frame["text"].to_arrow()
-        weight = frame["weight"] if "weight" in frame.columns else pl.Series([1.0] * frame.height, dtype=pl.Float64)
+        weight = (
+            frame["weight"]
+            if "weight" in frame.columns
+            else pl.Series([1.0] * frame.height, dtype=pl.Float64)
+        )
         self._weight = weight.fill_null(1.0).to_numpy().astype(np.float32)
         self._keys = _keys(frame["record_id"].to_list())
         self._length = length
@@ -177,13 +207,19 @@ def feature_rows(frame: pl.DataFrame) -> pl.DataFrame:
     wanted = [column for column in _COLUMNS if column in frame.columns]
     if "features" not in frame.columns or "label" not in frame.columns:
         return frame.select(wanted).clear()
-    return frame.select(wanted).filter(pl.col("features").list.len() > 0, pl.col("label").is_not_null())
+    return frame.select(wanted).filter(
+        pl.col("features").list.len() > 0, pl.col("label").is_not_null()
+    )
 
 
 def _keys(record_ids: list[str]) -> np.ndarray:
     """Fold ids of 32 hex digits into (N,) uint64; they are hashes already."""
     try:
-        raw = np.frombuffer(bytes.fromhex("".join(record_ids)), dtype=">u8").astype(np.uint64).reshape(-1, 2)
+        raw = (
+            np.frombuffer(bytes.fromhex("".join(record_ids)), dtype=">u8")
+            .astype(np.uint64)
+            .reshape(-1, 2)
+        )
     except ValueError as error:
         message = "record ids must be 32 hex digits each, as publication writes them"
         raise ReleaseError(message) from error
@@ -197,9 +233,9 @@ def _keys(record_ids: list[str]) -> np.ndarray:
 
 
 def _mix(value: np.ndarray) -> np.ndarray:
-    """Finish a 64-bit hash: every input bit reaches every output bit (the finaliser of splitmix64; Steele et al. 2014)."""
+    """Mix 64 bits: every input bit reaches every output bit (splitmix64; Steele et al. 2014)."""
     with np.errstate(over="ignore"):
         value = value + np.uint64(0x9E3779B97F4A7C15)
         value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return value ^ (value >> np.uint64(31))
+        return np.asarray(value ^ (value >> np.uint64(31)))

@@ -1,7 +1,8 @@
 """Write tables in every format that a lake holds, so that equal rows give equal bytes.
 
-Nothing written here depends on the clock, on a random name or on the order of a set: the gzip header carries no time, and the
-Delta log is written out by hand (its writers put a time and a random file name into every commit).
+Nothing written here depends on the clock, on a random name or on the order of a set: the gzip
+header carries no time, and the Delta log is written out by hand (its writers put a time and a
+random file name into every commit).
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def write_parquet(frame: pl.DataFrame, path: Path) -> None:
 
 
 def write_hive(frame: pl.DataFrame, folder: Path, *, by: str) -> None:
-    """Write a hive-partitioned Parquet folder: `by` is a part of the path and no column of the files."""
+    """Write a hive-partitioned Parquet folder: `by` is in the path and not in the files."""
     for value in frame[by].unique().sort().to_list():
         rows = frame.filter(pl.col(by) == value).drop(by)
         write_parquet(rows, folder / f"{by}={value}" / "part-0.parquet")
@@ -98,7 +99,13 @@ def write_delta(commits: Sequence[pl.DataFrame], folder: Path) -> None:
         name = f"part-{version:05d}-{_stable_uuid(folder.name, version)}.parquet"
         write_parquet(frame, folder / name)
         actions: list[dict[str, Any]] = [
-            {"commitInfo": {"timestamp": 0, "operation": "WRITE", "operationParameters": {"mode": "Append"}}}
+            {
+                "commitInfo": {
+                    "timestamp": 0,
+                    "operation": "WRITE",
+                    "operationParameters": {"mode": "Append"},
+                }
+            }
         ]
         if version == 0:
             actions.append({"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}})
@@ -128,7 +135,8 @@ def _metadata(frame: pl.DataFrame, name: str) -> dict[str, Any]:
     for column, dtype in frame.schema.items():
         kind = _DELTA_TYPES.get(dtype.base_type())
         if kind is None:
-            message = f"column {column!r} is {dtype}; cast it to one of {sorted(t.__name__ for t in _DELTA_TYPES)}"
+            known = sorted(known_type.__name__ for known_type in _DELTA_TYPES)
+            message = f"column {column!r} is {dtype}; cast it to one of {known}"
             raise UnsupportedColumnError(message)
         fields.append({"name": column, "type": kind, "nullable": True, "metadata": {}})
     return {

@@ -1,4 +1,4 @@
-"""Read translations from installed message catalogues (.po files), joined into records long enough to learn from."""
+"""Read translations from installed message catalogues (.po), joined into longer records."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from examples.installed_text import installed
+from examples.installed_files import installed
 
 _LOCALE = re.compile(r"(?:^|/)locale/([A-Za-z_]+)/LC_MESSAGES/\w+\.po$")
 
@@ -32,8 +32,8 @@ class TranslatedText(NamedTuple):
 def parse_catalogue(lines: str) -> Iterator[Message]:
     """Yield the translated messages of a gettext catalogue in file order.
 
-    The header, untranslated entries, fuzzy ones (guesses that nobody confirmed) and obsolete ones are left out. Of plural forms the
-    last one counts. Cost: one pass.
+    The header, untranslated entries, fuzzy ones (guesses that nobody confirmed) and obsolete ones
+    are left out. Of plural forms the last one counts. Cost: one pass.
     """
     for block in re.split(r"\n[ \t]*\n", lines.replace("\r\n", "\n")):
         flags: set[str] = set()
@@ -101,7 +101,8 @@ def _joined(messages: list[Message], characters: int) -> Iterator[tuple[str, str
 
 
 def _unquote(text: str) -> str:
-    # a catalogue's strings are C literals, and Python's literals read all the escapes that occur in them
+    # a catalogue's strings are C literals, and Python's literals read all the escapes that occur in
+    # them
     try:
         value = ast.literal_eval(text.strip())
     except (SyntaxError, ValueError):

@@ -12,7 +12,8 @@ from assets.allocation.baselines import RULES, rule_spend
 from assets.allocation.curves import Curves
 from assets.allocation.fill import Fill
 from assets.allocation.integer import whole_samples
-from assets.allocation.problem import Problem, cells_of, level_curves, read_problem
+from assets.allocation.levels import cells_of, level_curves
+from assets.allocation.problem import Problem, read_problem
 from assets.allocation.roots import Floats
 from assets.allocation.solve import Division
 from assets.allocation.stated import SUMS, Stated, floor_spend

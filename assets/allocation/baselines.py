@@ -1,12 +1,12 @@
-"""Simple rules to compare with, under the same caps and floors: equal, proportional, alpha, UniMax."""
+"""Simple rules to compare with, under the same caps and floors."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from assets.allocation.errors import AllocationError
 from assets.allocation.fill import Fill
 from assets.allocation.roots import Floats, scalar_root
-from assets.allocation.solve import AllocationError
 
 RULES = ("equal", "equal_spend", "proportional", "alpha_0.3")
 

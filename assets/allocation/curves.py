@@ -39,9 +39,9 @@ class Curves:
     @classmethod
     def power(cls, a: ArrayLike, b: ArrayLike, p: ArrayLike, offset: ArrayLike = 0.0) -> Curves:
         """Make power curves a - b (n + offset)^-p from arrays that broadcast to one shape (G,)."""
-        columns = [np.array(v, float) for v in np.broadcast_arrays(a, b, p, offset)]
-        one = np.ones(columns[0].shape)
-        return cls(np.zeros(one.shape, np.int8), *columns, one, 0.0 * one)
+        a_, b_, p_, o_ = (np.array(v, float) for v in np.broadcast_arrays(a, b, p, offset))
+        one = np.ones(a_.shape)
+        return cls(np.zeros(one.shape, np.int8), a_, b_, p_, o_, one, 0.0 * one)
 
     @classmethod
     def from_specs(cls, specs: Sequence[Mapping[str, Any]]) -> Curves:
@@ -215,8 +215,9 @@ class Welfare:
 
             def gap(log_n: Floats) -> Floats:
                 with np.errstate(divide="ignore"):
-                    return np.clip(np.log(part.marginal(np.exp(log_n))) - price_i, -800.0, 800.0)
+                    gain = np.log(part.marginal(np.exp(log_n))) - price_i
+                return np.asarray(np.clip(gain, -800.0, 800.0))
 
             roots = np.exp(array_root(gap, np.log(floor), np.log(hi[inner])))
             out[inner] = np.clip(roots, lo[inner], hi[inner])
-        return out
+        return np.asarray(out)

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from assets.allocation.solve import AllocationError
+from assets.allocation.errors import AllocationError
 
 
 class ExportError(AllocationError):

@@ -11,26 +11,12 @@ cell is drawn, on a smooth one several cells are drawn at a common, falling gain
 
 from __future__ import annotations
 
-import itertools
-from dataclasses import dataclass
-
 import numpy as np
 
-from assets.allocation.curves import Welfare
-from assets.allocation.repetition import Cells, Pieces, drawn_at
+from assets.allocation.repetition import Cells, drawn_at
 from assets.allocation.roots import Floats, array_root
+from assets.allocation.segments import chain
 from assets.allocation.tally import sum_by
-
-
-@dataclass(frozen=True)
-class _Segments:
-    group: np.ndarray
-    cell: np.ndarray  # -1 on smooth segments
-    high: Floats
-    low: Floats
-    samples: Floats
-    effective: Floats
-    spend: Floats
 
 
 class Fill:
@@ -57,8 +43,8 @@ class Fill:
         curved = pieces.curve > 0
         self._smooth = pieces.take(np.flatnonzero(curved))
         self._smooth_group = cells.group[self._smooth.cell]
-        seg = _segments(cells, pieces)
-        self._group, self._cell, self.high, self.low = seg.group, seg.cell, seg.high, seg.low
+        seg = chain(cells, pieces)
+        self.group, self.cell, self.high, self.low = seg.group, seg.cell, seg.high, seg.low
         counts = np.bincount(seg.group, minlength=groups)
         self.start = np.cumsum(counts) - counts
         self.count = counts
@@ -70,7 +56,7 @@ class Fill:
         self.top_samples = sum_by(seg.group, seg.samples, groups)
 
     def _cumulate(self, steps: Floats) -> tuple[Floats, Floats]:
-        if self._group.size == self.groups and (self.count == 1).all():
+        if self.group.size == self.groups and (self.count == 1).all():
             return steps, np.zeros(steps.size)
         end = steps.copy()
         many = np.flatnonzero(self.count > 1)
@@ -94,7 +80,7 @@ class Fill:
 
         Groups whose path is fully passed get their last segment; groups without a path get -1.
         """
-        done = sum_by(self._group, passed, self.groups).astype(int)
+        done = sum_by(self.group, passed, self.groups).astype(int)
         at = self.start + np.minimum(done, np.maximum(self.count - 1, 0))
         return np.where(self.count > 0, at, -1)
 
@@ -116,22 +102,22 @@ class Fill:
         self, lower: Floats, upper: Floats, target: Floats, what: int
     ) -> tuple[Floats, Floats]:
         target = np.asarray(target, float)
-        at = self.locate(upper < target[self._group])
+        at = self.locate(upper < target[self.group])
         ok = at >= 0
         i = np.maximum(at, 0)
-        if not self._group.size:
+        if not self.group.size:
             return np.zeros(self.groups), np.zeros(self.groups)
         with np.errstate(invalid="ignore", divide="ignore"):
             part = np.clip((target - lower[i]) / (upper[i] - lower[i]), 0.0, 1.0)
         e = self.e0[i] + part * (self.e1[i] - self.e0[i])
         s = self.s0[i] + part * (self.s1[i] - self.s0[i])
-        smooth = np.flatnonzero(ok & (self._cell[i] < 0) & (part > 0) & (part < 1))
+        smooth = np.flatnonzero(ok & (self.cell[i] < 0) & (part > 0) & (part < 1))
         if smooth.size:
             level = self._smooth_level(smooth, i[smooth], target[smooth], what)
-            e[smooth], s[smooth], _ = self._smooth_totals(smooth, i[smooth], level)
+            e[smooth], s[smooth], _ = self.smooth_totals(smooth, i[smooth], level)
         return np.where(ok, e, 0.0), np.where(ok, s, 0.0)
 
-    def _smooth_totals(
+    def smooth_totals(
         self, groups: np.ndarray, at: np.ndarray, level: Floats
     ) -> tuple[Floats, Floats, Floats]:
         """Return (effective, spend, samples) of `groups` in smooth segments `at` at `level`."""
@@ -160,7 +146,7 @@ class Fill:
         column = {0: 0, 1: 1, 2: 2}[what]
 
         def gap(log_level: Floats) -> Floats:
-            return self._smooth_totals(groups, at, np.exp(log_level))[column] - target
+            return self.smooth_totals(groups, at, np.exp(log_level))[column] - target
 
         return np.exp(array_root(gap, np.log(self.low[at]), np.log(self.high[at])))
 
@@ -173,16 +159,16 @@ class Fill:
 
     def _level(self, effective: Floats, *, before: bool) -> Floats:
         slack = 1e-11 * self.e1
-        e = np.asarray(effective, float)[self._group]
+        e = np.asarray(effective, float)[self.group]
         passed = (self.e1 + slack < e) if before else (self.e1 - slack <= e)
-        done = sum_by(self._group, passed, self.groups).astype(int)
-        if not self._group.size:
+        done = sum_by(self.group, passed, self.groups).astype(int)
+        if not self.group.size:
             return np.full(self.groups, np.inf if before else 0.0)
         i = np.minimum(
-            self.start + np.minimum(done, np.maximum(self.count - 1, 0)), self._group.size - 1
+            self.start + np.minimum(done, np.maximum(self.count - 1, 0)), self.group.size - 1
         )
         out = self.high[i].copy()
-        smooth = np.flatnonzero((self._cell[i] < 0) & (self.count > 0) & (done < self.count))
+        smooth = np.flatnonzero((self.cell[i] < 0) & (self.count > 0) & (done < self.count))
         if smooth.size:
             out[smooth] = self._smooth_level(
                 smooth, i[smooth], np.asarray(effective, float)[smooth], 0
@@ -195,13 +181,13 @@ class Fill:
         """Return the draws of every cell at `effective` samples per group, shape (cells,)."""
         e = np.asarray(effective, float)
         size = self.cells.group.size
-        flat = self._cell >= 0
-        if not self._group.size:
+        flat = self.cell >= 0
+        if not self.group.size:
             return np.zeros(size)
         with np.errstate(invalid="ignore", divide="ignore"):
-            part = np.clip((e[self._group] - self.e0) / (self.e1 - self.e0), 0.0, 1.0)
+            part = np.clip((e[self.group] - self.e0) / (self.e1 - self.e0), 0.0, 1.0)
         part = np.nan_to_num(part)
-        x = sum_by(self._cell[flat], (part * (self.x1 - self.x0))[flat], size)
+        x = sum_by(self.cell[flat], (part * (self.x1 - self.x0))[flat], size)
         if self._smooth.cell.size:
             level = self._level(e, before=True)[self._smooth_group]
             r, _ = drawn_at(self._smooth, np.minimum(level, 1e300))
@@ -211,137 +197,3 @@ class Fill:
                 size,
             )
         return x
-
-
-class Response:
-    """Each group's best effective samples at a price per unit of spend.
-
-    The price at which every segment begins and ends does not depend on the price asked, so a query
-    compares, then
-    solves one segment per group: O(M) comparisons and O(G) solves.
-    """
-
-    def __init__(self, fill: Fill, welfare: Welfare, held: Floats | None = None) -> None:
-        self.fill = fill
-        self.welfare = welfare
-        self.held = np.zeros(fill.groups) if held is None else held
-        group = fill._group
-        by_segment = welfare.take(group)
-        with np.errstate(invalid="ignore", over="ignore"):
-            self.ends = by_segment.marginal(self.held[group] + fill.e1, left=True) * fill.low
-            self.begins = np.nan_to_num(
-                by_segment.marginal(self.held[group] + fill.e0) * fill.high, nan=0.0, posinf=np.inf
-            )
-
-    def at(self, price: float) -> Floats:
-        """Return effective new samples per group, shape (G,), at `price` > 0."""
-        fill = self.fill
-        if not fill._group.size:
-            return np.zeros(fill.groups)
-        at = fill.locate(self.ends >= price)
-        i = np.maximum(at, 0)
-        e0, e1 = fill.e0[i], fill.e1[i]
-        flat = fill._cell[i] >= 0
-        out = e0.copy()
-        held = self.held
-        welfare = self.welfare
-        if flat.all():
-            out = welfare.inverse(price / fill.high[i], held + e0, held + e1) - held
-        else:
-            on = np.flatnonzero(flat)
-            out[on] = (
-                welfare.take(on).inverse(price / fill.high[i][on], (held + e0)[on], (held + e1)[on])
-                - held[on]
-            )
-            curved = np.flatnonzero(~flat & (at >= 0))
-            out[curved] = self._smooth(curved, i[curved], price)
-        out = np.clip(out, e0, e1)
-        return np.where(at >= 0, out, 0.0)
-
-    def _smooth(self, groups: np.ndarray, at: np.ndarray, price: float) -> Floats:
-        fill = self.fill
-        part = self.welfare.take(groups)
-        held = self.held[groups]
-
-        def gap(log_level: Floats) -> Floats:
-            level = np.exp(log_level)
-            e = fill._smooth_totals(groups, at, level)[0]
-            with np.errstate(divide="ignore"):
-                worth = np.log(part.marginal(held + e)) + log_level - np.log(price)
-            return np.clip(worth, -800.0, 800.0)
-
-        lo, hi = np.log(fill.low[at]), np.log(fill.high[at])
-        root = array_root(gap, lo, hi)
-        return fill._smooth_totals(groups, at, np.exp(root))[0]
-
-
-def _segments(cells: Cells, pieces: Pieces) -> _Segments:
-    group = cells.group[pieces.cell]
-    curved = pieces.curve > 0
-    sizes = np.bincount(cells.group)
-    mixed = np.zeros(sizes.size, bool)
-    if curved.any():
-        mixed[np.unique(group[curved])] = True
-        mixed &= sizes > 1
-    simple = np.flatnonzero(~mixed[group])
-    parts = [
-        _Segments(
-            group[simple],
-            np.where(curved[simple], -1, pieces.cell[simple]),
-            pieces.high[simple],
-            pieces.low[simple],
-            pieces.samples[simple],
-            pieces.effective[simple],
-            pieces.spend[simple],
-        )
-    ]
-    rest = np.flatnonzero(mixed[group])
-    rest = rest[np.argsort(group[rest], kind="stable")]
-    cuts = np.flatnonzero(np.diff(group[rest])) + 1
-    parts += [
-        _merge(cells, pieces.take(rows), group[rows[0]])
-        for rows in np.split(rest, cuts)
-        if rows.size
-    ]
-    names = list(_Segments.__dataclass_fields__)
-    joined = {n: np.concatenate([getattr(q, n) for q in parts]) for n in names}
-    order = np.lexsort((joined["cell"], -joined["low"], -joined["high"], joined["group"]))
-    return _Segments(**{n: v[order] for n, v in joined.items()})
-
-
-def _merge(cells: Cells, pieces: Pieces, group: int) -> _Segments:
-    """Interleave flat and curved stretches of several cells of one group by falling gain."""
-    curved = pieces.take(np.flatnonzero(pieces.curve > 0))
-    straight = pieces.take(np.flatnonzero(pieces.curve == 0))
-    marks = np.unique(np.concatenate([straight.high, curved.high, curved.low]))[::-1]
-    rows = [
-        (int(c), k, k, x, e, s)
-        for c, k, x, e, s in zip(
-            straight.cell,
-            straight.high,
-            straight.samples,
-            straight.effective,
-            straight.spend,
-            strict=True,
-        )
-    ]
-    for high, low in itertools.pairwise(marks.tolist()):
-        active = np.flatnonzero((curved.high >= high) & (curved.low <= low))
-        if not active.size:
-            continue
-        part = curved.take(active)
-        (r1, e1), (r0, e0) = (drawn_at(part, np.full(active.size, m)) for m in (low, high))
-        x = (r1 - r0) * cells.unique[part.cell]
-        rows.append(
-            (
-                -1,
-                high,
-                low,
-                float(x.sum()),
-                float((e1 - e0).sum()),
-                float((x * cells.cost[part.cell]).sum()),
-            )
-        )
-    columns = [np.array(c, float) for c in zip(*rows, strict=True)]
-    size = len(rows)
-    return _Segments(np.full(size, group), columns[0].astype(int), *columns[1:])

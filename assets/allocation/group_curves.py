@@ -15,15 +15,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-import xxhash
 
+from assets.allocation.curve_fit import Evaluations, draw_fits, profile, shared_prior
 from assets.allocation.curves import Curves
+from assets.allocation.errors import AllocationError
 from assets.allocation.roots import Floats
-from assets.allocation.solve import AllocationError
 
 PRIOR_MEAN, PRIOR_SD = 0.35, 0.15
 LEAST_SIZES = 4
-_GRID = np.linspace(0.02, 1.2, 237)
 _NUMBERS = ("a", "b", "p", "rmse", "a_lo80", "a_hi80", "p_lo80", "p_hi80", "chance")
 _COLUMNS = ("group", "samples_seen", "unique", "metric_value", "direction", "se", "seed", "run_id")
 
@@ -116,11 +115,11 @@ def fit_group_curves(
     names = sorted(set(rows["group"].to_list())) if groups is None else list(groups)
     data = {name: _one_group(rows.filter(pl.col("group") == name)) for name in names}
     first = {
-        n: _profile(d, prior_mean, prior_sd, ceiling)
+        n: profile(d, prior_mean, prior_sd, ceiling)
         for n, d in data.items()
         if d.sizes >= least_sizes
     }
-    mean, sd = _shared_prior(first, prior_mean, prior_sd)
+    mean, sd = shared_prior(first, prior_mean, prior_sd)
     size = len(names)
     out = {k: np.full(size, np.nan) for k in ("a", "b", "p", "rmse")}
     drawn = np.full((3, draws, size), np.nan)
@@ -130,36 +129,15 @@ def fit_group_curves(
         if d.sizes < least_sizes:
             status.append("no_rows" if d.n.size == 0 else "few_sizes")
             continue
-        fit = _profile(d, mean, sd, ceiling)
+        fit = profile(d, mean, sd, ceiling)
         out["a"][g], out["b"][g], out["p"][g], out["rmse"][g] = fit.a, fit.b, fit.p, fit.rmse
         status.append("ok" if fit.b > 1e-9 else "no_gain")
-        drawn[:, :, g] = _draws(d, fit, (mean, sd, prior_sd), ceiling, draws, f"{seed}|{name}")
+        drawn[:, :, g] = draw_fits(d, fit, (mean, sd, prior_sd), ceiling, draws, f"{seed}|{name}")
     chance = np.array([data[n].chance for n in names])
     frame = _frame(names, data, out, drawn, status, least_sizes)
     return GroupCurves(
         names, out["a"], out["b"], out["p"], drawn[0], drawn[1], drawn[2], chance, frame
     )
-
-
-@dataclass(frozen=True)
-class _Data:
-    n: Floats
-    y: Floats
-    se: Floats
-    run: list[str]
-    sizes: int
-    chance: float
-    left_out: int
-
-
-@dataclass(frozen=True)
-class _Fit:
-    a: float
-    b: float
-    p: float
-    variance: float
-    sigma: Floats
-    rmse: float
 
 
 def _checked(frame: pl.DataFrame) -> pl.DataFrame:
@@ -196,7 +174,7 @@ def _checked(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _one_group(rows: pl.DataFrame) -> _Data:
+def _one_group(rows: pl.DataFrame) -> Evaluations:
     used = rows.filter(pl.col("usable")).sort("samples_seen", "run_id", "metric_value")
     lower = (used["direction"] == "lower").to_numpy()
     value = used["metric_value"].to_numpy().astype(float)
@@ -204,7 +182,7 @@ def _one_group(rows: pl.DataFrame) -> _Data:
     at_chance = np.where(lower, 1.0 - chance, chance)
     known = at_chance[np.isfinite(at_chance)]
     n = used["samples_seen"].to_numpy().astype(float)
-    return _Data(
+    return Evaluations(
         n,
         np.where(lower, 1.0 - value, value),
         used["se"].cast(pl.Float64).fill_null(0.0).to_numpy(),
@@ -215,117 +193,9 @@ def _one_group(rows: pl.DataFrame) -> _Data:
     )
 
 
-def _linear(x: Floats, y: Floats, w: Floats, ceiling: float) -> tuple[Floats, Floats, Floats]:
-    """Solve y = a - b x for rows of x (P, n) and columns of y (n, B): a, b, chi2, each (P, B)."""
-    s0, s1, s2 = w.sum(), x @ w, (x * x) @ w
-    t0, t1, t2 = w @ y, (x * w) @ y, w @ (y * y)
-    det = s0 * s2 - s1 * s1
-    det = np.where(det > 1e-14 * s0 * s2, det, np.inf)
-    b = -(s0 * t1 - s1[:, None] * t0) / det[:, None]
-    a = (t0 + s1[:, None] * b) / s0
-    high = a > ceiling
-    b_high = (ceiling * s1[:, None] - t1) / s2[:, None]
-    a, b = np.where(high, ceiling, a), np.where(high, b_high, b)
-    flat = b <= 0
-    a, b = np.where(flat, np.minimum(t0 / s0, ceiling), a), np.where(flat, 0.0, b)
-    chi = t2 - 2 * a * t0 + 2 * b * t1 + a * a * s0 - 2 * a * b * s1[:, None] + b * b * s2[:, None]
-    return a, b, np.maximum(chi, 0.0)
-
-
-def _scaled(d: _Data) -> tuple[Floats, float]:
-    unit = float(np.exp(np.log(d.n).mean()))
-    return d.n / unit, unit
-
-
-def _profile(d: _Data, mean: float, sd: float, ceiling: float) -> _Fit:
-    n, unit = _scaled(d)
-    y = d.y[:, None]
-    known = d.se[d.se > 0]
-    sigma = np.where(d.se > 0, d.se, float(known.mean()) if known.size else 0.01)
-    sigma = np.maximum(sigma, 1e-7)
-    grid = _GRID
-    if not known.size:
-        chi = _linear(n ** -grid[:, None], y, sigma**-2, ceiling)[2][:, 0]
-        sigma = sigma * max(np.sqrt(chi.min() / max(n.size - 3, 1)), 1e-6)
-    else:
-        chi = _linear(n ** -grid[:, None], y, sigma**-2, ceiling)[2][:, 0]
-        sigma = sigma * max(1.0, np.sqrt(chi.min() / max(n.size - 3, 1)))
-    w = sigma**-2
-    for _ in range(5):
-        a, b, chi = (v[:, 0] for v in _linear(n ** -grid[:, None], y, w, ceiling))
-        total = chi + ((grid - mean) / sd) ** 2
-        k = int(np.argmin(total))
-        step = grid[1] - grid[0]
-        width = 2 * step
-        best_grid = grid
-        grid = np.linspace(max(best_grid[k] - width, 1e-3), best_grid[k] + width, 41)
-    around = np.array([best_grid[k] - 0.01, best_grid[k], best_grid[k] + 0.01])
-    chi3 = (
-        _linear(n ** -np.maximum(around, 1e-3)[:, None], y, w, ceiling)[2][:, 0]
-        + ((around - mean) / sd) ** 2
-    )
-    curvature = max((chi3[0] - 2 * chi3[1] + chi3[2]) / 1e-4, 1e-9)
-    residual = d.y - (a[k] - b[k] * n ** -best_grid[k])
-    return _Fit(
-        float(a[k]),
-        float(b[k] * unit ** best_grid[k]),
-        float(best_grid[k]),
-        2.0 / curvature,
-        sigma,
-        float(np.sqrt(np.mean(residual**2))),
-    )
-
-
-def _shared_prior(fits: dict[str, _Fit], mean: float, sd: float) -> tuple[float, float]:
-    """Return the prior of p renewed from all groups (empirical Bayes, sd between .05 and stated)."""
-    if len(fits) < 3:
-        return mean, sd
-    p = np.array([f.p for f in fits.values()])
-    v = np.array([f.variance for f in fits.values()]) + 1e-4
-    weight = 1.0 / v
-    shared = (float((weight * p).sum()) + mean / sd**2) / (float(weight.sum()) + 1.0 / sd**2)
-    between = max(float(((p - shared) ** 2).mean() - v.mean()), 0.0)
-    return shared, float(np.clip(np.sqrt(between), 0.05, sd))
-
-
-def _draws(
-    d: _Data, fit: _Fit, prior: tuple[float, float, float], ceiling: float, draws: int, key: str
-) -> Floats:
-    """Refit to perturbed data; returns (3, draws): a, b, p."""
-    mean, sd, _ = prior
-    n, unit = _scaled(d)
-    noise = {run: _normals(f"{key}|{run}", draws) for run in set(d.run)}
-    fitted = fit.a - fit.b * d.n**-fit.p
-    y = fitted[:, None] + fit.sigma[:, None] * np.stack([noise[r] for r in d.run])
-    centre = mean + sd * _normals(f"{key}|prior", draws)
-    w = fit.sigma**-2
-    x = n ** -_GRID[:, None]
-    chi = _linear(x, y, w, ceiling)[2]
-    total = chi + ((_GRID[:, None] - centre[None, :]) / sd) ** 2
-    k = np.clip(np.argmin(total, axis=0), 1, _GRID.size - 2)
-    cols = np.arange(draws)
-    left, mid, right = total[k - 1, cols], total[k, cols], total[k + 1, cols]
-    bend = left - 2 * mid + right
-    shift = np.where(bend > 0, 0.5 * (left - right) / np.where(bend > 0, bend, 1.0), 0.0)
-    p = _GRID[k] + np.clip(shift, -1, 1) * (_GRID[1] - _GRID[0])
-    xp = n[:, None] ** -p[None, :]
-    s0, s1, s2 = w.sum(), w @ xp, w @ (xp * xp)
-    t0, t1 = w @ y, w @ (xp * y)
-    b = (s1 * t0 - s0 * t1) / np.maximum(s0 * s2 - s1 * s1, 1e-300)
-    a = (t0 + s1 * b) / s0
-    b = np.where(a > ceiling, (ceiling * s1 - t1) / s2, b)
-    a = np.minimum(a, ceiling)
-    b = np.maximum(b, 1e-12)
-    return np.stack([a, b * unit**p, p])
-
-
-def _normals(key: str, count: int) -> Floats:
-    return np.random.default_rng(xxhash.xxh64_intdigest(key.encode())).standard_normal(count)
-
-
 def _frame(
     names: list[str],
-    data: dict[str, _Data],
+    data: dict[str, Evaluations],
     out: dict[str, Floats],
     drawn: Floats,
     status: list[str],

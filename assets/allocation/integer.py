@@ -49,6 +49,8 @@ def whole_samples(stated: Stated, effective: Floats, floors: Floats) -> np.ndarr
     book.raise_floors(np.ceil(floors - 1e-9), x)
     budget = np.inf if stated.budget is None else stated.budget
     left = budget - float((whole * cells.cost).sum())
+    if left < -1e-9 * budget:
+        left = book.take_back(left, np.ceil(floors - 1e-9))
     if stated.kind == "min_cost":
         book.reach(float(stated.target or 0.0))
     elif stated.kind in SUMS:
@@ -98,7 +100,7 @@ class _Book:
         if e == 0:
             return w * (then - now)
         if now <= 0:
-            return np.inf if then > 0 else 0.0
+            return 1e300 if then > 0 else 0.0  # the first sample that lifts it above 0
         return float(
             w * (np.log(then / now) if e == 1 else (then ** (1 - e) - now ** (1 - e)) / (1 - e))
         )
@@ -129,6 +131,24 @@ class _Book:
                 if cell is None:
                     break
                 self.add(cell)
+
+    def take_back(self, left: float, floors: Floats) -> float:
+        """Take single samples from groups above their floor until the budget holds again."""
+        cost, group = self.s.cells.cost, self.s.cells.group
+        have = sum_by(group, self.whole, floors.size)
+        while left < 0:
+            open_ = [
+                c for c in range(group.size) if self.whole[c] and have[group[c]] > floors[group[c]]
+            ]
+            if not open_:
+                break
+            cell = min(open_, key=lambda c: (self.gain(c) / cost[c], c))
+            self.whole[cell] -= 1
+            self.worth = self.s.cells.worth_of(self.whole.astype(float))
+            self.effective = sum_by(group, self.worth, floors.size) + self.s.held
+            have[group[cell]] -= 1
+            left += float(cost[cell])
+        return left
 
     def hand_out_best(self, left: float) -> None:
         cost = self.s.cells.cost

@@ -16,16 +16,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from assets.allocation.errors import UnreachableTarget
 from assets.allocation.mixture import MixtureGroup
 from assets.allocation.roots import Floats, scalar_root
-from assets.allocation.solve import UnreachableTarget
 
 _GRID = 600
 
 
 @dataclass(frozen=True)
 class MixtureDivision:
-    """Samples per group, the value of the objective, and (sums) how far above it the concave-hull bound lies."""
+    """Samples per group, the objective, and (sums) how far above it the concave-hull bound is."""
 
     samples: Floats
     objective: float
@@ -186,7 +186,7 @@ def _worths(
 
 
 def _programme(table: Floats) -> np.ndarray:
-    """Return the best split of the last grid index over the rows of `table` (max-plus convolution, then back)."""
+    """Return the best split of the last grid index over the rows of `table`."""
     size, steps = table.shape
     best = table[0]
     choice = []
@@ -232,7 +232,7 @@ def _exchange(
 
 
 def _hull_gap(table: Floats, spend: Floats, budget: float, value: float) -> float:
-    """Return min over prices of D(price) - value, D from the tabulated curves (a bound up to the grid's step)."""
+    """Return min over prices of D(price) - value (a bound up to the step of the grid)."""
     finite = np.isfinite(table)
     slopes = [np.diff(t[f]) / np.diff(spend[f]) for t, f in zip(table, finite, strict=True)]
     prices = np.unique(np.concatenate([s[s > 0] for s in slopes]))

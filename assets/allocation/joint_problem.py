@@ -14,16 +14,16 @@ from assets.allocation.problem import (
     NonNegative,
     Objective,
     Positive,
-    ProblemError,
-    _explain,
-    _Strict,
+    Strict,
+    known_keys,
 )
+from assets.allocation.problem_errors import ProblemError, explain
 from assets.allocation.repetition import Cells
 from assets.allocation.tally import sum_by
 
 
-class JointCell(_Strict):
-    """One pool of one group: U unique records; `worth` (effective) or `beta` (mixture); decay `tau` or `r_star`."""
+class JointCell(Strict):
+    """One pool of a group: U records, `worth` or (mixture) `beta`, decay `tau` or `r_star`."""
 
     name: str | None = None
     U: NonNegative
@@ -35,8 +35,8 @@ class JointCell(_Strict):
     cost: Positive = 1.0
 
 
-class JointGroup(_Strict):
-    """A group; effective: f = a - b E^-p; mixture: f = a - A exp(-V) with the anchor n0 of its pools."""
+class JointGroup(Strict):
+    """A group: f = a - b E^-p, or (mixture) f = a - A exp(-V) with anchor n0."""
 
     name: str
     weight: NonNegative = 1.0
@@ -51,7 +51,7 @@ class JointGroup(_Strict):
     cells: Annotated[list[JointCell], Field(min_length=1)]
 
 
-class JointProblem(_Strict):
+class JointProblem(Strict):
     """The input object; `integer` asks for whole samples."""
 
     formulation: Literal["effective", "mixture"] = "effective"
@@ -62,12 +62,17 @@ class JointProblem(_Strict):
     integer: bool = False
 
 
+_JOINT_KEYS = known_keys(JointProblem, JointGroup, JointCell, Objective)
+
+
 def read_joint(raw: Mapping[str, Any]) -> JointProblem:
     """Validate `raw`; errors name group, cell and field."""
     try:
         problem = JointProblem.model_validate(raw)
     except ValidationError as error:
-        raise ProblemError("; ".join(_explain(e, raw) for e in error.errors()[:5])) from None
+        raise ProblemError(
+            "; ".join(explain(e, raw, _JOINT_KEYS) for e in error.errors()[:5])
+        ) from None
     mixture = problem.formulation == "mixture"
     o = problem.objective
     if (o.kind == "min_cost") != (problem.budget is None):
@@ -106,6 +111,10 @@ def _check(group: JointGroup, problem: JointProblem, *, mixture: bool) -> None:
 
     if sum(cell.U for cell in group.cells) <= 0:
         fail("U", "no records in any pool; a group without data cannot be allocated")
+    if problem.objective.kind in ("weighted_sum", "isoelastic") and "weight" not in (
+        group.model_fields_set
+    ):
+        fail("weight", f"{problem.objective.kind} needs one for each group")
     if mixture:
         if group.n0 is None:
             fail("n0", "the mixture form needs the anchor of the group's pools, in samples")
@@ -141,21 +150,22 @@ def joint_cells(problem: JointProblem, keep: list[int] | None = None) -> tuple[C
         if keep is None or q in keep
     ]
     columns = [np.array(c) for c in zip(*rows, strict=True)]
-    cells = Cells(
-        columns[0].astype(int), *(c.astype(float) for c in columns[1:6]), problem.repetition
-    )
+    unique, worth, cost, rate, most = (c.astype(float) for c in columns[1:6])
+    cells = Cells(columns[0].astype(int), unique, worth, cost, rate, most, problem.repetition)
     return cells, columns[6].astype(int)
 
 
 def joint_curves(problem: JointProblem) -> Curves:
     """Return the groups' power curves (effective form)."""
     return Curves.power(
-        [g.a for g in problem.groups], [g.b for g in problem.groups], [g.p for g in problem.groups]
+        [g.a for g in problem.groups],
+        [g.b or 1.0 for g in problem.groups],
+        [g.p or 1.0 for g in problem.groups],
     )
 
 
 def pooled_cells(problem: JointProblem) -> Cells:
-    """Pool the cells over groups: U summed; worth, cost and decay averaged by size (the first of two stages)."""
+    """Pool the cells over groups: U summed; worth, cost and decay averaged by size."""
     cells, pool = joint_cells(problem)
     count = int(pool.max()) + 1
     size = sum_by(pool, cells.unique, count)

@@ -1,7 +1,7 @@
-"""The differential-mixture law of one group: the best split of n samples over its pools, exactly,
-for many n at once.
+"""The differential-mixture law of one group and its best split over pools, exactly.
 
-f = a - A exp(-V), V = sum_i w_i beta_i [ln(n/n0) + ln(phi_i(r_i)/r_i)], w_i = x_i/n, phi the power form of repetition.
+f = a - A exp(-V), V = sum_i w_i beta_i [ln(n/n0) + ln(phi_i(r_i)/r_i)], w_i = x_i/n, with phi the
+power form of repetition.
 At a fixed n the sum n V is separable and concave in the draws x (r ln(phi(r)/r) is concave, with a
 drop of its slope
 at every whole pass), so the best split is one water level. Across n the resulting f*(n) is in
@@ -97,8 +97,7 @@ class MixtureGroup:
         self.most = float(sum(p.unique * p.most for p in self.pools))
 
     def split(self, n: Floats) -> Floats:
-        """Return the best draws per pool for each total n (at most the caps' total), shape (len(n),
-        Q).
+        """Return the best draws per pool for each total n, shape (len(n), Q).
 
         Cost O(70 len(n) Q log passes).
         """

@@ -1,4 +1,4 @@
-"""The plan as a table: reading the cells, the proportional cut, and the columns of `allocation/plan`."""
+"""The plan as a table: its cells, the proportional cut, and the columns of `allocation/plan`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
+from assets.allocation.errors import AllocationError
+from assets.allocation.plan_inputs import Inputs
+from assets.allocation.repetition import Cells, slope_of_passes
 from assets.allocation.roots import Floats
-from assets.allocation.solve import AllocationError
+from assets.allocation.stated import SUMS, Stated
+from assets.allocation.tally import sum_by
 
 
 class CellsError(AllocationError):
@@ -16,7 +20,7 @@ class CellsError(AllocationError):
 
 
 def cells_frame(cells: pl.DataFrame, unit: str) -> pl.DataFrame:
-    """Return cells sorted by group and pool with columns group, pool, available, cost (units per draw)."""
+    """Return cells sorted by group and pool: group, pool, available, cost (units per draw)."""
     need = ["group", "pool", "available"] + (["tokens"] if unit == "tokens" else [])
     missing = [c for c in need if c not in cells.columns]
     if missing:
@@ -69,7 +73,7 @@ def proportional_cut(
             whole[i] += 1
             left -= cost[i]
     cap = np.ceil(full - 1e-9) if budget is not None else np.floor(full + 1e-9)
-    return np.minimum(whole, cap).astype(np.int64)
+    return np.asarray(np.minimum(whole, cap).astype(np.int64))
 
 
 def plan_frame(
@@ -104,3 +108,43 @@ def plan_frame(
             "reason": list(reasons),
         }
     )
+
+
+def cell_values(inputs: Inputs, stated: Stated, known: np.ndarray, samples: np.ndarray) -> Floats:
+    """Return what one more unit of spend on each cell adds: to the sum, or to its group's level.
+
+    NaN for groups without a curve. At a cap it is the value that one more record like the last
+    would have, which says where to collect.
+    """
+    cells = inputs.cells
+    size = len(inputs.names)
+    effective = sum_by(inputs.group, cells.worth_of(samples.astype(float)), size)[known]
+    if stated.kind in SUMS:
+        gain = stated.welfare().marginal(effective)
+    else:
+        gain = stated.level.slope(effective)
+    by_group = np.full(size, np.nan)
+    by_group[known] = gain
+    out = np.full(inputs.group.size, np.nan)
+    for i, g in enumerate(inputs.group.tolist()):
+        if cells.unique[i] > 0:
+            r = float(samples[i] / cells.unique[i])
+            once = cells.max_passes[i] <= 1
+            slope = 1.0 if once else slope_of_passes(cells.kind, r, float(cells.parameter[i]))
+            out[i] = by_group[g] * cells.worth[i] * slope / cells.cost[i]
+    return out
+
+
+def bounds_of(
+    cells: Cells, samples: np.ndarray, effective: Floats, floor_effective: Floats
+) -> list[str]:
+    """Return per cell which bound binds: available, floor, zero or none."""
+    out = []
+    for i, g in enumerate(cells.group.tolist()):
+        if samples[i] > 0 and samples[i] + 1 > cells.unique[i] * cells.max_passes[i]:
+            out.append("available")
+        elif floor_effective[g] > 0 and effective[g] <= floor_effective[g] * (1 + 1e-9):
+            out.append("floor")
+        else:
+            out.append("none" if samples[i] > 0 else "zero")
+    return out

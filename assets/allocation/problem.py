@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
-import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
 
-from assets.allocation.curves import Curves
-from assets.allocation.repetition import Cells
-from assets.allocation.solve import AllocationError
+from assets.allocation.problem_errors import ProblemError, explain
 
 Level = Literal["raw", "excess", "skill", "attainable"]
 
 
-class ProblemError(AllocationError):
-    """The problem is misstated; the message names group and field with the remedy."""
+class Strict(BaseModel):
+    """Unknown keys, infinities and NaN are errors."""
 
-
-class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
 
 
@@ -30,7 +23,7 @@ Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 
 
-class PowerCurve(_Strict):
+class PowerCurve(Strict):
     """f(n) = a - b (n + offset)^-p."""
 
     form: Literal["power"]
@@ -40,7 +33,7 @@ class PowerCurve(_Strict):
     offset: NonNegative = 0.0
 
 
-class OffsetCurve(_Strict):
+class OffsetCurve(Strict):
     """f(n) = a - b (n + offset)^-p, with the offset required."""
 
     form: Literal["offset"]
@@ -50,7 +43,7 @@ class OffsetCurve(_Strict):
     offset: NonNegative
 
 
-class HyperbolaCurve(_Strict):
+class HyperbolaCurve(Strict):
     """f(n) = a n / (n + k)."""
 
     form: Literal["hyperbola"]
@@ -58,7 +51,7 @@ class HyperbolaCurve(_Strict):
     k: Positive
 
 
-class TabulatedCurve(_Strict):
+class TabulatedCurve(Strict):
     """Straight lines between the points (n, value) of a concave table; flat after the last."""
 
     form: Literal["tabulated"]
@@ -71,14 +64,14 @@ Curve = Annotated[
 ]
 
 
-class Repeats(_Strict):
+class Repeats(Strict):
     """Worth of r passes, 1 + r_star (1 - exp(-(r-1)/r_star)); at most `max_passes` passes."""
 
     r_star: Positive
     max_passes: Annotated[float, Field(ge=1)] | None = None
 
 
-class Pool(_Strict):
+class Pool(Strict):
     """Part of a group's data; a sample is `worth` samples of the reference quality."""
 
     name: str
@@ -87,7 +80,7 @@ class Pool(_Strict):
     available: NonNegative
 
 
-class Group(_Strict):
+class Group(Strict):
     """A group; `floor` counts new samples, `held` effective ones already there."""
 
     name: str
@@ -102,7 +95,7 @@ class Group(_Strict):
     pools: Annotated[list[Pool], Field(min_length=1)] | None = None
 
 
-class Objective(_Strict):
+class Objective(Strict):
     """What to maximise (or, for min_cost, what to reach)."""
 
     kind: Literal["weighted_sum", "isoelastic", "max_min", "leximin", "min_cost"]
@@ -111,7 +104,7 @@ class Objective(_Strict):
     target: float | None = None
 
 
-class Problem(_Strict):
+class Problem(Strict):
     """A budget, an objective and groups."""
 
     budget: NonNegative | None = None
@@ -130,7 +123,7 @@ def read_problem(raw: Mapping[str, Any]) -> Problem:
     try:
         problem = Problem.model_validate(raw)
     except ValidationError as error:
-        raise ProblemError("; ".join(_explain(e, raw) for e in error.errors()[:5])) from None
+        raise ProblemError("; ".join(explain(e, raw, KNOWN) for e in error.errors()[:5])) from None
     _check_objective(problem)
     seen: set[str] = set()
     for group in problem.groups:
@@ -242,129 +235,10 @@ def _check_group(group: Group, objective: Objective) -> None:
             )
 
 
-def _explain(error: ErrorDetails, raw: Mapping[str, Any]) -> str:
-    path = [
-        part for part in error["loc"] if part not in ("power", "offset", "hyperbola", "tabulated")
-    ]
-    where: list[str] = []
-    node: Any = raw
-    for depth, part in enumerate(path):
-        if isinstance(part, int) and depth and path[depth - 1] in ("groups", "pools", "cells"):
-            item: Any = node[part] if isinstance(node, list) and part < len(node) else {}
-            name = item.get("name", f"#{part}") if isinstance(item, Mapping) else f"#{part}"
-            where[-1] = f"{path[depth - 1].rstrip('s')} {name!r}"
-        else:
-            where.append(str(part))
-        try:
-            node = node[part]
-        except (KeyError, IndexError, TypeError):
-            node = {}
-    field = where.pop() if where else "problem"
-    prefix = ", ".join([*where, f"field {field}"])
-    kind = error["type"]
-    value = error.get("input")
-    if kind == "extra_forbidden":
-        near = difflib.get_close_matches(field, _KNOWN, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        return f"{prefix}: unknown key{hint}"
-    if kind == "missing":
-        return f"{prefix}: missing"
-    if kind == "finite_number" or (isinstance(value, float) and not math.isfinite(value)):
-        return f"{prefix}: {value!r} is not a finite number; refit or leave the group out"
-    remedy = _REMEDY.get(field, "")
-    return f"{prefix}: {str(error['msg']).lower()}, got {value!r}{'; ' + remedy if remedy else ''}"
+def known_keys(*models: type[BaseModel]) -> list[str]:
+    """Return every field name of the models, for a suggestion when a key is unknown."""
+    return sorted({name for model in models for name in model.model_fields})
 
 
-_KNOWN = sorted(
-    {
-        name
-        for m in (
-            Problem,
-            Objective,
-            Group,
-            Pool,
-            Repeats,
-            PowerCurve,
-            HyperbolaCurve,
-            TabulatedCurve,
-        )
-        for name in m.model_fields
-    }
-)
-_REMEDY = {
-    "cost": "a cost is what one sample takes from the budget; use 1 where the budget counts "
-    "samples",
-    "aversion": "0 is the plain sum and larger values protect worse-off groups",
-    "b": "with b of 0 or less the curve does not rise; refit it",
-    "p": "with p of 0 or less the curve is not concave and rising; refit it",
-    "weight": "use 0 to ignore a group",
-    "max_passes": "at least one pass",
-}
-
-
-def cells_of(problem: Problem) -> Cells:
-    """Return the pools of all groups as columns; a group without pools is one cell of worth 1."""
-    rows = [
-        (g, pool.available, pool.worth, pool.cost, *_repeat(group))
-        for g, group in enumerate(problem.groups)
-        for pool in (
-            group.pools
-            or [
-                Pool(
-                    name=group.name,
-                    worth=1.0,
-                    cost=group.cost or 1.0,
-                    available=group.available or 0.0,
-                )
-            ]
-        )
-    ]
-    group, unique, worth, cost, rate, most = (np.array(c) for c in zip(*rows, strict=True))
-    return Cells(group.astype(int), unique, worth, cost, rate, most, "exp")
-
-
-def _repeat(group: Group) -> tuple[float, float]:
-    if group.repeats is None:
-        return 1.0, 1.0
-    most = group.repeats.max_passes
-    return group.repeats.r_star, math.inf if most is None else most
-
-
-def level_curves(
-    curves: Curves, level: str | None, chance: np.ndarray | None, best: np.ndarray, names: list[str]
-) -> Curves:
-    """Return the curves on a level.
-
-    These are raw f, excess f - ceiling, skill (f - chance)/(1 - chance) and attainable f / best.
-
-    Parameters
-    ----------
-    curves
-        Raw curves of G groups.
-    level
-        Name of the level; None means raw, for sums only.
-    chance
-        Performance of guessing per group (skill).
-    best
-        Performance with all data of the group (attainable).
-    names
-        Names of the groups, for messages.
-    """
-    one = np.ones(curves.a.shape)
-    if level in (None, "raw"):
-        return curves
-    if level == "excess":
-        return curves.line(one, -curves.ceiling)
-    if level == "skill":
-        if chance is None or np.isnan(chance).any():
-            msg = "level skill needs the performance of guessing (chance) for each group"
-            raise ProblemError(msg)
-        return curves.line(1.0 / (1.0 - chance), -chance / (1.0 - chance))
-    bad = [names[i] for i in np.flatnonzero(best <= 0)]
-    if bad:
-        msg = (
-            f"level attainable: groups {bad[:10]} do not get above 0 with all their data; choose "
-            "another level"
-        )
-        raise ProblemError(msg)
-    return curves.line(1.0 / best, 0.0 * one)
+_PARTS = (Objective, Group, Pool, Repeats, OffsetCurve, HyperbolaCurve, TabulatedCurve)
+KNOWN = known_keys(Problem, *_PARTS)

@@ -40,9 +40,10 @@ def worth_of_passes(kind: str, passes: Floats | float, parameter: float) -> Floa
     """
     r = np.asarray(passes, float)
     if kind == "none":
-        return np.minimum(r, 1.0)
+        return np.asarray(np.minimum(r, 1.0))
     if kind == "exp":
-        return np.where(r <= 1, r, 1 - parameter * np.expm1(-(np.maximum(r, 1.0) - 1) / parameter))
+        more = -parameter * np.expm1(-(np.maximum(r, 1.0) - 1) / parameter)
+        return np.asarray(np.where(r <= 1, r, 1 + more))
     delta = 2.0 ** (-1.0 / parameter)
     if kind == "step":
         whole = np.floor(r)
@@ -127,7 +128,7 @@ class Cells:
         phi = [
             float(worth_of_passes(self.kind, x, t)) for x, t in zip(r, self.parameter, strict=True)
         ]
-        return self.worth * self.unique * np.array(phi)
+        return np.asarray(self.worth * self.unique * np.array(phi))
 
     def pieces(self, budget: float | None) -> Pieces:
         """Cut every cell's worth function into stretches, as far as `budget` can pay.

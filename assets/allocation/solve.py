@@ -14,20 +14,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from assets.allocation.curves import Curves, Welfare
-from assets.allocation.fill import Fill, Response
+from assets.allocation.errors import AllocationError, UnreachableTarget
+from assets.allocation.fill import Fill
+from assets.allocation.response import Response
 from assets.allocation.roots import Floats, scalar_root
-
-
-class AllocationError(ValueError):
-    """A stated allocation problem has no answer, or is not stated fully."""
-
-
-class InfeasibleFloors(AllocationError):  # noqa: N818 - says what is wrong
-    """The floors cost more than the budget, or ask for more than a group holds."""
-
-
-class UnreachableTarget(AllocationError):  # noqa: N818 - says what is wrong
-    """Some group cannot reach the target with all the data that it has."""
 
 
 @dataclass(frozen=True)
@@ -199,7 +189,8 @@ def certificate(
     price > 0 (weak duality), so a wrong price only loosens the bound.
     """
     best = np.maximum(Response(fill, welfare, held).at(price), floor_e)
-    gain = welfare.terms(held + best) - welfare.terms(held + effective)
+    with np.errstate(invalid="ignore"):
+        gain = welfare.terms(held + best) - welfare.terms(held + effective)
     if not np.isfinite(gain).all():
         return float("inf")
     saved = fill.spend(effective) - fill.spend(best)

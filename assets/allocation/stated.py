@@ -8,17 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from assets.allocation.curves import Curves, Welfare
+from assets.allocation.errors import AllocationError, InfeasibleFloors
 from assets.allocation.fill import Fill
 from assets.allocation.repetition import Cells
 from assets.allocation.roots import Floats
-from assets.allocation.solve import (
-    AllocationError,
-    Division,
-    InfeasibleFloors,
-    least_spend,
-    maximise_level,
-    maximise_sum,
-)
+from assets.allocation.solve import Division, least_spend, maximise_level, maximise_sum
 
 SUMS = ("weighted_sum", "isoelastic")
 

@@ -8,9 +8,14 @@ have statistics at all. So a bound is an interval, and a missing one proves noth
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+
+INSTANT_SLACK_MICROSECONDS = 60_000_000
+"""Logs keep milliseconds, rounded in more than one way, and some old writers are off by up to
+59 s in zones with odd offsets; no lake is pruned less for a minute."""
 
 Value = int | float | bool | str | bytes
 """A comparable value: text as UTF-8 bytes, dates as days, instants as microseconds."""
@@ -69,6 +74,33 @@ class ColumnBounds:
             ends = [None, None]
         return cls(family, ends[0], ends[0], ends[1], ends[1], nulls)
 
+    @classmethod
+    def published(
+        cls, family: str, low: Value | None, high: Value | None, nulls: int | None = None
+    ) -> ColumnBounds:
+        """Build bounds from statistics of which it is not known whether they are exact.
+
+        Parameters
+        ----------
+        family : str
+            The family of the type.
+        low, high : value or None
+            Minimum and maximum as published.
+        nulls : int, optional
+            The number of NULL.
+
+        Returns
+        -------
+        ColumnBounds
+            Intervals wide enough for cut and bumped text, for instants of reduced precision
+            (`INSTANT_SLACK_MICROSECONDS`) and for fractions that went through text.
+        """
+        if family in ("string", "binary"):
+            ends = [_plain_value(low), _plain_value(high)]
+            return string_bounds(family, ends[0], ends[1], nulls)
+        lows, highs = _around(family, low), _around(family, high)
+        return cls(family, lows[0], lows[1], highs[0], highs[1], nulls)
+
     def wide(self) -> ColumnBounds:
         """Forget what need not hold once rows were deleted without renewing the bounds.
 
@@ -111,6 +143,22 @@ def _plain_value(value: Any) -> Any:  # noqa: ANN401 - any comparable
     if isinstance(value, float):
         return value + 0.0  # -0.0 + 0.0 is 0.0
     return value
+
+
+def _around(family: str, value: Any) -> tuple[Any, Any]:  # noqa: ANN401 - any comparable
+    """Enclose the true bound that a published one stands for; not a number encloses nothing."""
+    if value is None:
+        return None, None
+    if family == "timestamp":
+        return value - INSTANT_SLACK_MICROSECONDS, value + INSTANT_SLACK_MICROSECONDS
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return None, None
+        low = high = value
+        for _ in range(4):
+            low, high = math.nextafter(low, -math.inf), math.nextafter(high, math.inf)
+        return low, high
+    return value, value
 
 
 def string_bounds(

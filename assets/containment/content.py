@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -78,8 +79,13 @@ def contained_rows(
     parent = np.array([number[p] for _, p in wanted], np.int64)
     arrays = [np.asarray(hashes[name], np.uint64) for name in names]
     sizes = np.array([array.size for array in arrays], np.int64)
-    counts = _count(arrays, child, parent, max(chunk_rows, PART_ROWS), max(workers, 1))
-    distinct, common, surplus = counts
+    # what a pair shares, it shares in both directions
+    both = np.sort(np.stack([child, parent], axis=1), axis=1).reshape(-1, 2)
+    once, place = np.unique(both, axis=0, return_inverse=True)
+    left, right = once[:, 0].copy(), once[:, 1].copy()
+    counts = _count(arrays, left, right, max(chunk_rows, PART_ROWS), max(workers, 1))
+    distinct = counts[0]
+    common, surplus = (shared[place.reshape(-1)] for shared in counts[1:])
     frame = pl.DataFrame(
         {
             "child": pl.Series([c for c, _ in wanted], dtype=pl.String),
@@ -132,7 +138,7 @@ def _count(
         del pieces
         count = partial(_count_some, out, owner, len(arrays), child, parent)
         edges = np.linspace(0, sizes.size, workers + 1).astype(np.int64)
-        slices = [starts[a : b + 1] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        slices = [starts[a : b + 1] for a, b in pairwise(edges)]
         if workers == 1:
             results = [count(starts)]
         else:

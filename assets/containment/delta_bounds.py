@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
-import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -15,12 +14,7 @@ from assets.containment.bounds import (
     FileStatistics,
     TableStatistics,
     merge,
-    string_bounds,
 )
-
-INSTANT_SLACK_MICROSECONDS = 60_000_000
-"""Logs keep milliseconds, rounded in more than one way, and some old writers are off by up to
-59 s in zones with odd offsets; no lake is pruned less for a minute."""
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _DAY_ZERO = dt.date(1970, 1, 1)
@@ -142,34 +136,16 @@ def _bounds(
     family = _family(data_type)
     if family is None:
         return None
-    if family in ("string", "binary"):
-        low, high = (end.encode() if isinstance(end, str) else end for end in (low, high))
-        return string_bounds(family, low, high, nulls)
-    lows, highs = _around(low), _around(high)
-    return ColumnBounds(family, lows[0], lows[1], highs[0], highs[1], nulls)
+    return ColumnBounds.published(family, _plain(low), _plain(high), nulls)
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401
-    if isinstance(value, dt.date):
-        return (value - _DAY_ZERO).days
-    return value.encode() if isinstance(value, str) else value
-
-
-def _around(value: Any) -> tuple[Any, Any]:  # noqa: ANN401
-    """Enclose the true bound that a log's value stands for."""
-    if value is None:
-        return None, None
+    """Bring a value of polars to the form in which bounds are compared."""
     if isinstance(value, dt.datetime):
         aware = value if value.tzinfo is not None else value.replace(tzinfo=dt.UTC)
-        micros = (aware - _EPOCH) // dt.timedelta(microseconds=1)
-        return micros - INSTANT_SLACK_MICROSECONDS, micros + INSTANT_SLACK_MICROSECONDS
-    if isinstance(value, float | decimal.Decimal):
-        # decimals and floats pass through JSON, which not every writer and reader does exactly
-        nearest = float(value)
-        if not math.isfinite(nearest):
-            return None, None
-        low = high = nearest
-        for _ in range(4):
-            low, high = math.nextafter(low, -math.inf), math.nextafter(high, math.inf)
-        return low, high
-    return _plain(value), _plain(value)
+        return (aware - _EPOCH) // dt.timedelta(microseconds=1)
+    if isinstance(value, dt.date):
+        return (value - _DAY_ZERO).days
+    if isinstance(value, decimal.Decimal):
+        return float(value)
+    return value.encode() if isinstance(value, str) else value

@@ -28,10 +28,10 @@ def _compiled(function: _F) -> _F:
 
 
 @_compiled
-def _part_of(value: np.uint64, skip_bits: int, part_bits: int) -> int:
+def _part_of(value: np.uint64, skip_bits: int, part_bits: int) -> np.int64:
     if part_bits == 0:
-        return 0
-    return int((value << np.uint64(skip_bits)) >> np.uint64(64 - part_bits))
+        return np.int64(0)
+    return np.int64((value << np.uint64(skip_bits)) >> np.uint64(64 - part_bits))
 
 
 @_compiled
@@ -82,18 +82,18 @@ def scatter(
 
 
 @_compiled
-def _ones(word: np.uint64) -> int:
+def _ones(word: np.uint64) -> np.int64:
     word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
     word = (word & np.uint64(0x3333333333333333)) + (
         (word >> np.uint64(2)) & np.uint64(0x3333333333333333)
     )
     word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return int((word * np.uint64(0x0101010101010101)) >> np.uint64(56))
+    return np.int64((word * np.uint64(0x0101010101010101)) >> np.uint64(56))
 
 
 @_compiled
 def _local_ids(hashes: Hashes, ids: Integers) -> int:
-    """Number the distinct hashes 0, 1, ... in order of first occurrence; return how many."""
+    """Give each distinct hash a number, in order of first occurrence; return how many."""
     size = 16
     while size < 2 * hashes.size:
         size *= 2
@@ -152,11 +152,11 @@ def _count_part(
         distinct[table] += uniques - unique_from[table]
     for pair in range(child.size):
         c, p = child[pair], parent[pair]
-        shared = 0
+        shared = np.int64(0)
         if unique_from[c + 1] - unique_from[c] < words:
             for k in range(unique_from[c], unique_from[c + 1]):
                 word, shift = unique[k] // 64, np.uint64(unique[k] % 64)
-                shared += int((bits[p, word] >> shift) & np.uint64(1))
+                shared += np.int64((bits[p, word] >> shift) & np.uint64(1))
         else:
             for word in range(words):
                 shared += _ones(bits[c, word] & bits[p, word])

@@ -5,7 +5,8 @@ A key costs 16 bytes here instead of 32 and compares as the text does: by `high`
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ import pyarrow as pa
 
 from assets.deduplication.errors import KeyFormatError
 
+Keys: TypeAlias = pa.Array | pa.ChunkedArray | Sequence[str] | npt.NDArray[Any]
 U64 = npt.NDArray[np.uint64]
 
 _DIGITS = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
@@ -20,7 +22,7 @@ _VALUES = np.full(256, 255, dtype=np.uint8)
 _VALUES[_DIGITS] = np.arange(16, dtype=np.uint8)
 
 
-def parse_keys(keys: Any) -> tuple[U64, U64]:
+def parse_keys(keys: Keys) -> tuple[U64, U64]:
     """Read keys of 32 lower-case hexadecimal digits.
 
     Parameters
@@ -81,6 +83,53 @@ def format_keys(high: U64, low: U64) -> pa.Array:
     offsets = np.arange(count + 1, dtype=np.int64) * 32
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(digits)]
     return pa.Array.from_buffers(pa.large_string(), count, buffers)
+
+
+class KeyLookup:
+    """Find the places of keys in a list of distinct keys.
+
+    Keys are sorted by a mix of both halves, so that ids that count up in one half are found as
+    fast as hashes; the rare keys with equal mixes are told apart by comparing the halves.
+    """
+
+    def __init__(self, high: U64, low: U64) -> None:
+        mixed = _mixed(high, low)
+        self._order = np.argsort(mixed, kind="stable")
+        self._mixed = mixed[self._order]
+        self._high, self._low = high[self._order], low[self._order]
+
+    def find(self, high: U64, low: U64) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return which of the given keys are in the list (rows, ascending), and their places."""
+        last = len(self._mixed) - 1
+        if last < 0:
+            none = np.empty(0, np.int64)
+            return none, none
+        mixed = _mixed(high, low)
+        place = np.searchsorted(self._mixed, mixed)
+        rows = np.flatnonzero(self._mixed[np.minimum(place, last)] == mixed)
+        place = place[rows]
+        found_rows, found_places = [], []
+        while len(rows):
+            same = (self._high[place] == high[rows]) & (self._low[place] == low[rows])
+            found_rows.append(rows[same])
+            found_places.append(self._order[place[same]])
+            rows, place = rows[~same], place[~same] + 1
+            more = place <= last
+            rows, place = rows[more], place[more]
+            more = self._mixed[place] == mixed[rows]
+            rows, place = rows[more], place[more]
+        if not found_rows:
+            return rows, place
+        every = np.concatenate(found_rows)
+        order = np.argsort(every, kind="stable")
+        return every[order], np.concatenate(found_places)[order]
+
+
+def _mixed(high: U64, low: U64) -> U64:
+    mixed = high * np.uint64(0x9E3779B97F4A7C15)
+    mixed += (low ^ (low >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
+    spread: U64 = mixed ^ (mixed >> np.uint64(32))
+    return spread
 
 
 def _refuse(array: pa.Array) -> None:

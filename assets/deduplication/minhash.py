@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from assets.deduplication.errors import SimilarityError
-from assets.deduplication.shingles import SHINGLE_TAG, Shingle, TextSpans, lower_table, lowered
+from assets.deduplication.shingles import SHINGLE_TAG, Shingle, lower_table
+from assets.deduplication.text_spans import TextSpans, lowered
 
 HALF_SIMILARITY_LIMIT = 0.15
 
@@ -69,8 +70,17 @@ def sketch_texts(spans: TextSpans, rule: Shingle, drawn: Permutations) -> Sketch
     digests = np.empty((count, 2), np.uint64)
     table = lower_table(rule.kind)
     kernels.sketch(
-        spans.data, spans.starts, spans.ends, rule.code, rule.length, table,
-        drawn.factors, drawn.addends, signatures, sizes, digests,
+        spans.data,
+        spans.starts,
+        spans.ends,
+        rule.code,
+        rule.length,
+        table,
+        drawn.factors,
+        drawn.addends,
+        signatures,
+        sizes,
+        digests,
     )
     again = np.flatnonzero(sizes == -1)
     if again.size:
@@ -79,9 +89,7 @@ def sketch_texts(spans: TextSpans, rule: Shingle, drawn: Permutations) -> Sketch
     return Sketch(signatures, sizes, digests)
 
 
-def band_keys(
-    signatures: npt.NDArray[np.uint32], bands: int, rows: int
-) -> npt.NDArray[np.uint32]:
+def band_keys(signatures: npt.NDArray[np.uint32], bands: int, rows: int) -> npt.NDArray[np.uint32]:
     """Hash each band of each signature to 32 bits, salted by the band's number.
 
     Returns
@@ -101,9 +109,7 @@ def collision_probability(similarity: float, bands: int, rows: int) -> float:
     return 1.0 - (1.0 - similarity**rows) ** bands
 
 
-def choose_bands(
-    similarity: float, max_hashes: int = 256, miss: float = 0.005
-) -> tuple[int, int]:
+def choose_bands(similarity: float, max_hashes: int = 256, miss: float = 0.005) -> tuple[int, int]:
     """Choose the banding with the fewest hashes that finds nearly all pairs and little else.
 
     Parameters
@@ -143,6 +149,8 @@ def choose_bands(
     feasible: list[tuple[int, int]] = []
     for rows in range(1, max_hashes + 1):
         caught = similarity**rows
+        if caught * max_hashes < miss:  # a band catches too little, and more rows catch less
+            break
         bands = 1 if caught >= 1.0 - miss else math.ceil(math.log(miss) / math.log1p(-caught))
         if bands * rows <= max_hashes:
             feasible.append((bands, rows))

@@ -1,7 +1,7 @@
-"""Compiled loops that turn UTF-8 text into the set of its hashed shingles.
+r"""Compiled loops that turn UTF-8 text into the set of its hashed shingles.
 
 Why compiled: a Python object for every token and shingle is what makes other pipelines slow, and
-no vectorised library splits text into `\\w+` tokens by Python's Unicode rules. The loops read the
+no vectorised library splits text into `\w+` tokens by Python's Unicode rules. The loops read the
 Arrow buffer in place, hold one window of tokens and the set that has been found so far, and let
 go of the interpreter lock. Compiled code is cached on disk, so only the first run pays for it.
 
@@ -13,14 +13,59 @@ The hash of a shingle (version 1), all arithmetic modulo 2**64:
 * a character is `fmix64(code point + SEED)`;
 * a window of k of them is `fmix64(sum(t[i] * M**(k - 1 - i)) + k)`, 1 if that is 0;
 * the 32-bit hash is the low half.
+
+ASCII words are read eight bytes at a time: lower case and word class of all eight come from a few
+additions on the 64-bit word, and the end of the token from its trailing zeros.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
+import numba
 import numpy as np
-from numba import njit
+import numpy.typing as npt
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba.core import types
+from numba.extending import intrinsic
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+U8 = npt.NDArray[np.uint8]
+U32 = npt.NDArray[np.uint32]
+U64 = npt.NDArray[np.uint64]
+I32 = npt.NDArray[np.int32]
+I64 = npt.NDArray[np.int64]
+
+
+def _compiled(function: _F) -> _F:
+    compiled: _F = numba.njit(cache=True, nogil=True)(function)
+    return compiled
+
+
+def _load8(typing: Any, data: Any, position: Any) -> Any:  # noqa: ANN401 - numba's own types
+    """Load eight bytes, little endian, from any position of a uint8 array."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        pointer = builder.gep(array.data, [arguments[1]])
+        wide = builder.bitcast(pointer, ir.IntType(64).as_pointer())
+        return builder.load(wide, align=1)
+
+    return types.uint64(data, position), generate
+
+
+def _trailing_zeros(typing: Any, word: Any) -> Any:  # noqa: ANN401 - numba's own types
+    """Count the trailing zero bits of a 64-bit word; 64 for 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.uint64(types.uint64), generate
+
+
+load8: Callable[[U8, int], np.uint64] = intrinsic(_load8)
+trailing_zeros: Callable[[np.uint64], np.uint64] = intrinsic(_trailing_zeros)
 
 WORD, CHARACTER = 0, 1
 HASH_NAME = "sluice-shingle-1"
@@ -35,17 +80,25 @@ PYTHON_LOWER = 0x7FFFFFFF  # a code point whose lower case depends on its neighb
 
 _0, _8, _29, _31, _32, _33 = (np.uint64(v) for v in (0, 8, 29, 31, 32, 33))
 _1, _64 = np.uint64(1), np.uint64(64)
+_2, _3, _7 = np.uint64(2), np.uint64(3), np.uint64(7)
+_HIGH = np.uint64(0x8080808080808080)
+# adding one of these to eight ASCII bytes sets the high bit of each byte from that letter on
+_FROM_0, _FROM_COLON = (np.uint64((0x80 - ord(c)) * 0x0101010101010101) for c in "0:")
+_FROM_A, _FROM_BRACKET = (np.uint64((0x80 - ord(c)) * 0x0101010101010101) for c in "A[")
+_FROM_LOWER_A, _FROM_BRACE = (np.uint64((0x80 - ord(c)) * 0x0101010101010101) for c in "a{")
+_UNDERSCORES = np.uint64(0x5F5F5F5F5F5F5F5F)
+_ALL_7F = np.uint64(0x7F7F7F7F7F7F7F7F)
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _fmix64(x: Any) -> Any:
+@_compiled
+def _fmix64(x: np.uint64) -> np.uint64:
     x = (x ^ (x >> _33)) * K2
     x = (x ^ (x >> _33)) * K3
     return x ^ (x >> _33)
 
 
-@njit(cache=True, nogil=True)
-def _grown(unique: Any, count: Any, capacity: Any) -> Any:
+@_compiled
+def _grown(unique: U64, count: int, capacity: int) -> tuple[U64, U64]:
     slots = np.zeros(capacity, np.uint64)
     mask = np.uint64(capacity - 1)
     for index in range(count):
@@ -58,10 +111,18 @@ def _grown(unique: Any, count: Any, capacity: Any) -> Any:
     return slots, wider
 
 
-@njit(cache=True, nogil=True)
+@_compiled
 def _collect(
-    data: Any, start: Any, end: Any, kind: Any, n: Any, lower: Any, ring: Any, slots: Any, unique: Any
-) -> Any:
+    data: U8,
+    start: int,
+    end: int,
+    kind: int,
+    n: int,
+    lower: I32,
+    ring: U64,
+    slots: U64,
+    unique: U64,
+) -> tuple[int, U64, U64]:
     """Put the distinct shingle hashes of data[start:end] into `unique`, in order of appearance.
 
     Returns (how many, slots, unique), the arrays perhaps enlarged; -1 for a text that Python must
@@ -83,9 +144,32 @@ def _collect(
     place_in_ring = 0
     state, chunk, shift, length = SEED, _0, _0, _0
     space_waits = False
-    position = start
+    position: Any = start
     while position <= end:
-        code = 0  # 0 closes a token; the end of the text counts as a separator
+        if kind == WORD and shift == _0 and position + 8 <= end:
+            eight = load8(data, position)
+            if eight & _HIGH == _0:
+                upper = (eight + _FROM_A) & ~(eight + _FROM_BRACKET) & _HIGH
+                small = eight | (upper >> _2)
+                word = (small + _FROM_LOWER_A) & ~(small + _FROM_BRACE)
+                word |= (eight + _FROM_0) & ~(eight + _FROM_COLON)
+                word = (word | ~((eight ^ _UNDERSCORES) + _ALL_7F)) & _HIGH
+                bits = trailing_zeros(~word & _HIGH) & ~_7  # of the token part, 64 if all of it
+                if bits == _0 and length == _0:
+                    position += np.int64(trailing_zeros(word) >> _3)
+                    continue
+                if bits == _64:
+                    state = (state ^ small) * K1
+                    state ^= state >> _32
+                    length += _8
+                    position += 8
+                    continue
+                if bits != _0:
+                    state = (state ^ (small & ((_1 << bits) - _1))) * K1
+                    state ^= state >> _32
+                    length += bits >> _3
+                position += np.int64(bits >> _3)
+        code: Any = 0  # 0 closes a token; the end of the text counts as a separator
         width = 1
         if position < end:
             byte = np.int64(data[position])
@@ -93,7 +177,7 @@ def _collect(
                 code = np.int64(lower[byte])
             else:
                 # malformed bytes decode to U+FFFD one at a time, and never read past the end
-                point = 0xFFFD
+                point: Any = 0xFFFD
                 if byte >= 0xF0 and byte < 0xF5 and position + 3 < end:
                     point = (
                         ((byte & 7) << 18)
@@ -204,19 +288,19 @@ def _collect(
     return count, slots, unique
 
 
-@njit(cache=True, nogil=True)
+@_compiled
 def sketch(
-    data: Any,
-    starts: Any,
-    ends: Any,
-    kind: Any,
-    n: Any,
-    lower: Any,
-    factors: Any,
-    addends: Any,
-    signatures: Any,
-    sizes: Any,
-    digests: Any,
+    data: U8,
+    starts: I64,
+    ends: I64,
+    kind: int,
+    n: int,
+    lower: I32,
+    factors: U32,
+    addends: U32,
+    signatures: U32,
+    sizes: I64,
+    digests: U64,
 ) -> None:
     """Fill signatures (docs, hashes), set sizes (docs,) and 128-bit digests of sets (docs, 2).
 
@@ -263,10 +347,18 @@ def sketch(
             signatures[doc, k] = smallest
 
 
-@njit(cache=True, nogil=True)
+@_compiled
 def fill_sets(
-    data: Any, starts: Any, ends: Any, kind: Any, n: Any, lower: Any, offsets: Any, sizes: Any, flat: Any
-) -> Any:
+    data: U8,
+    starts: I64,
+    ends: I64,
+    kind: int,
+    n: int,
+    lower: I32,
+    offsets: I64,
+    sizes: I64,
+    flat: U64,
+) -> int:
     """Write the distinct shingle hashes of each text to flat[offset:offset + size].
 
     Returns the first text whose set has another size than announced, or -1. A size of -1 lets a
@@ -290,8 +382,8 @@ def fill_sets(
     return -1
 
 
-@njit(cache=True, nogil=True)
-def band_keys(signatures: Any, bands: Any, rows: Any, keys: Any) -> None:
+@_compiled
+def band_keys(signatures: U32, bands: int, rows: int, keys: U32) -> None:
     """Hash each band of each signature to 32 bits, salted by the band: keys (bands, docs)."""
     for doc in range(signatures.shape[0]):
         for band in range(bands):
@@ -302,11 +394,17 @@ def band_keys(signatures: Any, bands: Any, rows: Any, keys: Any) -> None:
             keys[band, doc] = np.uint32(_fmix64(value))
 
 
-@njit(cache=True, nogil=True)
+@_compiled
 def jaccard(
-    flat: Any, offsets: Any, sizes: Any, left: Any, right: Any, threshold: Any, similarity: Any
+    flat: U64,
+    offsets: I64,
+    sizes: I64,
+    left: I64,
+    right: I64,
+    threshold: float,
+    similarity: npt.NDArray[np.float64],
 ) -> None:
-    """Fill the exact Jaccard similarity of set pairs that are sorted by `left`; -1 below threshold."""
+    """Fill the exact Jaccard of set pairs sorted by `left`; -1 below the threshold."""
     slots = np.zeros(64, np.uint64)
     capacity, last = 64, -1
     for pair in range(left.size):

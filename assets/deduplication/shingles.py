@@ -1,6 +1,6 @@
-"""Shingles of texts: what they are, their hashes, and the sets that exact Jaccard compares.
+r"""Shingles of texts: what they are, their hashes, and the sets that exact Jaccard compares.
 
-`word:N`: windows of N tokens; tokens are `re.findall(r"\\w+", text.lower())`.
+`word:N`: windows of N tokens; tokens are `re.findall(r"\w+", text.lower())`.
 `char:N`: windows of N characters of `" ".join(text.lower().split())`.
 A text with fewer than N tokens (characters) but at least one is one shingle. A text with none
 (empty, null; for words also only punctuation or emoji) has no shingle and no near duplicate.
@@ -16,13 +16,12 @@ import sys
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from assets.deduplication.errors import ShingleSettingError
+from assets.deduplication.text_spans import Texts, TextSpans, lowered, text_spans
 
 SHINGLE_HASH = "sluice-shingle-1"
 SHINGLE_TAG = f"{SHINGLE_HASH}/unicode-{unicodedata.unidata_version}"
@@ -77,9 +76,9 @@ def parse_shingle(setting: str) -> Shingle:
 
 @functools.cache
 def lower_table(kind: str) -> npt.NDArray[np.int32]:
-    """Return (0x110000,) int32: each code point's lower case, as the kernels want it.
+    r"""Return (0x110000,) int32: each code point's lower case, as the kernels want it.
 
-    For words, 0 marks what is not `\\w`; for characters, 32 marks white space and 0 (no entry)
+    For words, 0 marks what is not `\w`; for characters, 32 marks white space and 0 (no entry)
     what the text drops: nothing but U+0000 maps to 0, and it is given the unused value 0x110000.
     Code points whose lower case is longer than one character or depends on the neighbours
     (U+0130, U+03A3) hold 0x7FFFFFFF: such texts are lower-cased by Python. Cost: about 50 ms, once.
@@ -184,77 +183,7 @@ def shingle_texts(text: str | None, setting: str) -> set[str]:
     return {glue.join(tokens[i : i + rule.length]) for i in range(last)}
 
 
-@dataclass(frozen=True)
-class TextSpans:
-    """Texts as spans of one byte buffer: `data` uint8; `starts`, `ends` (n,) int64."""
-
-    data: npt.NDArray[np.uint8]
-    starts: npt.NDArray[np.int64]
-    ends: npt.NDArray[np.int64]
-
-    def take(self, rows: Any) -> TextSpans:
-        """Return the spans of some rows (index array, slice or mask), without copying text."""
-        return TextSpans(self.data, self.starts[rows], self.ends[rows])
-
-    def text(self, row: int) -> str:
-        """Return one text."""
-        return self.data[self.starts[row] : self.ends[row]].tobytes().decode(errors="replace")
-
-
-def text_spans(texts: Any) -> TextSpans:
-    """View an Arrow string array as spans of its byte buffer.
-
-    Parameters
-    ----------
-    texts
-        (n,) Arrow array of any string or binary type, chunked or not, or a list of `str | None`.
-
-    Returns
-    -------
-    TextSpans
-        Nulls are empty spans. Plain string arrays are not copied.
-    """
-    if isinstance(texts, pa.ChunkedArray):
-        texts = texts.chunk(0) if texts.num_chunks == 1 else pa.concat_arrays(
-            [chunk.cast(pa.large_string()) for chunk in texts.chunks]
-            or [pa.array([], pa.large_string())]
-        )
-    elif not isinstance(texts, pa.Array):
-        texts = pa.array(list(texts), type=pa.large_string())
-    kind = texts.type
-    if not (pa.types.is_large_string(kind) or pa.types.is_string(kind)):
-        wide = pa.large_binary() if pa.types.is_binary(kind) or pa.types.is_binary_view(kind) else None
-        if not pa.types.is_large_binary(kind):
-            texts = texts.cast(wide or pa.large_string())
-    step = np.dtype(np.int32 if pa.types.is_string(texts.type) else np.int64)
-    if len(texts) == 0:
-        data, offsets = np.zeros(1, np.uint8), np.zeros(1, np.int64)
-    else:
-        offsets = np.frombuffer(texts.buffers()[1], dtype=step)
-        offsets = offsets[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
-        held = texts.buffers()[2]
-        data = np.frombuffer(held, np.uint8) if held is not None else np.zeros(1, np.uint8)
-        if data.size == 0:
-            data = np.zeros(1, np.uint8)
-    data.flags.writeable = False  # one type for the compiled loops
-    starts, ends = offsets[:-1].copy(), offsets[1:].copy()
-    if texts.null_count:
-        absent = np.asarray(texts.is_null())
-        ends[absent] = starts[absent]
-    return TextSpans(data, starts, ends)
-
-
-def lowered(spans: TextSpans, rows: npt.NDArray[np.int64]) -> TextSpans:
-    """Lower-case the given rows by Python and return them as spans of their own."""
-    parts = [
-        spans.text(int(row)).lower().encode() for row in rows
-    ]
-    ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
-    data = np.frombuffer(b"".join(parts) or b"\0", np.uint8)
-    return TextSpans(data, ends - [len(part) for part in parts], ends)
-
-
-def shingle_sets(texts: Any, setting: str) -> list[npt.NDArray[np.uint64]]:
+def shingle_sets(texts: Texts, setting: str) -> list[npt.NDArray[np.uint64]]:
     """Return the distinct 64-bit shingle hashes of each text, sorted.
 
     Two different shingles of a pair of texts with s shingles in all share a hash with probability
@@ -307,8 +236,15 @@ def write_sets(
     got = sizes.astype(np.int64)
     wrong = int(
         kernels.fill_sets(
-            spans.data, spans.starts, spans.ends, rule.code, rule.length,
-            lower_table(rule.kind), offsets, got, flat,
+            spans.data,
+            spans.starts,
+            spans.ends,
+            rule.code,
+            rule.length,
+            lower_table(rule.kind),
+            offsets,
+            got,
+            flat,
         )
     )
     again = np.flatnonzero(got == -1)
@@ -317,8 +253,15 @@ def write_sets(
     slow = lowered(spans, again)
     wrong = int(
         kernels.fill_sets(
-            slow.data, slow.starts, slow.ends, rule.code, rule.length,
-            lower_table(rule.kind), offsets[again], sizes[again].astype(np.int64), flat,
+            slow.data,
+            slow.starts,
+            slow.ends,
+            rule.code,
+            rule.length,
+            lower_table(rule.kind),
+            offsets[again],
+            sizes[again].astype(np.int64),
+            flat,
         )
     )
     return int(again[wrong]) if wrong >= 0 else -1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from assets.filtering.diagnostics import Diagnosis, diagnose, diagnose_reach
 from assets.filtering.fit import Fit
 from assets.filtering.frontier import frontier, next_budget, switch_points
 from assets.filtering.laws import LAWS, LawError
-from assets.filtering.plan import Setting, achieved, make_plan
+from assets.filtering.plan import Setting, achieved, interval, make_plan
 from assets.filtering.utility import Form
 
 CHOICES: tuple[Choice, ...] = ("average", "utility", "saturation", "power", "data_constrained")
@@ -33,6 +34,7 @@ def analyse(
     floor: float | None = None,
     anchor: float | None = None,
     model_size: float | None = None,
+    pool_sizes: Mapping[str, float] | None = None,
     nested_only: bool = False,
     bootstraps: int = 200,
     bootstrap: Method = "auto",
@@ -45,20 +47,29 @@ def analyse(
     curves
         One row an evaluation; see ``read_curves`` for the columns.
     law
-        ``average`` (utility and saturation, three mixture assumptions, weighted by held-out score) or one name.
+        ``average`` (utility and saturation, three mixture assumptions, weighted by held-out score)
+        or one name.
     form
         ``paper`` or ``code`` form of the utility law.
     budget
         Samples to spend, repeats included; None for no plan.
     predict
-        Points: pool (and pool_unique) or ``pools`` joined by ``+`` with optional ``weights``, and samples_seen;
-        optional model_size.
+        Points: pool (and pool_unique) or ``pools`` joined by ``+`` with optional ``weights``, and
+        samples_seen; optional model_size.
     kappa
-        Diversity exponent; None: averaged over 0, 0.5, 1 (``average``), or 1 as published (one law).
+        Diversity exponent; None: averaged over 0, 0.5, 1 (``average``), or 1 as published (one
+        law).
     max_passes
-        Cap on passes. ``floor``, ``anchor``: fix the shared floor or n0. ``nested_only``: only top-k plans.
+        Cap on passes.
+    floor, anchor
+        Fix the shared floor or n0.
     model_size
         The size to plan for where curves hold several (default: the largest).
+    pool_sizes
+        Unique samples that each pool has, where curves come from runs on samples of the pools
+        (proxy runs).
+    nested_only
+        Consider only top-k plans, as published.
     bootstraps, bootstrap, seed
         Draws for intervals, how they are made, and their seed.
 
@@ -66,7 +77,8 @@ def analyse(
     -------
     dict
         laws, plans, switch_points, predictions, baselines, warnings, and more (frontier, marginal,
-        next_budget, laws_disagree, provenance). Intervals are for what one further run would measure.
+        next_budget, laws_disagree, provenance). Intervals are for what one further run would
+        measure.
 
     Raises
     ------
@@ -80,21 +92,42 @@ def analyse(
     diagnosis = diagnose(read)
     usable = read.take(diagnosis.keep)
     ensemble = average(
-        usable, law=law, form=form, kappa=kappa, bootstraps=bootstraps, seed=seed, method=bootstrap,
-        floor=floor, anchor=anchor,
-    )  # fmt: skip
+        usable,
+        law=law,
+        form=form,
+        kappa=kappa,
+        bootstraps=bootstraps,
+        seed=seed,
+        method=bootstrap,
+        floor=floor,
+        anchor=anchor,
+        pool_sizes=pool_sizes,
+    )
     _undetermined(ensemble, diagnosis)
     setting = Setting(
-        inflate=diagnosis.inflate, max_passes=max_passes, pool_caps=tuple(sorted(diagnosis.caps.items())),
-        nested_only=nested_only, seed=seed, model_size=model_size,
-    )  # fmt: skip
+        inflate=diagnosis.inflate,
+        max_passes=max_passes,
+        pool_caps=tuple(sorted(diagnosis.caps.items())),
+        nested_only=nested_only,
+        seed=seed,
+        model_size=model_size,
+    )
     result: dict[str, Any] = {
-        "laws": describe_laws(ensemble, usable, law=law, form=form, seed=seed, bootstraps=bootstraps, floor=floor, anchor=anchor),
+        "laws": describe_laws(
+            ensemble,
+            usable,
+            law=law,
+            form=form,
+            seed=seed,
+            bootstraps=bootstraps,
+            floor=floor,
+            anchor=anchor,
+        ),
         "plans": [],
         "switch_points": [],
         "predictions": [],
         "baselines": {},
-    }  # fmt: skip
+    }
     low, high = float(usable.samples.min()), 10.0 * float(usable.samples.max())
     if budget is not None:
         planned = make_plan(ensemble, float(budget), setting)
@@ -106,7 +139,8 @@ def analyse(
                 "laws_disagree",
                 "the laws choose different pools at this budget; a wrong choice costs up to "
                 f"{planned['laws_disagree']['largest_regret']:.4g}",
-                "train the two plans at the largest scale you can afford, and add the runs to the curves",
+                "train the two plans at the largest scale you can afford, and add the runs to "
+                "the curves",
             )
         if not read.mixtures and len(read.pools) > 1:
             diagnosis.add(
@@ -115,7 +149,9 @@ def analyse(
                 "train one equal mixture of two pools, without repeats, and add it as pool 'a+b'",
             )
         result.update(planned)
-        result["next_budget"] = next_budget(ensemble, float(budget), planned["plans"][0]["pools"], setting)
+        result["next_budget"] = next_budget(
+            ensemble, float(budget), planned["plans"][0]["pools"], setting
+        )
         result["frontier"] = frontier(ensemble, np.geomspace(low, high, 25), setting)
     # a fair range for switches never needs more passes than the cap allows
     result["switch_points"] = switch_points(ensemble, low, high, setting)
@@ -123,15 +159,30 @@ def analyse(
         result["predictions"] = predict_points(ensemble, predict, setting, diagnosis)
     result["warnings"] = [notice.as_dict() for notice in diagnosis.notices]
     result["provenance"] = {
-        "law": law, "form": form, "metric": read.metric_name, "direction": read.direction, "evaluations": len(read),
-        "fitted": len(usable), "runs": int(np.unique(read.run).size), "bootstraps": bootstraps, "seed": seed,
-        "largest_samples": float(usable.samples.max()), "noise": ensemble.sigma, "drift": ensemble.drift,
+        "law": law,
+        "form": form,
+        "metric": read.metric_name,
+        "direction": read.direction,
+        "evaluations": len(read),
+        "fitted": len(usable),
+        "runs": int(np.unique(read.run).size),
+        "bootstraps": bootstraps,
+        "seed": seed,
+        "largest_samples": float(usable.samples.max()),
+        "noise": ensemble.sigma,
+        "drift": ensemble.drift,
         "interval_widening": diagnosis.inflate,
         "members": [
-            {"law": m.law, "kappa": m.kappa, "heights": m.heights, "weight": m.weight, "log_score": m.score}
+            {
+                "law": m.law,
+                "kappa": m.kappa,
+                "heights": m.heights,
+                "weight": m.weight,
+                "log_score": m.score,
+            }
             for m in ensemble.members
         ],
-    }  # fmt: skip
+    }
     return result
 
 
@@ -143,7 +194,8 @@ def _undetermined(ensemble: Ensemble, diagnosis: Diagnosis) -> None:
     if best > 0 and high - low > 0.4 * best:
         diagnosis.add(
             "floor_undetermined",
-            f"the irreducible error is open: 80 % interval {low:.4g} to {high:.4g} with {best:.4g} the best so far",
+            f"the irreducible error is open: 80 % interval {low:.4g} to {high:.4g} with "
+            f"{best:.4g} the best so far",
             "add one long run without repeats on the largest pool",
         )
     member = ensemble.members[0]
@@ -157,16 +209,27 @@ def _undetermined(ensemble: Ensemble, diagnosis: Diagnosis) -> None:
 
 
 def describe_laws(
-    ensemble: Ensemble, curves: Curves, *, law: Choice, form: Form, seed: int, bootstraps: int,
-    floor: float | None = None, anchor: float | None = None,
-) -> dict[str, Any]:  # fmt: skip
-    """Return each law's parameters with 80 % intervals; with ``average`` the two baseline laws as well."""
+    ensemble: Ensemble,
+    curves: Curves,
+    *,
+    law: Choice,
+    form: Form,
+    seed: int,
+    bootstraps: int,
+    floor: float | None = None,
+    anchor: float | None = None,
+) -> dict[str, Any]:
+    """Return each law's parameters with 80 % intervals; ``average`` adds the baseline laws."""
     out: dict[str, Any] = {}
     names = list(dict.fromkeys(member.law for member in ensemble.members))
     for name in names:
         parts = [i for i, member in enumerate(ensemble.members) if member.law == name]
-        # the shared anchor is the law as published; free heights are shown only where they alone survived
-        lead = min(parts, key=lambda i: (ensemble.members[i].heights != "shared", -ensemble.members[i].weight, i))  # fmt: skip
+        # the shared anchor is the law as published; free heights are shown only where they alone
+        # survived
+        lead = min(
+            parts,
+            key=lambda i: (ensemble.members[i].heights != "shared", -ensemble.members[i].weight, i),
+        )
         same = [i for i in parts if ensemble.members[i].fitted is ensemble.members[lead].fitted]
         draws = np.concatenate([_stack(ensemble, i) for i in same], axis=0)
         out[name] = _law_entry(ensemble.members[lead].fitted, draws)
@@ -176,7 +239,9 @@ def describe_laws(
         for name in LAWS:
             if name in out:
                 continue
-            single = average(curves, law=name, form=form, bootstraps=1, seed=seed, floor=floor, anchor=anchor)
+            single = average(
+                curves, law=name, form=form, bootstraps=1, seed=seed, floor=floor, anchor=anchor
+            )
             fitted = single.members[0].fitted
             out[name] = _law_entry(fitted, draw(fitted, min(bootstraps, 100), seed=seed))
             out[name]["log_score"] = single.members[0].score
@@ -203,11 +268,15 @@ def _law_entry(fitted: Fit, draws: Array) -> dict[str, Any]:
             "b": float(point.b[0, i]),
             "tau": None if problem.law == "power" else float(point.tau[0, i]),
             "b_interval": np.quantile(b[:, i], [0.1, 0.9]).tolist(),
-            "tau_interval": None if problem.law == "power" else np.quantile(tau[:, i], [0.1, 0.9]).tolist(),
+            "tau_interval": None
+            if problem.law == "power"
+            else np.quantile(tau[:, i], [0.1, 0.9]).tolist(),
             "unique": float(problem.curves.pool_sizes[i]),
-        }  # fmt: skip
+        }
         if problem.heights == "free":
-            entry["anchor"] = float(np.exp(point.log_anchor[0] - point.log_height[0, i] / point.b[0, i]))
+            entry["anchor"] = float(
+                np.exp(point.log_anchor[0] - point.log_height[0, i] / point.b[0, i])
+            )
         pools[name] = entry
     shared: dict[str, Any] = {
         "floor": float(point.floor[0]),
@@ -246,15 +315,16 @@ def predict_points(
         samples[i] = _positive(row["samples_seen"], f"points, row {i}: samples_seen")
         name = row.get("pools") or row.get("pool")
         # a pool may itself be called 'a+b'
-        members = [name] if name in curves.pools else [part.strip() for part in str(name).split("+")]
+        members = (
+            [name] if name in curves.pools else [part.strip() for part in str(name).split("+")]
+        )
         unknown = [part for part in members if part not in curves.pools]
         if unknown:
-            message = (
-                f"points, row {i}: pool {unknown[0]!r} has no curves; known pools: {', '.join(curves.pools)}"
-            )
+            known = ", ".join(curves.pools)
+            message = f"points, row {i}: pool {unknown[0]!r} has no curves; known pools: {known}"
             raise CurveError(message)
         at = np.array([curves.pools.index(part) for part in members])
-        own = curves.pool_sizes[at].copy()
+        own = ensemble.available[at].copy()
         if row.get("pool_unique") is not None:
             total = _positive(row["pool_unique"], f"points, row {i}: pool_unique")
             # for a mixture pool_unique is the unique data of all its pools
@@ -272,9 +342,8 @@ def predict_points(
         predicted[rows] = ensemble.predict(*part, model_size=size)
         draws = ensemble.sample(*part, model_size=size, inflate=setting.inflate, seed=setting.seed)
         measured = achieved(draws, ensemble, seed=setting.seed)
-        quantiles = np.quantile(measured, [0.1, 0.9, 0.05, 0.95], axis=0).T
-        metric = curves.to_metric(quantiles)
-        intervals[rows] = metric[:, [1, 0, 3, 2]] if curves.direction == "higher" else metric
+        intervals[rows, :2] = interval(ensemble, measured, 0.8, predicted[rows])
+        intervals[rows, 2:] = interval(ensemble, measured, 0.9, predicted[rows])
     if count:
         passes = np.where(weights > 0, weights * samples[:, None] / unique, 0.0).max(axis=1)
         diagnose_reach(curves, samples, passes, "a point", diagnosis)
@@ -282,8 +351,14 @@ def predict_points(
         lo80, hi80, lo90, hi90 = (float(x) for x in intervals[i])
         out.append(
             {k: v for k, v in row.items() if v is not None}
-            | {"predicted": float(curves.to_metric(predicted[i])), "lo80": lo80, "hi80": hi80, "lo90": lo90, "hi90": hi90}
-        )  # fmt: skip
+            | {
+                "predicted": float(curves.to_metric(predicted[i])),
+                "lo80": lo80,
+                "hi80": hi80,
+                "lo90": lo90,
+                "hi90": hi90,
+            }
+        )
     return out
 
 

@@ -1,16 +1,19 @@
-"""Average laws and mixture assumptions by how well they predict evaluations that they have not seen.
+"""Average laws and mixture assumptions by how well they predict unseen evaluations.
 
-Members: {utility, saturation} x diversity exponent {0, 0.5, 1} x heights {shared, free}. Each is scored on
-held-out parts of the curves: the largest budgets of every pool (twice: the upper half, and the last), random
-quarters of the runs, and the mixtures, which no member is ever fitted to. A fit in sample plays no role.
+Members: {utility, saturation} x diversity exponent {0, 0.5, 1} x heights {shared, free}. Each is
+scored on held-out parts of the curves: the largest budgets of every pool (twice: the upper half,
+and the last), random quarters of the runs, and the mixtures, which no member is ever fitted to. A
+fit in sample plays no role.
 
-Weights are proportional to exp(n (score - best score)), score = mean log density of held-out evaluations at a
-common noise level. Members that no held-out evaluation tells apart (the exponent kappa, when there are neither
-mixtures nor sub-sampled sizes) keep equal weights, so that their disagreement shows in the intervals.
+Weights are proportional to exp(n (score - best score)), score = mean log density of held-out
+evaluations at a common noise level. Members that no held-out evaluation tells apart (the exponent
+kappa, when there are neither mixtures nor sub-sampled sizes) keep equal weights, so that their
+disagreement shows in the intervals.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,7 +24,7 @@ from assets.filtering.bootstrap import Method, draw, row_keys
 from assets.filtering.curves import Curves
 from assets.filtering.decay import Array
 from assets.filtering.fit import Fit, fit, varpro_starts
-from assets.filtering.laws import LawName, Parameters, mixture_error
+from assets.filtering.laws import LawError, LawName, Parameters, mixture_error
 from assets.filtering.levenberg import minimise
 from assets.filtering.problem import Heights
 from assets.filtering.utility import Form
@@ -49,8 +52,10 @@ class Member:
 class Ensemble:
     """Hold weighted members, their draws, and what was learned about errors of extrapolation.
 
-    ``drift`` is the standard deviation of ln(reducible error) a unit of ln(samples) beyond the data that held-out
-    budgets show above noise and parameter uncertainty.
+    ``drift`` is the standard deviation of ln(reducible error) a unit of ln(samples) beyond the data
+    that held-out budgets show above noise and parameter uncertainty. ``available``: unique samples
+    of each pool that plans may draw; it is the largest ``pool_unique`` of the curves unless stated,
+    as after proxy runs on samples.
     """
 
     curves: Curves
@@ -59,6 +64,7 @@ class Ensemble:
     draws: tuple[Parameters, ...]
     sigma: float
     drift: float
+    available: Array
 
     def weights(self) -> Array:
         """Return the members' weights."""
@@ -68,13 +74,22 @@ class Ensemble:
         self, samples: Array, weights: Array, unique: Array, *, model_size: float | None = None
     ) -> Array:
         """Return predicted errors, shape (points,): the weighted mean of the members' best fits."""
-        values = [mixture_error(p, samples, weights, unique, model_size=model_size)[0] for p in self.points]
+        values = [
+            mixture_error(p, samples, weights, unique, model_size=model_size)[0]
+            for p in self.points
+        ]
         return np.asarray(np.average(np.stack(values), axis=0, weights=self.weights()))
 
     def sample(
-        self, samples: Array, weights: Array, unique: Array, *, model_size: float | None = None,
-        inflate: float = 1.0, seed: int = 0,
-    ) -> Array:  # fmt: skip
+        self,
+        samples: Array,
+        weights: Array,
+        unique: Array,
+        *,
+        model_size: float | None = None,
+        inflate: float = 1.0,
+        seed: int = 0,
+    ) -> Array:
         """Return draws of the true error, shape (draws, points), errors of extrapolation included.
 
         One disturbance a draw is shared by all points, as a wrong law errs alike for similar plans.
@@ -101,8 +116,8 @@ class Fold:
 
 
 def folds(curves: Curves, keys: list[int]) -> list[Fold]:
-    """Return held-out parts: upper half of budgets, last budget, and quarters of the runs by content."""
-    out = []
+    """Return held-out parts: upper half of budgets, last budget, quarters of the runs."""
+    out: list[Fold] = []
     for name, share in (("upper", 0.5), ("last", 0.0)):
         held = np.zeros(len(curves), dtype=bool)
         for pool in np.unique(curves.pool):
@@ -128,10 +143,10 @@ def folds(curves: Curves, keys: list[int]) -> list[Fold]:
 
 
 def held_out_errors(fitted: Fit, parts: list[Fold]) -> tuple[list[Array], list[Array]]:
-    """Return, for each fold, prediction errors on what it holds out and their variance by parameters.
+    """Return prediction errors on what each fold holds out, and their variance.
 
-    All folds and starts run as one vectorised fit. The variance is the linear propagation of the fold's
-    parameter covariance, priors included.
+    All folds and starts run as one vectorised fit. The variance is the linear propagation of the
+    fold's parameter covariance, priors included.
     """
     problem, curves = fitted.problem, fitted.curves
     starts = np.vstack([fitted.theta[None, :], varpro_starts(problem)[:3]])
@@ -174,10 +189,15 @@ def _mixture_residuals(curves: Curves, parameters: Parameters) -> Array:
 
 
 def candidates(
-    curves: Curves, law: Choice, *, form: Form, kappa: float | None, floor: float | None = None,
+    curves: Curves,
+    law: Choice,
+    *,
+    form: Form,
+    kappa: float | None,
+    floor: float | None = None,
     anchor: float | None = None,
-) -> list[tuple[LawName, float, Heights, Fit]]:  # fmt: skip
-    """Fit every member of the average, or the one law that is asked for (published: kappa 1, shared heights)."""
+) -> list[tuple[LawName, float, Heights, Fit]]:
+    """Fit every member of the average, or the one law asked for (kappa 1, shared heights)."""
     sizes = [np.unique(curves.unique[curves.pool == p]).size for p in range(len(curves.pools))]
     repeated = curves.passes.max() > 1.0
     out: list[tuple[LawName, float, Heights, Fit]] = []
@@ -186,7 +206,9 @@ def candidates(
         fitted = fit(curves, law, form=form, floor=floor, anchor=anchor)
         return [(law, chosen, "shared", fitted)]
     kappas = KAPPAS if kappa is None else (kappa,)
-    heights: tuple[Heights, ...] = ("shared", "free") if len(curves.pools) > 1 and anchor is None else ("shared",)
+    heights: tuple[Heights, ...] = (
+        ("shared", "free") if len(curves.pools) > 1 and anchor is None else ("shared",)
+    )
     names: tuple[LawName, ...] = ("utility", "saturation")
     for name in names:
         for height in heights:
@@ -196,9 +218,14 @@ def candidates(
                 size_kappa = value if max(sizes) > 1 and repeated else 0.0
                 if size_kappa not in fitted_by_size:
                     fitted_by_size[size_kappa] = fit(
-                        curves, name, form=form, size_kappa=size_kappa, heights=height, floor=floor,
+                        curves,
+                        name,
+                        form=form,
+                        size_kappa=size_kappa,
+                        heights=height,
+                        floor=floor,
                         anchor=anchor,
-                    )  # fmt: skip
+                    )
                 out.append((name, value, height, fitted_by_size[size_kappa]))
     return out
 
@@ -214,21 +241,31 @@ def average(
     method: Method = "auto",
     floor: float | None = None,
     anchor: float | None = None,
+    pool_sizes: Mapping[str, float] | None = None,
 ) -> Ensemble:
     """Fit, score, weigh and draw.
 
     Parameters
     ----------
     curves
-        What to fit. ``law``: ``average`` or one name. ``kappa``: fix the diversity exponent.
+        What to fit.
+    law, form, kappa
+        ``average`` or one name; paper or code form; a fixed diversity exponent.
     bootstraps
         Number of draws in all, shared out by weight.
+    pool_sizes
+        Unique samples that each pool really has, where the curves come from samples of it.
+    seed, method
+        Of the draws.
+    floor, anchor
+        Fix the shared floor or n0.
 
     Returns
     -------
     Ensemble
         Cost: about 0.1 s a distinct fit, for 5 pools, and as much for 200 draws.
     """
+    available = curves.pool_sizes if pool_sizes is None else _available(curves, pool_sizes)
     fits = candidates(curves, law, form=form, kappa=kappa, floor=floor, anchor=anchor)
     keys = row_keys(fits[0][3])
     parts = folds(curves, keys)
@@ -239,14 +276,18 @@ def average(
     squared: list[list[float]] = []
     for _, value, _, fitted in fits:
         row = [float(np.mean(e**2)) for e in errors[id(fitted)][0]]
-        mixture = _mixture_residuals(curves, fitted.problem.parameters(fitted.theta[None, :], kappa=value))
+        mixture = _mixture_residuals(
+            curves, fitted.problem.parameters(fitted.theta[None, :], kappa=value)
+        )
         if mixture.size:
             row.append(float(np.mean(mixture**2)))
         squared.append(row)
     names = [part.name for part in parts] + (["mixtures"] if curves.mixtures else [])
     sigma = float(min(fitted.sigma for *_, fitted in fits))
     scores = _scores(np.array(squared), names, sigma)
-    held = sum(int(part.held.sum()) for part in parts if part.name == "upper") + len(curves.mixtures)
+    held = sum(int(part.held.sum()) for part in parts if part.name == "upper") + len(
+        curves.mixtures
+    )
     weight = np.exp(TEMPER * max(held, 1) * (scores - scores.max()))
     weight = weight / weight.sum()
     weight = np.where(weight < LEAST_WEIGHT * weight.max(), 0.0, weight)
@@ -280,9 +321,25 @@ def average(
         members=tuple(members),
         points=tuple(points),
         draws=tuple(draws),
-        sigma=float(np.average([m.fitted.sigma for m in members], weights=[m.weight for m in members])),
+        sigma=float(
+            np.average([m.fitted.sigma for m in members], weights=[m.weight for m in members])
+        ),
         drift=drift,
+        available=available,
     )
+
+
+def _available(curves: Curves, pool_sizes: Mapping[str, float]) -> Array:
+    out = []
+    for name in curves.pools:
+        size = float(pool_sizes.get(name, float("nan")))
+        if not size > 0:
+            message = (
+                f"pool_sizes gives no positive size for pool {name!r}; state its unique samples"
+            )
+            raise LawError(message)
+        out.append(size)
+    return np.array(out)
 
 
 def _scores(squared: Array, names: list[str], sigma: float) -> Array:

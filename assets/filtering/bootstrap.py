@@ -1,13 +1,14 @@
 """Draw parameters that could as well have produced the curves: bootstrap by run, priors included.
 
-``pairs`` draws whole runs with replacement within each pool (cluster bootstrap). With few runs a pool that loses
-runs, or cannot lose any, and its intervals are too narrow; so ``parametric`` draws new values around the fit
-instead: one disturbance a run and one an evaluation, with the noise level itself drawn from its sampling
-distribution. ``auto`` takes pairs where every pool has at least eight runs.
+``pairs`` draws whole runs with replacement within each pool (cluster bootstrap). With few runs a
+pool that loses runs, or cannot lose any, and its intervals are too narrow; so ``parametric`` draws
+new values around the fit instead: one disturbance a run and one an evaluation, with the noise level
+itself drawn from its sampling distribution. ``auto`` takes pairs where every pool has at least
+eight runs.
 
-In both, the centre of each prior is drawn too (randomise, then optimise). A parameter that the curves say nothing
-about then spreads over its whole prior instead of sitting at its centre, which is what widens the intervals of a
-design with one pool size or without repeats.
+In both, the centre of each prior is drawn too (randomise, then optimise). A parameter that the
+curves say nothing about then spreads over its whole prior instead of sitting at its centre, which
+is what widens the intervals of a design with one pool size or without repeats.
 
 Randomness is keyed by the numbers of an evaluation, not by its position or by names.
 """
@@ -94,7 +95,7 @@ def choose_method(fitted: Fit) -> Literal["pairs", "parametric"]:
 
 
 def run_correlation(fitted: Fit) -> float:
-    """Return the correlation of residuals within a run, in [0, 0.9]; 0 where fewer than four runs repeat."""
+    """Return the correlation of residuals in a run, in [0, 0.9]; 0 if fewer than 4 runs repeat."""
     curves = fitted.curves
     values = fitted.problem.values(fitted.theta[None, :], slopes=False)[0][0]
     residual = (curves.error - values) * np.sqrt(curves.weight)
@@ -112,7 +113,7 @@ def run_correlation(fitted: Fit) -> float:
 
 
 def row_keys(fitted: Fit) -> list[int]:
-    """Return one 63-bit key an evaluation, from its numbers; equal rows are told apart by occurrence."""
+    """Return one 63-bit key an evaluation, from its numbers and occurrence."""
     curves = fitted.curves
     seen: dict[bytes, int] = {}
     keys = []
@@ -124,7 +125,7 @@ def row_keys(fitted: Fit) -> list[int]:
 
 
 def parameter_keys(fitted: Fit, keys: list[int]) -> list[int]:
-    """Return one key a parameter: shared ones by position, a pool's by the evaluations of the pool."""
+    """Return one key a parameter: by position if shared, else by the pool's evaluations."""
     problem, curves = fitted.problem, fitted.curves
     out = [xxhash.xxh3_64_intdigest(f"shared {i}".encode()) >> 1 for i in range(problem.size)]
     for pool in range(len(curves.pools)):
@@ -147,7 +148,8 @@ def _normals(key: int, draws: int, seed: int) -> Array:
 
 def _noise_scale(degrees: float, draws: int, seed: int) -> Array:
     generator = np.random.Generator(np.random.PCG64([seed, 31]))
-    # one stream of draws of chi-squared/degrees; below 3 degrees the tail is so long that it says nothing
+    # one stream of draws of chi-squared/degrees; below 3 degrees the tail is so long that it says
+    # nothing
     used = max(degrees, 3.0)
     return np.asarray(np.sqrt(used / generator.chisquare(used, draws)))
 
@@ -157,7 +159,9 @@ def _run_counts(fitted: Fit, keys: list[int], draws: int, seed: int) -> Array:
     counts = np.zeros((draws, len(curves)))
     for pool in np.unique(curves.pool):
         runs = np.unique(curves.run[curves.pool == pool])
-        order = sorted(runs, key=lambda r: min(k for k, x in zip(keys, curves.run, strict=True) if x == r))
+        order = sorted(
+            runs, key=lambda r: min(k for k, x in zip(keys, curves.run, strict=True) if x == r)
+        )
         content = sorted(k for k, p in zip(keys, curves.pool, strict=True) if p == pool)
         generator = np.random.Generator(np.random.PCG64([content[0], seed]))
         picks: npt.NDArray[np.int64] = generator.integers(0, len(order), (draws, len(order)))

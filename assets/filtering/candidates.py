@@ -31,11 +31,11 @@ class Candidates:
 
     @property
     def weights(self) -> Array:
-        """Return sampling shares, shape (plans, pools): proportional to the sizes of the pools drawn."""
+        """Return sampling shares by size of the drawn pools, shape (plans, pools)."""
         return np.asarray(self.members * self.unique / self.total[:, None])
 
     def spend(self, budget: float) -> Array:
-        """Return samples that each plan uses of ``budget``: what its cap on passes allows (free disposal).
+        """Return samples that each plan uses of ``budget``, as far as its cap allows.
 
         All pools of a proportional plan are repeated equally often, so the tightest cap binds.
         """
@@ -64,7 +64,11 @@ def list_candidates(
     Parameters
     ----------
     unique
-        Pool sizes. ``order``: pools from best to worst. ``caps``: most passes a pool, inf for none.
+        Pool sizes.
+    order
+        Pools from best to worst.
+    caps
+        Most passes a pool, inf for none.
     nested_only
         Leave out all but nested top-k. With more than 12 pools: nested, single and drop-one plans.
     """
@@ -84,5 +88,5 @@ def list_candidates(
         rows += [row for row in subsets if row.tobytes() not in nested]
     elif not nested_only:
         eye = np.eye(pools, dtype=bool)
-        rows += [row for row in eye[order][1:]] + [~row for row in eye[order]][:-1]
+        rows += list(eye[order][1:]) + [~row for row in eye[order]][:-1]
     return Candidates(np.array(rows), np.asarray(unique, float), np.asarray(caps, float))

@@ -12,9 +12,17 @@ from assets.filtering.decay import Array
 
 REQUIRED = ("pool", "pool_unique", "samples_seen", "metric_value")
 OPTIONAL = (
-    "metric_name", "direction", "chance_level", "seed", "run_id", "model_size", "annealed", "se",
-    "weight", "weights",
-)  # fmt: skip
+    "metric_name",
+    "direction",
+    "chance_level",
+    "seed",
+    "run_id",
+    "model_size",
+    "annealed",
+    "se",
+    "weight",
+    "weights",
+)
 
 
 class CurveError(ValueError):
@@ -35,10 +43,11 @@ class MixtureRow:
 
 @dataclass(frozen=True)
 class Curves:
-    """Hold evaluations as arrays of one length, ordered by content so that input order does not matter.
+    """Hold evaluations as arrays of one length, ordered by content.
 
-    ``error`` is the metric turned so that lower is better (``ceiling`` - value where higher is better).
-    ``weight`` is relative precision, mean one. ``run`` numbers the clusters of dependent evaluations.
+    ``error`` is the metric turned so that lower is better (``ceiling`` - value where higher is
+    better). ``weight`` is relative precision, mean one. ``run`` numbers the clusters of dependent
+    evaluations.
     """
 
     pools: tuple[str, ...]
@@ -70,8 +79,18 @@ class Curves:
 
     def take(self, keep: npt.NDArray[np.bool_]) -> Curves:
         """Return the evaluations where ``keep`` is true; pools keep their numbers."""
-        fields = ("pool", "samples", "unique", "error", "weight", "run", "model_size", "annealed",
-                  "se", "row")  # fmt: skip
+        fields = (
+            "pool",
+            "samples",
+            "unique",
+            "error",
+            "weight",
+            "run",
+            "model_size",
+            "annealed",
+            "se",
+            "row",
+        )
         values = dict(self.__dict__)
         values.update({name: values[name][keep] for name in fields})
         return Curves(**values)
@@ -109,14 +128,23 @@ def _prepare(frame: pl.DataFrame) -> pl.DataFrame:
     missing = [name for name in REQUIRED if name not in frame.columns]
     if missing:
         message = (
-            f"curves: column {missing[0]!r} is missing (have {', '.join(frame.columns)}); required: "
+            f"curves: column {missing[0]!r} is missing (have {', '.join(frame.columns)}); "
+            f"required: "
             f"{', '.join(REQUIRED)}"
         )
         raise CurveError(message)
     if not frame.height:
         message = "curves: the table has no rows; give at least 4 evaluations a pool"
         raise CurveError(message)
-    for name in ("pool_unique", "samples_seen", "metric_value", "se", "weight", "model_size", "chance_level"):
+    for name in (
+        "pool_unique",
+        "samples_seen",
+        "metric_value",
+        "se",
+        "weight",
+        "model_size",
+        "chance_level",
+    ):
         if name in frame.columns:
             try:
                 frame = frame.with_columns(pl.col(name).cast(pl.Float64))
@@ -124,14 +152,21 @@ def _prepare(frame: pl.DataFrame) -> pl.DataFrame:
                 message = f"curves: column {name!r} is not numeric ({error}); give plain numbers"
                 raise CurveError(message) from error
     frame = frame.with_columns(pl.col("pool").cast(pl.String))
-    _refuse(frame, pl.col("pool").is_null() | (pl.col("pool") == ""), "no pool", "name the pool of each row")
+    _refuse(
+        frame,
+        pl.col("pool").is_null() | (pl.col("pool") == ""),
+        "no pool",
+        "name the pool of each row",
+    )
     for name in ("pool_unique", "samples_seen"):
         _refuse(
             frame,
             pl.col(name).is_null() | ~pl.col(name).is_finite() | (pl.col(name) <= 0),
             f"{name} is not a positive number",
-            "give the number of unique samples of the pool" if name == "pool_unique" else "give samples drawn so far, repeats included",
-        )  # fmt: skip
+            "give the number of unique samples of the pool"
+            if name == "pool_unique"
+            else "give samples drawn so far, repeats included",
+        )
     _refuse(
         frame,
         pl.col("metric_value").is_null() | ~pl.col("metric_value").is_finite(),
@@ -160,10 +195,10 @@ def read_curves(frame: pl.DataFrame) -> Curves:
     Parameters
     ----------
     frame
-        Columns pool, pool_unique, samples_seen, metric_value; optional: metric_name, direction (lower,
-        higher), chance_level, seed, run_id, model_size, annealed, se, weight. A pool named ``a+b`` whose parts
-        are pools themselves is a mixture (``weights``: shares joined by ``+``, else by size); mixtures check
-        the mixture rule and are not fitted.
+        Columns pool, pool_unique, samples_seen, metric_value; optional: metric_name, direction
+        (lower, higher), chance_level, seed, run_id, model_size, annealed, se, weight. A pool named
+        ``a+b`` whose parts are pools themselves is a mixture (``weights``: shares joined by ``+``,
+        else by size); mixtures check the mixture rule and are not fitted.
 
     Returns
     -------
@@ -173,23 +208,32 @@ def read_curves(frame: pl.DataFrame) -> Curves:
     Raises
     ------
     CurveError
-        Missing column, empty table, non-positive or non-finite number, two metrics or directions, several
-        pools with one name: the message names the row and the remedy.
+        Missing column, empty table, non-positive or non-finite number, two metrics or directions,
+        several pools with one name: the message names the row and the remedy.
     """
     frame = _prepare(frame)
     metric = str(_one_value(frame, "metric_name", "error"))
     direction = str(_one_value(frame, "direction", "lower"))
-    direction = {"lower": "lower", "min": "lower", "minimize": "lower", "higher": "higher",
-                 "max": "higher", "maximize": "higher"}.get(direction.lower(), direction)  # fmt: skip
+    direction = {
+        "lower": "lower",
+        "min": "lower",
+        "minimize": "lower",
+        "higher": "higher",
+        "max": "higher",
+        "maximize": "higher",
+    }.get(direction.lower(), direction)
     if direction not in {"lower", "higher"}:
-        message = f"curves: direction {direction!r} is not known; use 'lower' or 'higher' (is better)"
+        message = (
+            f"curves: direction {direction!r} is not known; use 'lower' or 'higher' (is better)"
+        )
         raise CurveError(message)
     chance = _one_value(frame, "chance_level", None)
     top = float(frame["metric_value"].max())  # type: ignore[arg-type]
     ceiling = (1.0 if top <= 1.0 else 100.0) if direction == "higher" else 0.0
     if direction == "higher" and top > 100.0:
         message = (
-            f"curves: metric {metric!r} is better when higher and reaches {top}; laws need an error that "
+            f"curves: metric {metric!r} is better when higher and reaches {top}; laws need an "
+            f"error that "
             "falls to a floor: give 1 - metric, or a loss"
         )
         raise CurveError(message)
@@ -204,7 +248,13 @@ def read_curves(frame: pl.DataFrame) -> Curves:
     if "run_id" in frame.columns:
         _refuse_contradictions(rows)
     plain = rows.filter(pl.col("pool").is_in(pools)).sort(
-        "pool", "pool_unique", "model_size", "samples_seen", "run_id", "metric_value", nulls_last=True
+        "pool",
+        "pool_unique",
+        "model_size",
+        "samples_seen",
+        "run_id",
+        "metric_value",
+        nulls_last=True,
     )
     index = np.array([number[name] for name in plain["pool"].to_list()], dtype=np.int64)
     unique = plain["pool_unique"].to_numpy().astype(float)
@@ -233,12 +283,16 @@ def read_curves(frame: pl.DataFrame) -> Curves:
         se=se,
         row=plain["_row"].to_numpy().astype(np.int64),
         pool_sizes=sizes,
-        mixtures=_mixtures(rows.filter(~pl.col("pool").is_in(pools)), mixed, number, sizes, ceiling),
+        mixtures=_mixtures(
+            rows.filter(~pl.col("pool").is_in(pools)), mixed, number, sizes, ceiling
+        ),
         metric_name=metric,
         direction=direction,
-        chance_error=None if chance is None else (ceiling - float(chance) if direction == "higher" else float(chance)),  # type: ignore[arg-type]
+        chance_error=None
+        if chance is None
+        else (ceiling - float(chance) if direction == "higher" else float(chance)),  # type: ignore[arg-type]
         ceiling=ceiling,
-    )  # fmt: skip
+    )
 
 
 def _refuse_contradictions(rows: pl.DataFrame) -> None:
@@ -248,14 +302,15 @@ def _refuse_contradictions(rows: pl.DataFrame) -> None:
         pool, run = bad.sort("pool", "run_id").row(0)[:2]
         row = rows.filter((pl.col("pool") == pool) & (pl.col("run_id") == run))["_row"][-1]
         message = (
-            f"curves, row {row}: run {run!r} of pool {pool!r} has two values of pool_unique; one run sees one "
+            f"curves, row {row}: run {run!r} of pool {pool!r} has two values of pool_unique; "
+            f"one run sees one "
             "pool: correct the size, or give each run its own run_id"
         )
         raise CurveError(message)
 
 
 def _precision(se: Array) -> Array:
-    """Return relative precision from standard errors; unknown and tiny ones count like the median."""
+    """Return relative precision from standard errors; unknown ones count like the median."""
     known = np.isfinite(se) & (se > 0)
     if not known.any():
         return np.ones_like(se)
@@ -281,13 +336,19 @@ def _with_defaults(frame: pl.DataFrame) -> pl.DataFrame:
         (pl.col("se") if "se" in has else empty).alias("se"),
         (pl.col("weight").fill_null(1.0) if "weight" in has else pl.lit(1.0)).alias("weight"),
         (pl.col("model_size") if "model_size" in has else empty).alias("model_size"),
-        (pl.col("annealed").cast(pl.Boolean).fill_null(value=True) if "annealed" in has else pl.lit(value=True)).alias("annealed"),
-        (pl.col("weights").cast(pl.String) if "weights" in has else pl.lit(None, dtype=pl.String)).alias("weights"),
-    )  # fmt: skip
+        (
+            pl.col("annealed").cast(pl.Boolean).fill_null(value=True)
+            if "annealed" in has
+            else pl.lit(value=True)
+        ).alias("annealed"),
+        (
+            pl.col("weights").cast(pl.String) if "weights" in has else pl.lit(None, dtype=pl.String)
+        ).alias("weights"),
+    )
 
 
 def parse_shares(text: str | None, count: int, fallback: Array, where: str) -> Array:
-    """Return shares that sum to one from ``0.5+0.5``; from ``fallback`` sizes when there is no text."""
+    """Return shares that sum to one from ``0.5+0.5``; without text from ``fallback`` sizes."""
     if text is None or not str(text).strip():
         return np.asarray(fallback / fallback.sum())
     try:
@@ -295,8 +356,15 @@ def parse_shares(text: str | None, count: int, fallback: Array, where: str) -> A
     except ValueError as error:
         message = f"{where}: weights {text!r} are not numbers joined by '+'"
         raise CurveError(message) from error
-    if len(shares) != count or (shares < 0).any() or not np.isfinite(shares).all() or shares.sum() <= 0:
-        message = f"{where}: weights {text!r} do not give one non-negative share to each of {count} pools"
+    if (
+        len(shares) != count
+        or (shares < 0).any()
+        or not np.isfinite(shares).all()
+        or shares.sum() <= 0
+    ):
+        message = (
+            f"{where}: weights {text!r} do not give one non-negative share to each of {count} pools"
+        )
         raise CurveError(message)
     return np.asarray(shares / shares.sum())
 
@@ -312,7 +380,9 @@ def _mixtures(
     for row in rows.sort("pool", "samples_seen", "run_id", "metric_value").iter_rows(named=True):
         members = np.array([number[name] for name in mixed[row["pool"]]])
         total = row["pool_unique"]
-        shares = parse_shares(row["weights"], len(members), sizes[members], f"curves, row {row['_row']}")
+        shares = parse_shares(
+            row["weights"], len(members), sizes[members], f"curves, row {row['_row']}"
+        )
         whole = abs(total - sizes[members].sum()) <= 1e-6 * total
         # a part of each pool was drawn unless the unique count says that the pools were used whole
         uniques = sizes[members] if whole else np.maximum(shares * total, 1e-12)

@@ -1,10 +1,11 @@
 """Predict loss by the data-constrained law of Muennighoff et al. 2023 (arXiv 2305.16264).
 
-    L = E + A / N_eff^alpha + B / D_eff^beta
-    D_eff = U + U R_D (1 - e^{-R/R_D}),  R = D/U - 1;   same for N with U_N = min(N, N_opt(U)).
+    L = E + A / N_eff^alpha + B / D_eff^beta D_eff = U + U R_D (1 - e^{-R/R_D}),  R = D/U - 1;
+    same for N with U_N = min(N, N_opt(U)).
 
-``loss`` is the published form over model size and data; ``error`` is its data part in this package's terms
-(floor, anchor, exponent, half-life tau = R_D ln 2), which is what curves of one model size can identify.
+``loss`` is the published form over model size and data; ``error`` is its data part in this
+package's terms (floor, anchor, exponent, half-life tau = R_D ln 2), which is what curves of one
+model size can identify.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from assets.filtering.decay import Array, log_worth_exponential
 
 @dataclass(frozen=True)
 class DataConstrainedParameters:
-    """Hold the published parameters: heights A, B, floor E, exponents, repetition scales and N_opt constant."""
+    """Hold the published parameters: A, B, E, exponents, repetition scales."""
 
     a: float
     b: float
@@ -33,7 +34,8 @@ class DataConstrainedParameters:
 def optimal_parameters(unique: npt.ArrayLike, parameters: DataConstrainedParameters) -> Array:
     """Return the compute-optimal N for ``unique`` tokens.
 
-    N_opt = G (G U)^{beta/alpha}, G = (alpha A / (beta B))^{1/(alpha + beta)}; G^2 U for equal exponents.
+    N_opt = G (G U)^{beta/alpha}, G = (alpha A / (beta B))^{1/(alpha + beta)};
+    G^2 U for equal exponents.
     """
     p = parameters
     g = (p.alpha * p.a / (p.beta * p.b)) ** (1.0 / (p.alpha + p.beta))
@@ -41,7 +43,7 @@ def optimal_parameters(unique: npt.ArrayLike, parameters: DataConstrainedParamet
 
 
 def saturated(total: npt.ArrayLike, base: npt.ArrayLike, scale: float) -> Array:
-    """Return base + base R* (1 - e^{-(total/base - 1)/R*}) for total >= base; stable for huge R*."""
+    """Return base + base R* (1 - e^{-(total/base - 1)/R*}); stable for huge R*."""
     t, u = np.asarray(total, float), np.asarray(base, float)
     excess = np.maximum(t / u - 1.0, 0.0)
     return np.asarray(u * (1.0 - scale * np.expm1(-excess / scale)))
@@ -92,7 +94,7 @@ def mixture_error(
     log_height: npt.ArrayLike = 0.0,
     kappa: float = 1.0,
 ) -> Array:
-    """Return the error of a mixture: effective samples add, exponents are averaged by share (ours)."""
+    """Return the error of a mixture: effective samples add, exponents average by share (ours)."""
     w, u = np.asarray(weights, float), np.asarray(unique, float)
     share = np.where(w > 0.0, w, 1.0)
     n = np.asarray(samples, float)

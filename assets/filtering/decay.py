@@ -1,14 +1,15 @@
 """Compute what repeated passes over a pool are worth, in units of one fresh pass.
 
-Three published forms share one parameter, the half-life ``tau`` in passes. All return the logarithm of
-phi(r), the worth of ``r`` passes; phi(r) = r while nothing is repeated (r <= 1).
+Three published forms share one parameter, the half-life ``tau`` in passes. All return the
+logarithm of phi(r), the worth of ``r`` passes; phi(r) = r while nothing is repeated (r <= 1).
 
-* power: the exponent halves every ``tau`` passes (Goyal et al., CVPR 2024, arXiv 2404.07177, utility law);
+* power: the exponent halves every ``tau`` passes (Goyal et al., CVPR 2024, arXiv 2404.07177,
+utility law);
 * step: each sample of pass j counts 2^(-(j-1)/tau) (same paper's code, "effective data");
 * exponential: 1 + R (1 - e^{-(r-1)/R}), R = tau / ln 2 (Muennighoff et al. 2023, arXiv 2305.16264).
 
-Everything is safe for huge ``r`` and huge ``tau``: differences from one go through ``expm1`` and the tail of
-the one series that has no closed form through the exponential integral.
+Everything is safe for huge ``r`` and huge ``tau``: differences from one go through ``expm1`` and
+the tail of the one series that has no closed form through the exponential integral.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ def log_worth_power(passes: npt.ArrayLike, tau: npt.ArrayLike) -> Array:
     if whole.max(initial=1.0) > EXACT_PASSES:
         from scipy.special import exp1
 
-        # sum over j > J of e^{-rate (j-1)} ln(j/(j-1)) by the midpoint rule: ln(j/(j-1)) = 1/(j-1/2) + O(j^-3)
+        # sum over j > J of e^{-rate (j-1)} ln(j/(j-1)) by the midpoint rule: ln(j/(j-1)) =
+        # 1/(j-1/2) + O(j^-3)
         start = rate * EXACT_PASSES
         tail = np.exp(np.minimum(rate / 2.0, 700.0)) * (
             exp1(start) - exp1(np.maximum(rate * whole, start))

@@ -2,7 +2,8 @@
 
 With m = 0, 1, ... the pass number less one and delta = 2^{-1/tau}:
 
-* utility:    ln n_eff = sum_m T[n, m] delta^m,  T[n, 0] = ln min(n, U), T[n, m] = ln of the growth in pass m + 1
+* utility:    ln n_eff = sum_m T[n, m] delta^m,  T[n, 0] = ln min(n, U),
+              T[n, m] = ln of the growth in pass m + 1
 * saturation: n_eff = sum_m T[n, m] delta^m,     T[n, m] = samples drawn in pass m + 1
 """
 
@@ -49,6 +50,8 @@ class DesignTerms:
         ----------
         log_tau
             Shape (draws, pools).
+        size_kappa
+            Half-life of a part of a pool: tau (part/pool)^size_kappa.
 
         Returns
         -------

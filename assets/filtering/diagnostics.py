@@ -31,11 +31,11 @@ class Notice:
 
 @dataclass
 class Diagnosis:
-    """Hold warnings, which evaluations may be fitted, how far to widen intervals, and caps on passes.
+    """Hold warnings, what may be fitted, how far to widen intervals, caps on passes.
 
-    ``inflate`` multiplies the spread of every interval: 1.25 for each finding whose effect the draws cannot
-    see (mid-schedule evaluations, rising error, fewer than four points). ``caps`` maps a pool to the passes
-    after which its error was seen to rise.
+    ``inflate`` multiplies the spread of every interval: 1.25 for each finding whose effect the
+    draws cannot see (mid-schedule evaluations, rising error, fewer than four points). ``caps`` maps
+    a pool to the passes after which its error was seen to rise.
     """
 
     notices: list[Notice] = field(default_factory=list)
@@ -61,8 +61,9 @@ def diagnose(curves: Curves) -> Diagnosis:
     Returns
     -------
     Diagnosis
-        ``keep`` leaves out evaluations above chance, in warm-up (within 5 % of chance) and in the rising part
-        of an overfitted curve: no law here describes them. A pool never loses all of its evaluations.
+        ``keep`` leaves out evaluations above chance, in warm-up (within 5 % of chance) and in the
+        rising part of an overfitted curve: no law here describes them. A pool never loses all of
+        its evaluations.
     """
     found = Diagnosis(keep=np.ones(len(curves), dtype=bool))
     _chance(curves, found)
@@ -85,14 +86,16 @@ def _chance(curves: Curves, found: Diagnosis) -> None:
     if above.any():
         found.add(
             "above_chance",
-            f"{int(above.sum())} evaluations are worse than chance (first: row {int(curves.row[above].min())}); "
+            f"{int(above.sum())} evaluations are worse than chance (first: row "
+            f"{int(curves.row[above].min())}); "
             "left out of the fit",
             "check direction and chance_level; train longer before evaluating",
         )
     if warm.any():
         found.add(
             "warm_up",
-            f"{int(warm.sum())} evaluations are within 5 % of chance (first: row {int(curves.row[warm].min())}); "
+            f"{int(warm.sum())} evaluations are within 5 % of chance (first: row "
+            f"{int(curves.row[warm].min())}); "
             "power laws fail there; left out of the fit",
             "add evaluations at more samples",
         )
@@ -115,18 +118,24 @@ def _rising(curves: Curves, found: Diagnosis) -> None:
                 pools.append(pool)
     if pools:
         unique_pools = sorted(set(pools))
-        detail = ", ".join(f"{curves.pools[p]} after {found.caps[curves.pools[p]]:.3g} passes" for p in unique_pools[:5])  # fmt: skip
+        detail = ", ".join(
+            f"{curves.pools[p]} after {found.caps[curves.pools[p]]:.3g} passes"
+            for p in unique_pools[:5]
+        )
         found.add(
             "rising_error",
-            f"error rises with more samples ({detail}): overfitting, which no law here describes; the rising part "
+            f"error rises with more samples ({detail}): overfitting, which no law here "
+            f"describes; the rising part "
             "is left out, and plans stop at those passes",
             "use fewer passes or more regularisation, or add unique data",
             widen=True,
         )
 
 
-def _overfit_at(curves: Curves, rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], float] | None:
-    """Return the rows of the rising part and the passes at the minimum; None where nothing rises."""
+def _overfit_at(
+    curves: Curves, rows: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], float] | None:
+    """Return the rows of the rising part and the passes at the minimum, or None."""
     budgets = np.unique(curves.samples[rows])
     if budgets.size < 3:
         return None
@@ -141,7 +150,13 @@ def _overfit_at(curves: Curves, rows: npt.NDArray[np.int64]) -> tuple[npt.NDArra
     limit = means[least] + max(2.5 * noise, RISE * abs(means[least]))
     if least == len(budgets) - 1 or means[-1] <= limit or budgets[-1] <= curves.unique[rows[0]]:
         return None
-    late = np.concatenate([g for g, m in zip(groups[least + 1 :], means[least + 1 :], strict=True) if m > means[least]])  # fmt: skip
+    late = np.concatenate(
+        [
+            g
+            for g, m in zip(groups[least + 1 :], means[least + 1 :], strict=True)
+            if m > means[least]
+        ]
+    )
     return late, float(max(budgets[least] / curves.unique[rows[0]], 1.0))
 
 
@@ -166,14 +181,16 @@ def _coverage(curves: Curves, found: Diagnosis) -> None:
     if one_size:
         found.add(
             "single_pool_size",
-            f"only one pool size for {_names(curves, one_size)}: the floor and the decay by repetition cannot be "
+            f"only one pool size for {_names(curves, one_size)}: the floor and the decay by "
+            f"repetition cannot be "
             "told apart, so mixtures and long runs may be mispredicted although the fit looks good",
             "add runs on random parts of the pool (a quarter, a sixteenth) at equal samples_seen",
         )
     if unrepeated:
         found.add(
             "no_repeats",
-            f"no evaluation above two passes for {_names(curves, unrepeated)}: the half-life is the prior's "
+            f"no evaluation above two passes for {_names(curves, unrepeated)}: the half-life is "
+            f"the prior's "
             "(ln tau ~ N(ln 5, 1)), not the data's",
             "train one run of eight passes over a small part of the pool",
         )
@@ -190,9 +207,11 @@ def _dependence(curves: Curves, found: Diagnosis) -> None:
     if middle.any():
         found.add(
             "mid_schedule",
-            f"{int(middle.sum())} evaluations were taken in the middle of a learning-rate schedule: their error is "
+            f"{int(middle.sum())} evaluations were taken in the middle of a learning-rate "
+            f"schedule: their error is "
             "too high, most of all early",
-            "end each run with a short decay of the learning rate, or branch a cooldown off one trunk",
+            "end each run with a short decay of the learning rate, or branch a cooldown off one "
+            "trunk",
             widen=True,
         )
     runs, counts = np.unique(curves.run, return_counts=True)
@@ -200,7 +219,8 @@ def _dependence(curves: Curves, found: Diagnosis) -> None:
     if many.size and runs.size < len(curves):
         found.add(
             "dependent_points",
-            f"{many.size} runs give several evaluations each: {len(curves)} evaluations, {runs.size} independent runs",
+            f"{many.size} runs give several evaluations each: {len(curves)} evaluations, "
+            f"{runs.size} independent runs",
             "give a separate run, with its own seed, for each sample count",
         )
 
@@ -208,7 +228,9 @@ def _dependence(curves: Curves, found: Diagnosis) -> None:
 def _identical(curves: Curves, found: Diagnosis) -> None:
     def content(pool: int) -> tuple[tuple[float, float], ...]:
         rows = curves.pool == pool
-        return tuple(sorted(zip(curves.samples[rows].tolist(), curves.error[rows].tolist(), strict=True)))
+        return tuple(
+            sorted(zip(curves.samples[rows].tolist(), curves.error[rows].tolist(), strict=True))
+        )
 
     seen: dict[tuple[tuple[float, float], ...], int] = {}
     for pool in range(len(curves.pools)):
@@ -216,8 +238,10 @@ def _identical(curves: Curves, found: Diagnosis) -> None:
         if first != pool:
             found.add(
                 "identical_pools",
-                f"pools {curves.pools[first]!r} and {curves.pools[pool]!r} have identical evaluations",
-                "check whether one table was read twice; keep one of them, or merge them with their joint size",
+                f"pools {curves.pools[first]!r} and {curves.pools[pool]!r} have identical "
+                f"evaluations",
+                "check whether one table was read twice; keep one of them, or merge them with "
+                "their joint size",
             )
 
 
@@ -229,7 +253,8 @@ def diagnose_reach(
     if samples.size and samples.max() > FAR * most * (1 + 1e-9):
         diagnosis.add(
             "extrapolation",
-            f"{what} reaches {samples.max() / most:.3g} times the largest samples_seen ({most:.4g}); beyond 10 "
+            f"{what} reaches {samples.max() / most:.3g} times the largest samples_seen "
+            f"({most:.4g}); beyond 10 "
             "times nothing checks the law",
             f"add a run of at least {samples.max() / FAR:.4g} samples",
         )
@@ -237,6 +262,7 @@ def diagnose_reach(
     if passes.size and passes.max() > max(FAR_REPEATS * repeats, 4.0):
         diagnosis.add(
             "extrapolated_repeats",
-            f"{what} repeats data {passes.max():.3g} times; the curves show at most {repeats:.3g} passes",
+            f"{what} repeats data {passes.max():.3g} times; the curves show at most "
+            f"{repeats:.3g} passes",
             "add a run with more passes over a small part of the pool, or cap the passes",
         )

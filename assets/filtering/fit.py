@@ -1,10 +1,11 @@
-"""Fit a law to curves: variable projection finds the basin, bounded Levenberg-Marquardt the optimum.
+"""Fit a law to curves by variable projection and bounded Levenberg-Marquardt.
 
-With the floor and the half-life fixed, ln(y - d) is linear in the height and the exponent. So a deterministic
-grid over (d, n0, tau) solves the rest exactly, its best points start a joint fit of everything, and the lowest
-result wins: no randomness, no dependence on a grid. Residuals are in units of the metric, weighted by row, with
-Huber's loss; priors on floor, half-life and exponent weigh as much as one standard deviation of noise, so they
-vanish where the data speak.
+With the floor and the half-life fixed, ln(y - d) is linear in the height and the exponent. So a
+deterministic grid over (d, n0, tau) solves the rest exactly, its best points start a joint fit of
+everything, and the lowest result wins: no randomness, no dependence on a grid. Residuals are in
+units of the metric, weighted by row, with Huber's loss (and a gross error, six robust deviations,
+is left out at last); priors on floor, half-life and exponent weigh as much as one standard
+deviation of noise, so they vanish where the data speak.
 """
 
 from __future__ import annotations
@@ -23,14 +24,16 @@ from assets.filtering.utility import Form
 FLOOR_GRID = (0.0, 0.2, 0.4, 0.6, 0.75, 0.85, 0.92, 0.97, 0.99)
 TAU_GRID = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 64.0, 400.0)
 HUBER = 2.0
+GROSS = 6.0
 
 
 @dataclass(frozen=True)
 class Fit:
     """Hold a fitted law.
 
-    ``sigma`` is the standard deviation of an evaluation of weight one, in units of the metric; ``robust`` the
-    final Huber weights times the row weights; ``rmse`` the unweighted root mean square residual in sample.
+    ``sigma`` is the standard deviation of an evaluation of weight one, in units of the metric;
+    ``robust`` the final Huber weights times the row weights; ``rmse`` the unweighted root mean
+    square residual in sample.
     """
 
     problem: Problem
@@ -54,8 +57,9 @@ class Fit:
 def varpro_starts(problem: Problem) -> Array:
     """Return starting points, best first: for each floor on a grid the best n0 and half-lives.
 
-    Shape (starts, parameters). The linear part (height and exponent, or the exponent given n0) is solved in
-    closed form on ln(y - d) with weights (y - d)^2, which makes it least squares in y to first order.
+    Shape (starts, parameters). The linear part (height and exponent, or the exponent given n0) is
+    solved in closed form on ln(y - d) with weights (y - d)^2, which makes it least squares in y to
+    first order.
     """
     curves = problem.curves
     best = float(curves.error.min())
@@ -137,6 +141,8 @@ def fit(
     ----------
     curves
         Evaluations; rows of every pool enter one joint fit with a shared floor and anchor.
+    law, form, heights, floor, anchor
+        See ``problem.state_problem``.
     size_kappa
         Half-life of a part of a pool: tau (part/pool)^size_kappa.
     priors, robust
@@ -173,7 +179,7 @@ def fit(
     sigma = _noise(curves, float(cost[order[0]]), count - free, scale)
     degrees = float(max(count - free, 1))
     seeds = np.vstack([best[None, :], theta[1:4], starts[:3]])
-    for _ in range(5 if priors else 3):
+    for step in range(9):
         strength = sigma**2 if priors else float(tiny[0])
         found, value = minimise(
             problem,
@@ -188,11 +194,20 @@ def fit(
         seeds = best[None, :]
         residual = curves.error - problem.values(best[None, :], slopes=False)[0][0]
         used = effective_parameters(problem, best, weight, strength)
-        degrees = max(count - used, 0.5)
+        # an evaluation that was weighted down counts by its weight
+        degrees = max(float(np.sum(weight / curves.weight.clip(1e-12))) - used, 0.5)
         rss = float(np.sum(weight * residual**2))
         sigma = _noise(curves, rss, degrees, scale)
+        previous = (weight, strength)
         if robust and degrees >= 4:
-            weight = curves.weight * _huber(residual * np.sqrt(curves.weight), degrees)
+            gross = step >= 3
+            scaled = residual * np.sqrt(curves.weight)
+            weight = curves.weight * _huber(scaled, degrees, reject_gross=gross)
+        settled = np.allclose(weight, previous[0], rtol=1e-3, atol=1e-6)
+        if step >= 4 and settled and abs(sigma**2 - strength) <= 1e-3 * strength:
+            break
+        if step >= 2 and not priors and settled:
+            break
     residual = curves.error - problem.values(best[None, :], slopes=False)[0][0]
     return Fit(
         problem=problem,
@@ -210,13 +225,21 @@ def _noise(curves: Curves, rss: float, degrees: float, scale: float) -> float:
     known = curves.se[np.isfinite(curves.se) & (curves.se > 0)]
     least = float(np.median(known)) * 0.7 if known.size else 0.0
     if degrees < 0.75:
-        # nothing is left to estimate the noise from: one hundredth of the range, and a warning elsewhere
+        # nothing is left to estimate the noise from: one hundredth of the range, and a warning
+        # elsewhere
         return max(least, 0.01 * scale)
     return max(float(np.sqrt(max(rss, 0.0) / degrees)), least, 1e-9 * scale)
 
 
-def _huber(residual: Array, degrees: float) -> Array:
-    spread = 1.4826 * float(np.median(np.abs(residual))) * np.sqrt(len(residual) / degrees)
+def _huber(residual: Array, degrees: float, *, reject_gross: bool) -> Array:
+    """Return Huber weights; beyond six robust deviations (nearly) none, if asked."""
     size = np.abs(residual)
+    # a fit zeroes as many residuals as it has parameters: without leaving those out the spread
+    # collapses step by step until half of the evaluations count as outliers
+    fitted = min(max(round(len(size) - degrees), 0), len(size) - 1)
+    spread = 1.4826 * float(np.median(np.sort(size)[fitted:]))
     limit = HUBER * max(spread, 1e-12)
-    return np.asarray(np.where(size <= limit, 1.0, limit / np.maximum(size, 1e-300)))
+    weight = np.where(size <= limit, 1.0, limit / np.maximum(size, 1e-300))
+    if reject_gross:
+        weight = np.where(size > GROSS * limit / HUBER, 1e-6, weight)
+    return np.asarray(weight)

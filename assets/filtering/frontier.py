@@ -1,4 +1,4 @@
-"""Follow the best plan along the budget: switch points, frontier, and what the next budget up would change."""
+"""Follow the best plan along the budget: switch points, frontier, the next budget up."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GRID = 120
 def contenders(ensemble: Ensemble, low: float, high: float, setting: Setting) -> Candidates:
     """Return the plans that are among the best at some budget between ``low`` and ``high``."""
     plans = list_candidates(
-        ensemble.curves.pool_sizes,
+        ensemble.available,
         quality_order(ensemble),
         caps_of(ensemble, setting),
         nested_only=setting.nested_only,
@@ -46,8 +46,8 @@ def switch_points(
 ) -> list[dict[str, Any]]:
     """Return the budgets between ``low`` and ``high`` at which the best plan changes.
 
-    Found on a geometric grid of 120 budgets and refined by bisection to a relative 1e-5; two changes inside one
-    step of the grid show as one. Each item: samples, from, to (lists of pools).
+    Found on a geometric grid of 120 budgets and refined by bisection to a relative 1e-5; two
+    changes inside one step of the grid show as one. Each item: samples, from, to (lists of pools).
     """
     setting = setting or Setting()
     plans = contenders(ensemble, low, high, setting)
@@ -85,14 +85,18 @@ def frontier(
         at = int(np.argmin(predicted))
         row = plans.take([at])
         draws = sample_plans(ensemble, row, float(budget), setting)
-        low80 = interval(ensemble, achieved(draws, ensemble, seed=setting.seed), 0.8)[0]
+        low80 = interval(
+            ensemble, achieved(draws, ensemble, seed=setting.seed), 0.8, predicted[at : at + 1]
+        )[0]
         out.append(
             {
                 "budget": float(budget),
                 **describe(ensemble, row, 0, float(budget)),
                 "predicted": float(ensemble.curves.to_metric(predicted[at])),
                 "interval80": low80.tolist(),
-                "observed_range": bool(row.spend(float(budget))[0] <= ensemble.curves.samples.max()),
+                "observed_range": bool(
+                    row.spend(float(budget))[0] <= ensemble.curves.samples.max()
+                ),
             }
         )
     return out
@@ -103,7 +107,7 @@ def next_budget(
 ) -> list[dict[str, Any]]:
     """Return what twice and ten times the budget would change against the plan ``pools``."""
     setting = setting or Setting()
-    total = float(ensemble.curves.pool_sizes.sum())
+    total = float(ensemble.available.sum())
     out = []
     for factor in (2.0, 10.0):
         larger = budget * factor

@@ -32,9 +32,11 @@ class Parameters:
     floor, log_anchor
         Shape (draws,): irreducible error; ln n0.
     b, tau, log_height
-        Shape (draws, pools): exponents (< 0), half-lives in passes, ln of the reducible error at n0.
+        Shape (draws, pools): exponents (< 0), half-lives in passes, ln of the reducible error at
+        n0.
     size_height, size_exponent, largest_model
-        Extra floor of a smaller model, C ((N/N_max)^{-alpha} - 1): shape (draws,), (draws,), scalar or None.
+        Extra floor of a smaller model, C ((N/N_max)^{-alpha} - 1): shape (draws,), (draws,),
+        scalar or None.
     reference_unique
         Shape (pools,): the pool size that ``tau`` belongs to.
     size_kappa
@@ -63,7 +65,7 @@ class Parameters:
 
 
 def model_floor(parameters: Parameters, model_size: float | None) -> Array:
-    """Return the floor for one model size, shape (draws,). Without a size: that of the largest model."""
+    """Return the floor for one model size (default the largest), shape (draws,)."""
     p = parameters
     if p.size_height is None or p.size_exponent is None or p.largest_model is None:
         return p.floor
@@ -85,20 +87,27 @@ def mixture_error(
 
     Parameters
     ----------
+    parameters
+        Draws of a law's parameters.
     samples
-        Shape (points,). ``weights``, ``unique``: shape (points, pools); a weight of zero leaves a pool out.
+        Shape (points,).
+    weights, unique
+        Shape (points, pools); a weight of zero leaves a pool out.
+    model_size
+        One size for all points; None: the largest.
 
     Returns
     -------
     ndarray
-        float64, shape (draws, points). A single pool is the mixture with one weight of one: every law then
-        equals its one-pool formula exactly.
+        float64, shape (draws, points). A single pool is the mixture with one weight of one: every
+        law then equals its one-pool formula exactly.
     """
     p = parameters
     n = np.asarray(samples, float)[None, :]
     w = np.asarray(weights, float)[None, :, :]
     u = np.where(w > 0.0, np.asarray(unique, float)[None, :, :], p.reference_unique)
-    # a random part of a pool has less diversity than the pool: tau ~ size^kappa, of the unshared pool
+    # a random part of a pool has less diversity than the pool: tau ~ size^kappa, of the unshared
+    # pool
     if p.size_kappa == 0.0:
         scale = np.ones_like(u)
     else:
@@ -109,9 +118,17 @@ def mixture_error(
     b, height = p.b[:, None, :], p.log_height[:, None, :]
     if p.law == "utility":
         return utility.mixture_error(
-            n, w, u, b=b, tau=tau, floor=floor, anchor=anchor, log_height=height, kappa=p.kappa,
+            n,
+            w,
+            u,
+            b=b,
+            tau=tau,
+            floor=floor,
+            anchor=anchor,
+            log_height=height,
+            kappa=p.kappa,
             form=p.form,
-        )  # fmt: skip
+        )
     if p.law == "saturation":
         return saturation.mixture_error(
             n, w, u, b=b, tau=tau, floor=floor, anchor=anchor, log_height=height, kappa=p.kappa

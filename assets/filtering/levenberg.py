@@ -1,4 +1,4 @@
-"""Minimise many small bounded least-squares problems at once (Levenberg-Marquardt, vectorised over draws)."""
+"""Minimise many small bounded least-squares problems at once (Levenberg-Marquardt)."""
 
 from __future__ import annotations
 
@@ -18,22 +18,29 @@ def minimise(
     prior_weight: Array,
     iterations: int = 60,
 ) -> tuple[Array, Array]:
-    """Minimise sum w (y - f)^2 + prior_weight sum ((theta - mean)/sd)^2 inside the bounds, for every draw.
+    """Minimise sum w (y - f)^2 + prior_weight sum ((theta - mean)/sd)^2 in the bounds.
 
     Parameters
     ----------
+    problem
+        Bounds, priors, values and Jacobian.
     start
-        Shape (draws, parameters). ``weight``, ``target``: (draws, evaluations) or (1, evaluations).
+        Shape (draws, parameters).
+    weight, target
+        Shape (draws, evaluations) or (1, evaluations).
     prior_mean
-        Shape (draws, parameters) or (1, parameters). ``prior_weight``: (draws,), usually the noise variance.
+        Shape (draws, parameters) or (1, parameters).
+    prior_weight
+        Shape (draws,), usually the noise variance.
     iterations
         At most this many steps; draws that have converged no longer move.
 
     Returns
     -------
     tuple of ndarray
-        Parameters (draws, parameters) and objective (draws,). Steps are accepted only when they lower the
-        objective, so the result is never worse than the start. Cost of a step: O(draws evaluations parameters^2).
+        Parameters (draws, parameters) and objective (draws,). Steps are accepted only when they
+        lower the objective, so the result is never worse than the start. Cost of a step: O(draws
+        evaluations parameters^2).
     """
     theta = np.clip(np.asarray(start, float), problem.lower, problem.upper)
     draws, size = theta.shape
@@ -64,8 +71,12 @@ def minimise(
         system = hessian * root[:, :, None] * root[:, None, :]
         system = np.where(usable[:, :, None] & usable[:, None, :], system, 0.0)
         system += (np.where(usable, damping[:, None], 1.0) + 1e-14)[:, :, None] * identity
-        step = -root * np.linalg.solve(system, (np.where(usable, gradient, 0.0) * root)[..., None])[..., 0]
-        # half-lives and exponents are logarithms: more than a factor of e^2 in one step is never trusted
+        step = (
+            -root
+            * np.linalg.solve(system, (np.where(usable, gradient, 0.0) * root)[..., None])[..., 0]
+        )
+        # half-lives and exponents are logarithms: more than a factor of e^2 in one step is never
+        # trusted
         step = np.clip(step, -2.0, 2.0)
         trial = np.clip(theta + np.where(moving[:, None], step, 0.0), problem.lower, problem.upper)
         trial_value, trial_jacobian = problem.values(trial)
@@ -92,7 +103,9 @@ def _cost(residual: Array, weight: Array, theta: Array, mean: Array, prior: Arra
     return np.asarray(fit + np.sum(prior * (theta - mean) ** 2, axis=1))
 
 
-def effective_parameters(problem: Problem, theta: Array, weight: Array, prior_weight: float) -> float:
+def effective_parameters(
+    problem: Problem, theta: Array, weight: Array, prior_weight: float
+) -> float:
     """Return the trace of the hat matrix: parameters that the data, not the priors, determine."""
     _, jacobian = problem.values(theta[None, :])
     j = jacobian[0][:, problem.free]

@@ -18,7 +18,7 @@ SHOWN = 20
 
 @dataclass(frozen=True)
 class Setting:
-    """Hold what a plan is made under: widening of intervals, caps, seed, nested plans only, model size."""
+    """Hold what a plan is made under: widening, caps, seed, nested only, model size."""
 
     inflate: float = 1.0
     max_passes: float | None = None
@@ -31,34 +31,39 @@ class Setting:
 def quality_order(ensemble: Ensemble) -> npt.NDArray[np.int64]:
     """Return pools from best to worst by predicted error of equally many fresh samples.
 
-    Fresh: at the size of the smallest pool or the middle of the data, whichever is less, so no repetition
-    enters. With a shared anchor it is the order of the exponents.
+    Fresh: at the size of the smallest pool or the middle of the data, whichever is less, so no
+    repetition enters. With a shared anchor it is the order of the exponents.
     """
     curves = ensemble.curves
     pools = len(curves.pools)
     count = float(np.median(curves.samples))
     errors = ensemble.predict(
-        np.full(pools, count), np.eye(pools), np.full((pools, pools), max(count, curves.pool_sizes.max()))
+        np.full(pools, count),
+        np.eye(pools),
+        np.full((pools, pools), max(count, curves.pool_sizes.max())),
     )
     # equal errors: by exponent, then by content (size), never by name
     return np.asarray(np.lexsort((-curves.pool_sizes, errors)), dtype=np.int64)
 
 
 def predict_plans(ensemble: Ensemble, plans: Candidates, budget: float, setting: Setting) -> Array:
-    """Return predicted errors of all plans, shape (plans,). Cost: O(members x plans x pools x passes)."""
+    """Return predicted errors, shape (plans,). Cost: O(members x plans x pools x passes)."""
     unique = np.broadcast_to(plans.unique, plans.members.shape)
-    return ensemble.predict(plans.spend(budget), plans.weights, unique, model_size=setting.model_size)
+    return ensemble.predict(
+        plans.spend(budget), plans.weights, unique, model_size=setting.model_size
+    )
 
 
 def predict_grid(
     ensemble: Ensemble, plans: Candidates, budgets: Array, setting: Setting, *, chunk: int = 8192
 ) -> Array:
-    """Return predicted errors, shape (budgets, plans), in chunks of points that stay in the cache."""
+    """Return predicted errors, shape (budgets, plans), in chunks that stay in the cache."""
     count = len(plans.members)
     spend = np.stack([plans.spend(float(budget)) for budget in budgets]).ravel()
     rows = np.tile(np.arange(count), len(budgets))
     out = np.empty(len(rows))
-    # neighbours in budget go together, because the cost of a chunk is set by its largest number of passes
+    # neighbours in budget go together, because the cost of a chunk is set by its largest number of
+    # passes
     for start in range(0, len(rows), chunk):
         part = rows[start : start + chunk]
         out[start : start + chunk] = ensemble.predict(
@@ -74,9 +79,13 @@ def sample_plans(ensemble: Ensemble, plans: Candidates, budget: float, setting: 
     """Return draws of the true error of all plans, shape (draws, plans)."""
     unique = np.broadcast_to(plans.unique, plans.members.shape)
     return ensemble.sample(
-        plans.spend(budget), plans.weights, unique, model_size=setting.model_size,
-        inflate=setting.inflate, seed=setting.seed,
-    )  # fmt: skip
+        plans.spend(budget),
+        plans.weights,
+        unique,
+        model_size=setting.model_size,
+        inflate=setting.inflate,
+        seed=setting.seed,
+    )
 
 
 def achieved(draws: Array, ensemble: Ensemble, *, seed: int) -> Array:
@@ -85,10 +94,15 @@ def achieved(draws: Array, ensemble: Ensemble, *, seed: int) -> Array:
     return np.asarray(draws + ensemble.sigma * noise)
 
 
-def interval(ensemble: Ensemble, draws: Array, level: float) -> Array:
-    """Return central intervals of the metric, shape (plans, 2), in the metric's own direction."""
+def interval(
+    ensemble: Ensemble, draws: Array, level: float, predicted: Array | None = None
+) -> Array:
+    """Return central intervals of the metric, shape (plans, 2), reaching ``predicted``."""
     tail = 0.5 * (1.0 - level)
     low, high = np.quantile(draws, [tail, 1.0 - tail], axis=0)
+    if predicted is not None:
+        # the best fit can lie outside of the draws where priors pull them: reach it
+        low, high = np.minimum(low, predicted), np.maximum(high, predicted)
     metric = np.stack([ensemble.curves.to_metric(low), ensemble.curves.to_metric(high)], axis=1)
     return np.asarray(np.sort(metric, axis=1))
 
@@ -106,15 +120,18 @@ def make_plan(ensemble: Ensemble, budget: float, setting: Setting | None = None)
     Parameters
     ----------
     ensemble
-        Fitted laws. ``budget``: samples, repeats included.
+        Fitted laws.
+    budget
+        Samples, repeats included.
     setting
         See ``Setting``.
 
     Returns
     -------
     dict
-        plans (best first; ties go to the plan with fewest repeats), baselines, marginal, laws_disagree,
-        beats_baselines, unspent. Errors are turned back into the metric; ``regret`` is in its units.
+        plans (best first; ties go to the plan with fewest repeats), baselines, marginal,
+        laws_disagree, beats_baselines, unspent. Errors are turned back into the metric; ``regret``
+        is in its units.
 
     Raises
     ------
@@ -123,9 +140,11 @@ def make_plan(ensemble: Ensemble, budget: float, setting: Setting | None = None)
     """
     setting = setting or Setting()
     curves = ensemble.curves
-    check_budget(budget, float(curves.pool_sizes.sum()), setting)
+    check_budget(budget, float(ensemble.available.sum()), setting)
     order = quality_order(ensemble)
-    plans = list_candidates(curves.pool_sizes, order, caps_of(ensemble, setting), nested_only=setting.nested_only)
+    plans = list_candidates(
+        ensemble.available, order, caps_of(ensemble, setting), nested_only=setting.nested_only
+    )
     predicted = predict_plans(ensemble, plans, budget, setting)
     ranked = np.argsort(predicted, kind="stable")
     names = baseline_rows(ensemble, plans, order, predicted)
@@ -138,43 +157,46 @@ def make_plan(ensemble: Ensemble, budget: float, setting: Setting | None = None)
     regret = np.mean(draws - draws.min(axis=1, keepdims=True), axis=0)
     best = 0
     chosen, tied = _break_ties(ensemble, predicted[short], draws, few.passes(budget))
-    low80, low90 = interval(ensemble, measured, 0.8), interval(ensemble, measured, 0.9)
-    rows = []
-    for i in range(len(short)):
-        rows.append(
-            describe(ensemble, few, i, budget)
-            | {
-                "predicted": float(curves.to_metric(predicted[short[i]])),
-                "interval80": low80[i].tolist(),
-                "interval90": low90[i].tolist(),
-                "p_best": float(p_best[i]),
-                "regret": float(regret[i]),
-                "tie": bool(tied[i]),
-            }
-        )
+    low80 = interval(ensemble, measured, 0.8, predicted[short])
+    low90 = interval(ensemble, measured, 0.9, predicted[short])
+    rows = [
+        describe(ensemble, few, i, budget)
+        | {
+            "predicted": float(curves.to_metric(predicted[short[i]])),
+            "interval80": low80[i].tolist(),
+            "interval90": low90[i].tolist(),
+            "p_best": float(p_best[i]),
+            "regret": float(regret[i]),
+            "tie": bool(tied[i]),
+        }
+        for i in range(len(short))
+    ]
     by_name = {
         name: rows[short.index(at)]
         | {"p_plan_better": float(np.mean(draws[:, chosen] < draws[:, short.index(at)]))}
         for name, at in names.items()
     }
     listed = [chosen] + [i for i in np.argsort(predicted[short], kind="stable") if i != chosen]
-    result = {
+    return {
         "plans": [rows[int(i)] for i in listed[:SHOWN]],
         "baselines": by_name,
         "beats_baselines": _verdict(rows[chosen], by_name),
         "laws_disagree": disagreement(ensemble, plans, budget, setting),
         "marginal": marginal(ensemble, plans, short[chosen], budget, setting),
         "unspent": float(budget - few.spend(budget)[chosen]),
-        "tie_note": None if chosen == best else "the plan with the lowest prediction is not told apart from one "
+        "tie_note": None
+        if chosen == best
+        else "the plan with the lowest prediction is not told apart from one "
         "that repeats less; the latter is listed first",
-    }  # fmt: skip
-    return result
+    }
 
 
 def check_budget(budget: float, total: float, setting: Setting) -> None:
     """Refuse a budget that is not positive or that the cap on passes cannot use."""
     if not np.isfinite(budget) or budget <= 0:
-        message = f"budget {budget} is not a positive number of samples; give for example samples=1e6"
+        message = (
+            f"budget {budget} is not a positive number of samples; give for example samples=1e6"
+        )
         raise PlanError(message)
     if setting.max_passes is not None:
         if not setting.max_passes > 0:
@@ -182,8 +204,10 @@ def check_budget(budget: float, total: float, setting: Setting) -> None:
             raise PlanError(message)
         if budget > setting.max_passes * total * (1 + 1e-12):
             message = (
-                f"budget {budget:.6g} samples needs {budget / total:.3g} passes over all data, but max_passes is "
-                f"{setting.max_passes:g}: lower the budget to {setting.max_passes * total:.6g}, raise max_passes, or "
+                f"budget {budget:.6g} samples needs {budget / total:.3g} passes over all data, "
+                f"but max_passes is "
+                f"{setting.max_passes:g}: lower the budget to {setting.max_passes * total:.6g}, "
+                f"raise max_passes, or "
                 "add data"
             )
             raise PlanError(message)
@@ -206,7 +230,8 @@ def _break_ties(
 ) -> tuple[int, npt.NDArray[np.bool_]]:
     """Return the chosen plan and which plans tie with the best.
 
-    A tie: the difference is below its own standard deviation over draws and below half the noise of a run.
+    A tie: the difference is below its own standard deviation over draws and below half the noise
+    of a run.
     """
     best = int(np.argmin(predicted))
     spread = np.std(draws - draws[:, best : best + 1], axis=0)
@@ -223,8 +248,8 @@ def baseline_rows(
 ) -> dict[str, int]:
     """Return the plan of each fixed rule.
 
-    all_data; rs2 (a new random subset of everything each pass: equal to all data in what the laws see);
-    best_single_pool; fixed_top_30_percent (best pools that hold at least 30 % of the data);
+    all_data; rs2 (a new random subset of everything each pass: equal to all data in what the laws
+    see); best_single_pool; fixed_top_30_percent (best pools that hold at least 30 % of the data);
     single_scale_ranking (the pool that measured best at one common small scale).
     """
     pools = len(order)
@@ -241,7 +266,9 @@ def baseline_rows(
     single = [find([p]) for p in range(pools)]
     rows["best_single_pool"] = min(single, key=lambda at: float(predicted[at]))
     share = np.cumsum(plans.unique[order]) / plans.unique.sum()
-    rows["fixed_top_30_percent"] = find([int(p) for p in order[: int(np.argmax(share >= 0.3 - 1e-12)) + 1]])
+    rows["fixed_top_30_percent"] = find(
+        [int(p) for p in order[: int(np.argmax(share >= 0.3 - 1e-12)) + 1]]
+    )
     rows["single_scale_ranking"] = find([single_scale_best(ensemble)])
     return rows
 
@@ -252,11 +279,15 @@ def single_scale_best(ensemble: Ensemble) -> int:
     budgets = np.unique(curves.samples)
     present = [np.unique(curves.pool[curves.samples == n]).size for n in budgets]
     most = max(present)
-    # several scales with equally many pools: the smallest that is not the very first, where noise rules
+    # several scales with equally many pools: the smallest that is not the very first, where noise
+    # rules
     shared = [n for n, k in zip(budgets, present, strict=True) if k == most]
     scale = shared[min(len(shared) // 3, len(shared) - 1)]
     at = curves.samples == scale
-    means = {int(p): float(np.mean(curves.error[at & (curves.pool == p)])) for p in np.unique(curves.pool[at])}
+    means = {
+        int(p): float(np.mean(curves.error[at & (curves.pool == p)]))
+        for p in np.unique(curves.pool[at])
+    }
     return min(means, key=lambda p: means[p])
 
 
@@ -277,8 +308,10 @@ def _verdict(plan: dict[str, Any], baselines: dict[str, dict[str, Any]]) -> dict
     return {"better_than": better, "same_as": same, "not_shown_to_beat": unsure, "message": text}
 
 
-def disagreement(ensemble: Ensemble, plans: Candidates, budget: float, setting: Setting) -> dict[str, Any]:
-    """Return each law's own choice and what it would cost under the others; ``flag`` where they differ."""
+def disagreement(
+    ensemble: Ensemble, plans: Candidates, budget: float, setting: Setting
+) -> dict[str, Any]:
+    """Return each law's own choice and its cost under the others; ``flag`` where they differ."""
     unique = np.broadcast_to(plans.unique, plans.members.shape)
     values: dict[str, Array] = {}
     for member, point in zip(ensemble.members, ensemble.points, strict=True):
@@ -304,8 +337,9 @@ def marginal(
 ) -> dict[str, Any]:
     """Return what one more pool, one more unit of unique data and of compute would change.
 
-    ``next_pool``: change of the metric by adding the best further pool now, and the budget at which adding it
-    starts to pay. ``unique_data``: d error / d ln U of each drawn pool. ``compute``: d error / d ln budget.
+    ``next_pool``: change of the metric by adding the best further pool now, and the budget at which
+    adding it starts to pay. ``unique_data``: d error / d ln U of each drawn pool. ``compute``: d
+    error / d ln budget.
     """
     curves = ensemble.curves
     members = plans.members[chosen]
@@ -343,10 +377,12 @@ def marginal(
 def _pays_from(
     ensemble: Ensemble, now: Candidates, more: Candidates, budget: float, setting: Setting
 ) -> float | None:
-    """Return the least budget from here on, up to 100 times, at which ``more`` is predicted to win."""
+    """Return the least budget, up to 100 times this one, at which ``more`` wins."""
     grid = budget * np.geomspace(1.0, 100.0, 33)
     for step in range(4):
-        wins = predict_grid(ensemble, more, grid, setting) < predict_grid(ensemble, now, grid, setting)
+        wins = predict_grid(ensemble, more, grid, setting) < predict_grid(
+            ensemble, now, grid, setting
+        )
         first = int(np.argmax(wins[:, 0]))
         if not wins.any():
             return None

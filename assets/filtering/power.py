@@ -28,7 +28,7 @@ def mixture_error(
     anchor: npt.ArrayLike,
     log_height: npt.ArrayLike = 0.0,
 ) -> Array:
-    """Return the error of a mixture with exponents averaged by share; last axis of weights and b: pools."""
+    """Return the error of a mixture with exponents averaged by share; last axis: pools."""
     w = np.asarray(weights, float)
     log_n = np.log(np.asarray(samples, float) / np.asarray(anchor, float))
     log_reducible = np.sum(w * (np.asarray(b, float) * log_n[..., None] + log_height), axis=-1)

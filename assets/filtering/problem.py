@@ -1,8 +1,8 @@
-"""State a fit: layout of the parameters, bounds, priors, model values and their Jacobian, for many draws.
+"""State a fit: layout of parameters, bounds, priors, model values and their Jacobian.
 
-Parameters, in this order: floor d; ln n0; with several model sizes also C and ln alpha of the extra floor
-C ((N/N_max)^{-alpha} - 1); then ln(-b) a pool; ln tau a pool; with ``heights = "free"`` the ln of the
-reducible error at n0 a pool. All derivatives are analytic.
+Parameters, in this order: floor d; ln n0; with several model sizes also C and ln alpha of the extra
+floor C ((N/N_max)^{-alpha} - 1); then ln(-b) a pool; ln tau a pool; with ``heights = "free"`` the
+ln of the reducible error at n0 a pool. All derivatives are analytic.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Problem:
         return self.beta_at + {"beta": 0, "tau": 1, "height": 2}[kind] * count + np.arange(count)
 
     def values(self, theta: Array, *, slopes: bool = True) -> tuple[Array, Array]:
-        """Return predicted errors (draws, evaluations) and Jacobian (draws, evaluations, parameters)."""
+        """Return predictions (draws, evaluations) and Jacobian (draws, evaluations, parameters)."""
         pool = self.curves.pool
         draws, count = theta.shape[0], len(self.curves)
         floor, log_anchor = theta[:, :1], theta[:, 1:2]
@@ -141,9 +141,14 @@ def state_problem(
 
     Parameters
     ----------
+    curves, law, form
+        What is fitted, and by which law and form.
+    size_kappa
+        Half-life of a part of a pool: tau (part/pool)^size_kappa.
     heights
-        ``shared``: all pools have reducible error one at a common n0 (the published anchor). ``free``: n0 is
-        the typical sample count and each pool has a height of its own there, for pools without a common point.
+        ``shared``: all pools have reducible error one at a common n0 (the published anchor).
+        ``free``: n0 is the typical sample count and each pool has a height of its own there, for
+        pools without a common point.
     floor, anchor
         Fix the shared floor or n0.
 
@@ -156,7 +161,9 @@ def state_problem(
         message = f"law {law!r} does not exist; choose one of {', '.join(LAWS)} or 'average'"
         raise LawError(message)
     if form not in {"paper", "code"}:
-        message = f"form {form!r} does not exist; choose 'paper' (floor outside) or 'code' (as released)"
+        message = (
+            f"form {form!r} does not exist; choose 'paper' (floor outside) or 'code' (as released)"
+        )
         raise LawError(message)
     best = float(curves.error.min())
     if floor is not None and not 0.0 <= floor < best:
@@ -175,7 +182,8 @@ def state_problem(
     spread = max(float(curves.error.max()) - best, 1e-9)
     free_heights = heights == "free"
     center = float(np.mean(np.log(curves.samples)))
-    # reducible error is one at n0, which for small errors lies far below the data, for losses above it
+    # reducible error is one at n0, which for small errors lies far below the data, for losses
+    # above it
     lower = [0.0, low_n - 60.0]
     upper = [top * (1 - 1e-6), high_n + 30.0]
     mean, sd = [0.5 * top, 0.5 * top + 1e-12], [low_n - 2.0, 5.0]

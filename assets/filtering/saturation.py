@@ -4,9 +4,9 @@ From the code released with Goyal et al. (CVPR 2024, arXiv 2404.07177):
 
     n_eff = sum_j (n_j - n_{j-1}) 2^{-(j-1)/tau},   y = (n_eff/n0)^b + d.
 
-For a mixture the code integrates d ln(y - d) = b_eff d ln n_eff pass by pass, where a sample of pool i counts
-delta_i^{j-1} and b_eff is the average of b_i with those counts as weights. That recursion, not the one-line
-summary of it, reproduces the released figures.
+For a mixture the code integrates d ln(y - d) = b_eff d ln n_eff pass by pass, where a sample of
+pool i counts delta_i^{j-1} and b_eff is the average of b_i with those counts as weights. That
+recursion, not the one-line summary of it, reproduces the released figures.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ def mixture_error(
 ) -> Array:
     """Return the predicted error of a mixture; the last axis of the pool arguments runs over pools.
 
-    As released for equal pools and weights with ``kappa = 1``; unequal sizes and weights and other ``kappa``
-    (tau_i' = tau_i w_i^{-kappa}) are ours. Between two pass boundaries of any pool the increments of n_eff are
-    linear in n, so the integral is a finite product.
+    As released for equal pools and weights with ``kappa = 1``; unequal sizes and weights and other
+    ``kappa`` (tau_i' = tau_i w_i^{-kappa}) are ours. Between two pass boundaries of any pool the
+    increments of n_eff are linear in n, so the integral is a finite product.
 
     Cost: O(draws x sum of passes); segments whose samples count less than 1e-13 are left out.
     """
@@ -64,7 +64,9 @@ def mixture_error(
     rate = LN2 / (np.asarray(tau, float) * share**-kappa)
     exponent = np.asarray(b, float)
     log_anchor = np.log(np.asarray(anchor, float))
-    lap = np.where(w > 0.0, u / share, np.inf)  # samples of the mixture that make one pass of the pool
+    lap = np.where(
+        w > 0.0, u / share, np.inf
+    )  # samples of the mixture that make one pass of the pool
     end = np.minimum(n, lap.min(axis=-1))
     effective = end.copy()
     start_height = np.sum(w * log_height, axis=-1)
@@ -97,8 +99,8 @@ def mixture_error(
 def _equal_laps(n: Array, lap: Array, weights: Array, delta: Array, exponent: Array) -> Array:
     """Return ln of the decline after the first pass where all pools complete their passes together.
 
-    The common case (sampling in proportion to size, and single pools): one multiplication a pass instead of
-    a search for the next boundary.
+    The common case (sampling in proportion to size, and single pools): one multiplication a pass
+    instead of a search for the next boundary.
     """
     passes = n / lap
     shape = np.broadcast_shapes(delta.shape, weights.shape, exponent.shape)

@@ -1,12 +1,14 @@
 """Predict error by the utility law: every pool has an exponent that decays as the pool is repeated.
 
-Goyal, Maini, Lipton, Raghunathan, Kolter (CVPR 2024, arXiv 2404.07177), section 1 of the method card.
+Goyal, Maini, Lipton, Raghunathan, Kolter (CVPR 2024, arXiv 2404.07177), section 1 of the method
+card.
 
     paper:  y = d + (n_1/n0)^b prod_{j>=2} (n_j/n_{j-1})^{b delta^{j-1}}
     code:   y = [(n_1/n0)^b + d] prod_{j>=2} (n_j/n_{j-1})^{b delta^{j-1}}
 
-delta = 2^{-1/tau}; n_j = samples seen at the end of pass j. The released code puts the floor ``d`` inside the
-product, so the floor decays as well; both forms are kept by name because published numbers use both.
+delta = 2^{-1/tau}; n_j = samples seen at the end of pass j. The released code puts the floor ``d``
+inside the product, so the floor decays as well; both forms are kept by name because published
+numbers use both.
 """
 
 from __future__ import annotations
@@ -38,7 +40,11 @@ def error(
     samples, unique
         Samples seen and unique samples of the pool, in the same unit as ``anchor``.
     b
-        Exponent, negative. ``tau``: half-life in passes. ``floor``: irreducible error.
+        Exponent, negative.
+    tau
+        Half-life in passes.
+    floor
+        Irreducible error.
     anchor
         n0, the sample count at which reducible error would be one.
     form
@@ -73,20 +79,25 @@ def mixture_error(
 ) -> Array:
     """Return the predicted error of a mixture; the last axis of the pool arguments runs over pools.
 
-    Published for equal pools, equal weights and ``kappa = 1`` (theorem 1: half-lives times the number of
-    pools, exponents averaged). The rest is ours: weights w, sizes U and
+    Published for equal pools, equal weights and ``kappa = 1`` (theorem 1: half-lives times the
+    number of pools, exponents averaged). The rest is ours: weights w, sizes U and
 
-        d ln(y - d) / d ln n = sum_i w_i b_i 2^{-floor(w_i n / U_i) / tau_i'},   tau_i' = tau_i w_i^{-kappa}.
+        d ln(y - d) / d ln n = sum_i w_i b_i 2^{-floor(w_i n / U_i) / tau_i'},
+        tau_i' = tau_i w_i^{-kappa}.
 
-    The diversity exponent ``kappa`` acts by sampling share, so a pool that is hardly drawn buys nothing. It is
-    an assumption to be tested, not a fact.
+    The diversity exponent ``kappa`` acts by sampling share, so a pool that is hardly drawn buys
+    nothing. It is an assumption to be tested, not a fact.
 
     Parameters
     ----------
     samples
-        Shape (...), without the pool axis. ``floor`` and ``anchor`` likewise.
+        Shape (...), without the pool axis.
+    floor, anchor
+        Likewise.
     weights, unique, b, tau, log_height
         Shape (..., pools). Weights sum to one; a pool of weight zero is ignored.
+    kappa, form
+        Diversity exponent; ``paper`` or ``code``.
 
     Returns
     -------

@@ -73,7 +73,7 @@ def independent_count(source: Source, options: ReadOptions | None = None) -> int
 
 
 class _Pieces:
-    """Decoded pieces of a file, re-encoded as UTF-8; content that is invalid is of no matter here."""
+    """Decoded pieces of a file, re-encoded as UTF-8; whether they were valid is no matter here."""
 
     def __init__(self, source: Source, options: ReadOptions) -> None:
         file = source.files[0]

@@ -21,7 +21,7 @@ Cell = bytes | None
 
 @dataclass(slots=True)
 class Record:
-    """One record: its raw bytes without line end, and its cells, or None where quotes never close."""
+    """One record: its raw bytes without line end, and its cells (None: a quote never closes)."""
 
     raw: bytes
     cells: list[Cell] | None

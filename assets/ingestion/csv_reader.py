@@ -144,6 +144,8 @@ def _batches(
     limit = state.options.max_record_bytes
     dirty_records = 64
     while state.buffer or not state.final:
+        # blank lines are no records; without them a buffer starts where a record does
+        state.buffer = state.buffer.lstrip(b"\r\n")
         before = len(state.buffer)
         cut, dirty = find_cut(state.buffer, state.delimiter, state.options.quote, final=state.final)
         if state.cut_short and cut == len(state.buffer) and state.buffer[-1:] not in b"\r\n":
@@ -218,6 +220,9 @@ def _fast_block(
         pa.array([block], pa.large_binary()).cast(pa.large_string())
     except pa.ArrowInvalid:
         return None
+    if block[-1:] not in b"\r\n":
+        # Arrow takes an empty last cell for quoted if the one before it was and no line end follows
+        block += b"\n"
     ragged: list[tuple[int, int, str]] = []
 
     def set_aside(row: Any) -> str:  # noqa: ANN401 - pyarrow's InvalidRow

@@ -59,7 +59,11 @@ def _live(stored: Iterator[pa.RecordBatch], file: DeltaFile) -> Iterator[pa.Reco
         if file.kept is None:
             yield batch
         else:
-            yield batch.filter(pa.array(_window(file.kept, at, batch.num_rows)))
+            # views cannot be filtered, so the plain types come first
+            plain = plain_schema(batch.schema)
+            columns = [c.cast(t) for c, t in zip(batch.columns, plain.types, strict=True)]
+            window = pa.array(_window(file.kept, at, batch.num_rows))
+            yield pa.record_batch(columns, schema=plain).filter(window)
         at += batch.num_rows
 
 

@@ -58,7 +58,7 @@ class ColumnTypes:
         self.seen |= other.seen
 
     def result(self) -> pa.DataType:
-        """Return int64, float64, bool, date32, timestamp[us] (UTC if cells carry zones) or string."""
+        """Return int64, float64, bool, date32, timestamp[us] (UTC if zoned) or string."""
         if not self.seen or not self.possible:
             return pa.string()
         if "int64" in self.possible:
@@ -87,7 +87,7 @@ class TypeState:
         self.columns = {name: ColumnTypes() for name in columns}
 
     def update(self, batch: pa.RecordBatch | pa.Table | pl.DataFrame) -> None:
-        """Take a batch of string columns into account; columns not named at the start are ignored."""
+        """Take a batch of string columns into account; other columns are ignored."""
         for name, state in self.columns.items():
             if state.seen and not state.possible:
                 continue

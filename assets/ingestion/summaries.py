@@ -99,7 +99,7 @@ class ColumnState:
         self.known = False
 
     def result(self) -> ColumnSummary:
-        """Return the summary. Texts longer than 256 characters are cut so that they still enclose."""
+        """Return the summary; texts beyond 256 characters are cut so that they enclose."""
         if not self.known:
             return ColumnSummary(str(self.kind), self.nulls, None, None, bounds_exact=False)
         low, high, exact = self.low, self.high, self.exact

@@ -132,9 +132,9 @@ def fit_kmeans(
 
     Notes
     -----
-    Lloyd's algorithm from a k-means++ start (Arthur and Vassilvitskii 2007), with D² sampling done
-    as an exponential race with a draw keyed by (seed, step, id). A cell left empty takes the row
-    farthest from its centroid.
+    Lloyd's algorithm from a greedy k-means++ start (Arthur and Vassilvitskii 2007), with D²
+    sampling done as an exponential race with a draw keyed by (seed, step, id). A cell left empty
+    takes the row farthest from its centroid.
     """
     words = id_words(ids)
     if k < 1 or vectors.ndim != 2 or len(words) != len(vectors):
@@ -254,24 +254,34 @@ def _plus_plus(
 ) -> NDArray[Any]:
     first = int(np.argmin(hash_words(words, seed, "k-means++ 0")))
     picks = [first]
-    nearest = _gap(grid, grid[first], metric)
+    nearest = _gap(grid, grid[first : first + 1], metric)[:, 0]
+    trials = 2 + int(np.log(k))
     for step in range(1, min(k, len(grid))):
         if not nearest.any():
             break  # every row coincides with a pick
         clock = -np.log(uniform_from_hash(hash_words(words, seed, f"k-means++ {step}")))
         with np.errstate(divide="ignore"):
-            pick = int(np.argmin(np.where(nearest > 0, clock / nearest, np.inf)))
-        picks.append(pick)
-        nearest = np.minimum(nearest, _gap(grid, grid[pick], metric))
+            race = np.where(nearest > 0, clock / nearest, np.inf)
+        # of several draws by D², the one that lowers the potential most
+        drawn = np.argsort(race, kind="stable")[:trials]
+        drawn = drawn[np.isfinite(race[drawn])]
+        after = np.minimum(nearest[:, None], _gap(grid, grid[drawn], metric))
+        best = int(np.argmin(after.sum(axis=0)))
+        picks.append(int(drawn[best]))
+        nearest = after[:, best]
     return grid[picks].copy()
 
 
-def _gap(grid: NDArray[Any], row: NDArray[Any], metric: Metric) -> NDArray[np.float64]:
-    # D² of unit vectors is 2 - 2 cos; the factor does not matter to the sampling
-    product = (grid @ row).astype(np.float64)
+def _gap(grid: NDArray[Any], rows: NDArray[Any], metric: Metric) -> NDArray[np.float64]:
+    product = (grid @ rows.T).astype(np.float64)
     if metric == "spherical":
+        # D² of unit vectors is 2 - 2 cos; the factor does not matter to the sampling
         gap = 1.0 - product / UNIT
-        gap[(grid == row).all(axis=1)] = 0.0  # the grid's norm is one only to 1e-4
+        for column, row in enumerate(rows):
+            # the grid's norm is one only to 1e-4, and a row must be at no distance from its twin
+            close = np.flatnonzero(gap[:, column] < 0.01)
+            gap[close[(grid[close] == row).all(axis=1)], column] = 0.0
         return np.asarray(np.maximum(gap, 0.0))
     squares = np.einsum("nd,nd->n", grid, grid)
-    return np.asarray(np.maximum(squares - 2.0 * product + float(row @ row), 0.0))
+    own = np.einsum("nd,nd->n", rows, rows)
+    return np.asarray(np.maximum(squares[:, None] - 2.0 * product + own, 0.0))

@@ -19,17 +19,12 @@ class TopKError(ValueError):
     """A top-k that cannot be computed from what was given."""
 
 
-def _frame(keys: NDArray[np.float64], ids: Ids, seed: int) -> pl.DataFrame:
+def _series(keys: NDArray[np.float64], ids: Ids) -> pl.Series:
     series = ids if isinstance(ids, pl.Series) else pl.Series("id", ids, dtype=pl.String)
-    values = np.asarray(keys, dtype=np.float64)
-    if values.shape != (len(series),):
-        message = (
-            f"keys have shape {values.shape} but there are {len(series)} ids; give one key a row"
-        )
+    if keys.shape != (len(series),):
+        message = f"{len(series)} ids with keys of shape {keys.shape}; give one key a row"
         raise TopKError(message)
-    return pl.DataFrame(
-        {"id": series.cast(pl.String), "key": values, "tie": hash64(series, seed, "top-k tie")}
-    )
+    return series.cast(pl.String)
 
 
 class TopK:
@@ -63,15 +58,17 @@ class TopK:
     def update(self, keys: NDArray[np.float64], ids: Ids) -> TopK:
         """Take in a batch: `keys` float64 of shape (n,), `ids` n strings. Returns itself."""
         values = np.asarray(keys, dtype=np.float64)
+        series = _series(values, ids)
         self.seen += len(values)
         absent = np.isnan(values)
         self.missing += int(absent.sum())
         # equal to the threshold must pass: ties are decided by hash
         wanted = ~absent & (values >= self._threshold)
         if self.k and wanted.any():
-            series = ids if isinstance(ids, pl.Series) else pl.Series("id", ids, dtype=pl.String)
             rows = np.flatnonzero(wanted)
-            self._push(_frame(values[rows], series.gather(rows), self.seed))
+            kept = series.gather(rows)
+            tie = hash64(kept, self.seed, "top-k tie")
+            self._push(pl.DataFrame({"id": kept, "key": values[rows], "tie": tie}))
         return self
 
     def merge(self, other: TopK) -> TopK:

@@ -126,8 +126,8 @@ def _restyled(tag: str, key: str) -> str:
     tag = tag.replace("xlink:href=", "href=")
     tag = re.sub(r'\b(id|href)="(#?)', rf'\1="\2{key}-', tag)
     tag = tag.replace("url(#", f"url(#{key}-")
+    tag = re.sub(r"font: (?:bold|700) ([\d.]+px) [^;\"]*", r"font-weight: 600; font-size: \1", tag)
     tag = re.sub(r"font: (?:\w+ )*?([\d.]+px) [^;\"]*", r"font-size: \1", tag)
-    tag = re.sub(r"font: (bold|700) ([\d.]+px) [^;\"]*", r"font-weight: 600; font-size: \2", tag)
     tag = re.sub(r"#[0-9a-f]{6}\b", lambda hexa: _BY_HEX.get(hexa.group(), hexa.group()), tag)
     return re.sub(r"-?\d+\.\d{3,}", lambda long: f"{float(long.group()):.2f}", tag)
 

@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -110,7 +111,7 @@ def ngram_buckets(
     for document in text.to_pylist():
         words = _WORD_PUNCT.findall((document or "").lower())
         row = [sha256_bucket(word, buckets) for word in words]
-        row += [sha256_bucket(f"{a} {b}", buckets) for a, b in zip(words, words[1:], strict=False)]
+        row += [sha256_bucket(f"{a} {b}", buckets) for a, b in pairwise(words)]
         rows.append(row)
     sizes = [0, *(len(row) for row in rows)]
     flat = np.array([b for row in rows for b in row], dtype=np.int32)

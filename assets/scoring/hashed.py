@@ -15,6 +15,7 @@ row alone, bit for bit.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -176,7 +177,8 @@ class HashedEmbedder:
         if text is None and features is None:
             message = "nothing to embed; give the records text or features"
             raise ScoringError(message)
-        n = len(text) if text is not None else len(features)
+        column_of_n: Any = text if text is not None else features
+        n = len(column_of_n)
         out = np.zeros((n, self.dim), dtype=np.float32)
         if text is not None:
             column = utf8(text, lower=True)
@@ -214,20 +216,24 @@ class HashedEmbedder:
         total = np.zeros((len(sizes), self.dim))
         for copy in range(4):
             code = np.array(
-                [xxhash.xxh3_64_intdigest(f"feature\x00{copy}\x00{name}") for name in labels],
+                [_code(f"feature\x00{copy}\x00{name}") for name in labels],
                 dtype=np.uint64,
             )
             where = (code % np.uint64(self.dim)).astype(np.int64)
             sign = np.where(code >> np.uint64(63), 1.0, -1.0)
             np.add.at(total, (row, where[column]), sign[column] * np.arcsinh(values))
         # a constant beside the features: without it a row and its multiple would coincide
-        total[:, xxhash.xxh3_64_intdigest("feature constant") % self.dim] += 1.0
+        total[:, _code("feature constant") % self.dim] += 1.0
         total[sizes == 0] = 0.0
         norm = np.sqrt(np.einsum("nd,nd->n", total, total))[:, None]
         unit: NDArray[np.float32] = np.divide(
             total, norm, out=np.zeros_like(total), where=norm > 0
         ).astype(np.float32)
         return unit
+
+
+def _code(name: str) -> int:
+    return int(xxhash.xxh3_64_intdigest(name.encode()))
 
 
 def to_stored(vectors: NDArray[np.float32]) -> pa.Array:

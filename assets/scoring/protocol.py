@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Flag, auto
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import polars as pl
@@ -264,6 +264,35 @@ class Scorer(Protocol):
     def direction(self, state: ScorerState | None = None) -> Direction:
         """Tell whether high or low is better; may depend on the state."""
         ...
+
+
+@runtime_checkable
+class WholeScorer(Protocol):
+    """A method that must see all records to give each its number."""
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    needs: ClassVar[Needs]
+    row_local: ClassVar[bool]
+    cost: ClassVar[str]
+    source: ClassVar[str]
+
+    def score_all(
+        self,
+        batch: ScoreBatch,
+        rank: NDArray[np.integer[Any]],
+        context: ScoreContext,
+        model: Any = None,  # noqa: ANN401 whatever the method calibrates
+    ) -> tuple[ScoreColumn, dict[str, Any]]:
+        """Score all records; returns the column and JSON values about the computation."""
+        ...
+
+    def direction(self, state: ScorerState | None = None) -> Direction:
+        """Tell whether high or low is better."""
+        ...
+
+
+AnyScorer: TypeAlias = Scorer | WholeScorer
 
 
 class Combiner(Protocol):

@@ -111,7 +111,7 @@ class Prototype:
     def _part(
         self, vectors: NDArray[Any], words: NDArray[np.uint64], rows: int, context: ScoreContext
     ) -> ScorerState:
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             "vectors": np.asarray(vectors, dtype=np.float16),
             "words": words,
             "rows": np.array([rows], dtype=np.int64),
@@ -132,8 +132,8 @@ class Prototype:
         widths = {s.arrays["vectors"].shape[1] for s in parts}
         if len(widths) > 1:
             message = (
-                f"prototype got embeddings of {sorted(widths)} dimensions; was the embedder changed? "
-                "spaces cannot be mixed"
+                f"prototype got embeddings of {sorted(widths)} dimensions; "
+                "was the embedder changed? Spaces cannot be mixed"
             )
             raise ScoringError(message)
         rows = left.arrays["rows"] + right.arrays["rows"]

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -24,7 +24,16 @@ from numpy.typing import NDArray
 from assets.kernels.keyed_random import Ids, hash64
 from assets.kernels.kmeans import KMeansModel, fit_kmeans
 from assets.kernels.unit_vectors import UNIT, to_grid, valid_rows
-from assets.scoring.protocol import ScoringError, reasons_from
+from assets.scoring.protocol import (
+    Direction,
+    Needs,
+    ScoreBatch,
+    ScoreColumn,
+    ScoreContext,
+    ScorerState,
+    ScoringError,
+    reasons_from,
+)
 
 QUERY_ROWS = 1024
 MEMBER_ROWS = 4096
@@ -111,7 +120,7 @@ def semantic_redundancy(
     model: KMeansModel,
     *,
     probes: int = 4,
-    check: int = 256,
+    check: int = 512,
     seed: int = 0,
     device: Any = "cpu",  # noqa: ANN401 a torch device or its name
     progress: Callable[[int], None] | None = None,
@@ -285,3 +294,83 @@ def _exact(
     where = np.full(len(ordered), -1, dtype=np.int64)
     _search(ordered, sample, np.arange(len(ordered)), best, where, device)
     return best[sample], where[sample]
+
+
+@dataclass(frozen=True)
+class RedundancyScorer:
+    """Largest cosine to any record that precedes it in the survivor order.
+
+    Parameters
+    ----------
+    cells
+        Cells of the search; 0 chooses by the number of records.
+    probes
+        Cells in which a record's neighbours are sought.
+    """
+
+    cells: int = 0
+    probes: int = 4
+
+    name: ClassVar[str] = "redundancy"
+    version: ClassVar[int] = 1
+    needs: ClassVar[Needs] = Needs.EMBEDDING | Needs.RANK
+    row_local: ClassVar[bool] = False
+    cost: ClassVar[str] = "O(rows² x dim x probes / cells)"
+    source: ClassVar[str] = "after Abbas et al. 2023, arXiv 2303.09540"
+
+    def direction(self, state: ScorerState | None = None) -> Direction:
+        """Low is better."""
+        return "low"
+
+    def score_all(
+        self,
+        batch: ScoreBatch,
+        rank: NDArray[np.integer[Any]],
+        context: ScoreContext,
+        model: KMeansModel | None = None,
+    ) -> tuple[ScoreColumn, dict[str, Any]]:
+        """Score all records at once.
+
+        Parameters
+        ----------
+        batch
+            All records; its embedding may be a memory map.
+        rank
+            Survivor order, distinct integers of shape (n,).
+        context
+            Seed, device and progress.
+        model
+            Cells of the calibration; fitted here when None.
+
+        Returns
+        -------
+        column : ScoreColumn
+        about : dict
+            cells, probes, recall, recall_near, near, checked, pairs; JSON values.
+        """
+        n = len(batch)
+        usable = batch.embedding is not None and bool(
+            (np.isfinite(batch.embedding).all(axis=1) & batch.embedding.any(axis=1)).any()
+        )
+        if batch.embedding is None or not usable:
+            reasons = reasons_from(n, [(np.ones(n, dtype=bool), "no embedding")])
+            column = ScoreColumn(self.name, self.version, np.full(n, np.nan), reasons, "low")
+            return column, {"cells": 0, "probes": 0, "checked": 0, "pairs": 0}
+        stored = batch.embedding.astype(np.float16)
+        if model is None:
+            model = fit_cells(
+                stored, batch.ids, cells=self.cells, seed=context.seed, device=context.device
+            )
+        found = semantic_redundancy(
+            stored,
+            rank,
+            batch.ids,
+            model,
+            probes=self.probes,
+            seed=context.seed,
+            device=context.device,
+            progress=context.progress,
+        )
+        column = ScoreColumn(self.name, self.version, found.values, found.reasons, "low")
+        names = ("cells", "probes", "recall", "recall_near", "near", "checked", "pairs")
+        return column, {name: getattr(found, name) for name in names}

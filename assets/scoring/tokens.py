@@ -25,6 +25,9 @@ WORD = 2
 ALPHA = 4
 SPACELESS = 8
 PUNCTUATION = 16
+ENDS_LINE = 32  # full stop, marks and closing quotes that end a sentence or a line of prose
+ENDS_SENTENCE = 64
+BULLET = 128
 
 # token kinds
 IS_WORD = 1
@@ -46,6 +49,10 @@ _SPACELESS_RANGES = (
     (0xF900, 0xFAFF),
     (0x20000, 0x3FFFF),
 )
+
+_ENDS_SENTENCE = ".!?\u3002\uff01\uff1f\u0964\u061f\u06d4\u1362"
+_ENDS_LINE = _ENDS_SENTENCE + "\"'\u2026\u201d\u2019"
+_BULLETS = "-*\u2022\u2023\u25cf\u25cb\u25e6\u2013\u00b7"
 
 
 @lru_cache(maxsize=1)
@@ -70,6 +77,9 @@ def character_table() -> NDArray[np.uint8]:
             table[point] |= PUNCTUATION
     for low, high in _SPACELESS_RANGES:
         table[low : high + 1] |= SPACELESS
+    for characters, flag in ((_ENDS_LINE, ENDS_LINE), (_ENDS_SENTENCE, ENDS_SENTENCE)):
+        table[[ord(character) for character in characters]] |= flag
+    table[[ord(character) for character in _BULLETS]] |= BULLET
     table.setflags(write=False)
     return table
 

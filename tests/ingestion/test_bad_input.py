@@ -230,7 +230,7 @@ def test_json_that_is_no_table_is_refused(tmp_path, content):
 
 
 def test_text(tmp_path):
-    content = "eins\n\nzwei\r\ndrei\rvier".encode()
+    content = b"eins\n\nzwei\r\ndrei\rvier"
     source = write(tmp_path, "t.txt", content)
     rows, _ = read_all(source)
     assert rows == [{"text": content.decode()}]
@@ -289,7 +289,7 @@ def test_two_thousand_columns(tmp_path):
     assert len(rows) == 50
     assert len(stream.schema.names) == 2001
     record = "{" + ",".join(f'"{n}": 1' for n in names) + "}\n"
-    rows, stream = read_all(write(tmp_path, "t.jsonl", record.encode() * 3))
+    rows, stream = read_all(write(tmp_path, "t.jsonl", record.encode("ascii") * 3))
     assert len(stream.schema.names) == 2001
 
 

@@ -1,0 +1,90 @@
+"""Schemas and bounds of registered tables, from `ingestion/columns` alone."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from assets.containment.bounds import ColumnBounds, TableStatistics
+from assets.containment.schema_graph import ANY_TYPE
+from assets.kernels.logical_types import type_family
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_DAY_ZERO = dt.date(1970, 1, 1)
+
+
+def family_of(type_text: str) -> str:
+    """Return the family of an Arrow type that is given as text; a nested type is its own family."""
+    try:
+        return type_family(pa.type_for_alias(type_text))
+    except ValueError:
+        return "number" if type_text.startswith("decimal") else type_text
+
+
+def described_schemas(columns: pl.DataFrame, rows: Mapping[str, int]) -> dict[str, dict[str, str]]:
+    """Return the type family of every column by table; a column without a value fits any type.
+
+    Parameters
+    ----------
+    columns
+        `ingestion/columns`.
+    rows
+        Rows by table; tables that are not in it are left out.
+    """
+    schemas: dict[str, dict[str, str]] = {table: {} for table in rows}
+    for row in columns.sort("table", "ordinal").iter_rows(named=True):
+        if row["table"] not in schemas:
+            continue
+        empty = row["nulls"] is not None and row["nulls"] == rows[row["table"]]
+        schemas[row["table"]][row["column"]] = ANY_TYPE if empty else family_of(row["type"])
+    return schemas
+
+
+def described_statistics(
+    columns: pl.DataFrame, rows: Mapping[str, int]
+) -> dict[str, TableStatistics]:
+    """Return bounds as intervals by table: of width zero where they are known to occur, else outer ends only."""
+    bounds: dict[str, dict[str, ColumnBounds]] = {table: {} for table in rows}
+    for row in columns.iter_rows(named=True):
+        if row["table"] in bounds:
+            bounds[row["table"]][row["column"]] = _bounds(row)
+    return {table: TableStatistics(rows[table], found) for table, found in bounds.items()}
+
+
+def _bounds(row: Mapping[str, Any]) -> ColumnBounds:
+    family = family_of(row["type"])
+    low, high = _value(row["min"], row["type"]), _value(row["max"], row["type"])
+    if low is None or high is None:
+        return ColumnBounds(family, nulls=row["nulls"])
+    exact = ColumnBounds.exact(family, low, high, row["nulls"])
+    return exact if row["bounds_exact"] else exact.wide()
+
+
+def _value(text: str | None, type_text: str) -> Any:  # noqa: ANN401 - any comparable value
+    """Read a bound as `ingestion/columns` writes it, in the form in which bounds are compared."""
+    if text is None:
+        return None
+    try:
+        match family_of(type_text):
+            case "string":
+                return text.encode("utf-8", "surrogatepass")
+            case "bool":
+                return text == "true"
+            case "number":
+                if type_text.startswith(("int", "uint")):
+                    return int(text)
+                return float(decimal.Decimal(text))
+            case "date":
+                return (dt.date.fromisoformat(text) - _DAY_ZERO).days
+            case "timestamp":
+                moment = dt.datetime.fromisoformat(text)
+                aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC)
+                return (aware - _EPOCH) // dt.timedelta(microseconds=1)
+    except (ValueError, decimal.InvalidOperation, OverflowError):
+        return None
+    return None

@@ -1,0 +1,331 @@
+"""Near duplicates of a stream of texts, in two passes and without the texts in memory.
+
+The first pass keeps, of each text, its band keys (4 bytes a band), its key (16), the digest of
+its shingle set (16) and the set's size (8): 156 bytes at 29 bands. Equal sets are then collapsed,
+bands give candidate pairs of distinct sets, and the second pass re-reads the texts of candidates
+to settle each pair by exact Jaccard. Similarities are therefore exact and precision is 1; recall
+at similarity s is 1 - (1 - s**rows)**bands, or 1 with `exhaustive`.
+
+Nothing depends on the order of texts, on batches or on threads: sets are numbered by a survivor
+order, not by arrival.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from assets.deduplication.bands import PAIR_BUDGET, Candidates, candidate_pairs, prefix_pairs
+from assets.deduplication.equal_sets import equal_sets, survivor_places, twins
+from assets.deduplication.errors import ChangedTextError, SimilarityError
+from assets.deduplication.keys import KeyLookup, Keys, format_keys, parse_keys
+from assets.deduplication.minhash import (
+    band_keys,
+    choose_bands,
+    collision_probability,
+    permutations,
+    sketch_texts,
+)
+from assets.deduplication.near_pairs import NearPairs
+from assets.deduplication.order import order_ranks
+from assets.deduplication.shingles import exact_sets, parse_shingle, write_sets
+from assets.deduplication.text_spans import Texts, TextSpans, text_spans
+from assets.deduplication.verify import exact_jaccard, rounds
+
+ReadTexts = Callable[[], Iterator[tuple[Keys, Texts]]]
+I64 = npt.NDArray[np.int64]
+U64 = npt.NDArray[np.uint64]
+PAIR_SCHEMA = {"left": pl.String, "right": pl.String, "similarity": pl.Float64}
+
+
+class NearDuplicates:
+    """Find all pairs of texts whose shingle sets have at least a given Jaccard similarity.
+
+    Parameters
+    ----------
+    similarity
+        The threshold, above 0 and at most 1.
+    shingle
+        `word:N` or `char:N`.
+    bands
+        (bands, rows), or None for `choose_bands(similarity)`.
+    seed
+        Of the permutations, as datasketch's.
+    exhaustive
+        Miss nothing: every pair that can reach the threshold is verified. Sets stay in memory
+        (8 bytes a distinct shingle) and the work can be quadratic.
+    workers
+        Threads; None for one a core. The answer does not depend on it.
+    memory_bytes
+        For the sets of the second pass; more text means more re-reading, not more memory.
+    pair_budget
+        About how many candidate pairs may be enumerated.
+
+    Examples
+    --------
+    >>> near = NearDuplicates(0.5, "word:1")
+    >>> ids = ["0" * 31 + "1", "0" * 31 + "2"]
+    >>> near.add(["a b c", "a b d"], ids)
+    >>> near.pairs(lambda: iter([(ids, ["a b c", "a b d"])]))["similarity"].to_list()
+    [0.5]
+    """
+
+    def __init__(
+        self,
+        similarity: float,
+        shingle: str,
+        bands: tuple[int, int] | None = None,
+        seed: int = 1,
+        *,
+        exhaustive: bool = False,
+        workers: int | None = None,
+        memory_bytes: int = 256 << 20,
+        pair_budget: int = PAIR_BUDGET,
+    ) -> None:
+        if not 0.0 < similarity <= 1.0:
+            message = f"similarity {similarity} must lie above 0 and be at most 1"
+            raise SimilarityError(message)
+        self.similarity = similarity
+        self.rule = parse_shingle(shingle)
+        self.bands = bands or choose_bands(similarity)
+        if min(self.bands) < 1:
+            message = f"bands {self.bands} must be two positive numbers: (bands, rows)"
+            raise SimilarityError(message)
+        self.exhaustive = exhaustive
+        self.workers = workers or os.cpu_count() or 1
+        self.memory_bytes = memory_bytes
+        self.pair_budget = pair_budget
+        self._permutations = permutations(self.bands[0] * self.bands[1], seed=seed)
+        self._pool: ThreadPoolExecutor | None = None
+        self._waiting: deque[Future[None]] = deque()
+        self._parts: list[tuple[Any, ...]] = []
+
+    def add(self, texts: Texts, keys: Keys) -> None:
+        """Take a batch of the first pass.
+
+        Parameters
+        ----------
+        texts
+            (n,) Arrow string array (or list); null is a text without shingles.
+        keys
+            (n,) keys of 32 hexadecimal digits. A key may come again with the same text.
+
+        Notes
+        -----
+        Work goes to threads and may still run when this returns, so that reading and hashing
+        overlap; at most `4 * workers` slices wait.
+        """
+        spans = text_spans(texts)
+        high, low = parse_keys(keys)
+        if len(high) != len(spans.starts):
+            message = f"{len(spans.starts)} texts came with {len(high)} keys; give one key a text"
+            raise ValueError(message)
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.workers)
+        for rows in _slices(spans):
+            part = spans.take(rows)
+            self._waiting.append(self._pool.submit(self._sketch, part, high[rows], low[rows]))
+            while len(self._waiting) > 4 * self.workers:
+                self._waiting.popleft().result()
+
+    def _sketch(self, spans: TextSpans, high: U64, low: U64) -> None:
+        done = sketch_texts(spans, self.rule, self._permutations)
+        some = np.flatnonzero(done.sizes > 0)
+        kept: tuple[Any, ...] = (
+            high[some],
+            low[some],
+            done.digests[some],
+            done.sizes[some],
+            band_keys(done.signatures[some], *self.bands) if not self.exhaustive else None,
+            exact_sets(spans.take(some), self.rule, done.sizes[some])[0]
+            if self.exhaustive
+            else None,
+        )
+        self._parts.append(kept)
+
+    def _finish_first_pass(self) -> None:
+        while self._waiting:
+            self._waiting.popleft().result()
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+
+    def shingled_keys(self) -> pl.Series:
+        """Return the keys of all texts that have a shingle, sorted and distinct."""
+        self._finish_first_pass()
+        high, low, _, _ = self._columns()
+        return pl.Series("key", format_keys(high, low), dtype=pl.String).unique().sort()
+
+    def pairs(self, read_texts: ReadTexts, order: pl.DataFrame | None = None) -> pl.DataFrame:
+        """Return every near-duplicate pair: left, right (keys, left < right), similarity.
+
+        The same as `collapsed(...).expanded()`; see there for what n copies of a text cost.
+        """
+        return self.collapsed(read_texts, order).expanded()
+
+    def collapsed(self, read_texts: ReadTexts, order: pl.DataFrame | None = None) -> NearPairs:
+        """Find the near duplicates among all texts added.
+
+        Parameters
+        ----------
+        read_texts
+            Opens a stream of (keys, texts) batches with the same texts as the first pass, in any
+            order; called once for each round of `memory_bytes`, or never.
+        order
+            The survivor order, as `star_clusters` takes it; it decides which sets of a very large
+            bucket are compared with all others. None: more shingles first, then the key.
+
+        Raises
+        ------
+        ChangedTextError
+            A text differs between the passes, or a key was added with two texts.
+        """
+        self._finish_first_pass()
+        high, low, digests, sizes = self._columns()
+        texts = len(high)
+        group, first = equal_sets(digests, sizes, high, low)
+        twin_rows = twins(high, low, group, first)
+        rank = order_ranks(format_keys(high, low), order) if order is not None else None
+        place = survivor_places(group, len(first), sizes[first], high[first], low[first], rank)
+        chosen = np.empty(len(first), np.int64)  # text of each place
+        chosen[place] = first
+        set_sizes = sizes[chosen]
+        if self.exhaustive:
+            found, similarity = self._all_pairs(chosen, set_sizes)
+        else:
+            keys = np.empty((self.bands[0], len(chosen)), np.uint32)
+            for band in range(self.bands[0]):
+                keys[band] = np.concatenate(
+                    [part[4][band] for part in self._parts] or [np.empty(0, np.uint32)]
+                )[chosen]
+            found = candidate_pairs(keys, set_sizes, self.similarity, budget=self.pair_budget)
+            del keys
+            similarity = self._settle(found, chosen, set_sizes, high, low, texts, read_texts)
+        good = similarity >= self.similarity
+        left, right = chosen[found.left[good]], chosen[found.right[good]]
+        names_left = pl.Series(format_keys(high[left], low[left]), dtype=pl.String)
+        names_right = pl.Series(format_keys(high[right], low[right]), dtype=pl.String)
+        pairs = (
+            pl.DataFrame({"a": names_left, "b": names_right, "similarity": similarity[good]})
+            .select(
+                left=pl.min_horizontal("a", "b"),
+                right=pl.max_horizontal("a", "b"),
+                similarity="similarity",
+            )
+            .cast(PAIR_SCHEMA)  # type: ignore[arg-type]
+            .sort("left", "right")
+        )
+        miss = 0.0 if self.exhaustive else 1.0 - collision_probability(self.similarity, *self.bands)
+        return NearPairs(pairs, twin_rows, len(found.left), found.large_buckets, miss)
+
+    def _columns(self) -> tuple[U64, U64, U64, I64]:
+        if not self._parts:
+            none = np.empty(0, np.uint64)
+            return none, none, np.empty((0, 2), np.uint64), np.empty(0, np.int64)
+        high, low, digests, sizes = (
+            np.concatenate([part[column] for part in self._parts]) for column in range(4)
+        )
+        return high, low, digests, sizes
+
+    def _all_pairs(self, chosen: I64, set_sizes: I64) -> tuple[Candidates, npt.NDArray[np.float64]]:
+        every = np.concatenate([part[5] for part in self._parts] or [np.empty(0, np.uint64)])
+        sizes = self._columns()[3]
+        begins = np.concatenate([[0], np.cumsum(sizes)])[:-1][chosen]
+        offsets = np.cumsum(set_sizes) - set_sizes
+        where = np.repeat(begins - offsets, set_sizes) + np.arange(int(set_sizes.sum()))
+        flat = every[where]
+        found = prefix_pairs(flat, offsets, set_sizes, self.similarity)
+        return found, exact_jaccard(
+            flat, offsets, set_sizes, found.left, found.right, self.similarity, workers=self.workers
+        )
+
+    def _settle(
+        self,
+        found: Candidates,
+        chosen: I64,
+        set_sizes: I64,
+        high: U64,
+        low: U64,
+        texts: int,
+        read_texts: ReadTexts,
+    ) -> npt.NDArray[np.float64]:
+        similarity = np.full(len(found.left), -1.0)
+        for part in rounds(found.left, found.right, set_sizes, budget_bytes=self.memory_bytes):
+            left, right = found.left[part], found.right[part]
+            nodes = np.unique(np.concatenate([left, right]))
+            wanted = chosen[nodes]
+            flat, offsets = self._read_sets(high[wanted], low[wanted], set_sizes[nodes], read_texts)
+            similarity[part] = exact_jaccard(
+                flat,
+                offsets,
+                set_sizes[nodes],
+                np.searchsorted(nodes, left),
+                np.searchsorted(nodes, right),
+                self.similarity,
+                workers=self.workers,
+            )
+        return similarity
+
+    def _read_sets(self, high: U64, low: U64, sizes: I64, read_texts: ReadTexts) -> tuple[U64, I64]:
+        """Read the sets of some keys again, in the order of the keys."""
+        lookup = KeyLookup(high, low)
+        offsets = np.cumsum(sizes) - sizes
+        flat = np.empty(int(sizes.sum()), np.uint64)
+        seen = np.zeros(len(high), bool)
+        waiting: deque[Future[None]] = deque()
+
+        def write(spans: TextSpans, nodes: I64) -> None:
+            wrong = write_sets(spans, self.rule, offsets[nodes], sizes[nodes], flat)
+            if wrong >= 0:
+                key = format_keys(high[nodes[[wrong]]], low[nodes[[wrong]]])[0].as_py()
+                message = (
+                    f"the text of key {key} differs between the first and the second pass; "
+                    "pin the version of its source and read both times from that"
+                )
+                raise ChangedTextError(message)
+
+        with ThreadPoolExecutor(self.workers) as pool:
+            for keys, texts in read_texts():
+                rows, nodes = lookup.find(*parse_keys(keys))
+                fresh = ~seen[nodes]
+                rows, nodes = rows[fresh], nodes[fresh]
+                nodes, once = np.unique(nodes, return_index=True)
+                rows = rows[once]
+                seen[nodes] = True
+                spans = text_spans(texts).take(rows)
+                for cut in _slices(spans):
+                    waiting.append(pool.submit(write, spans.take(cut), nodes[cut]))
+                    while len(waiting) > 4 * self.workers:
+                        waiting.popleft().result()
+            while waiting:
+                waiting.popleft().result()
+        if not seen.all():
+            missing = np.flatnonzero(~seen)
+            key = format_keys(high[missing[:1]], low[missing[:1]])[0].as_py()
+            message = (
+                f"{len(missing)} texts of the first pass did not come in the second, such as key "
+                f"{key}; pin the version of their source and read both times from that"
+            )
+            raise ChangedTextError(message)
+        return flat, offsets
+
+
+def _slices(spans: TextSpans, target_bytes: int = 1 << 20) -> Iterator[slice]:
+    """Cut texts into runs of about `target_bytes`."""
+    if not len(spans.starts):
+        return
+    filled = np.cumsum(spans.ends - spans.starts) // target_bytes
+    cuts = np.flatnonzero(np.diff(filled)) + 1
+    bounds = [0, *cuts.tolist(), len(filled)]
+    yield from (slice(a, b) for a, b in itertools.pairwise(bounds))
+
+
+__all__ = ["NearDuplicates", "NearPairs", "ReadTexts"]

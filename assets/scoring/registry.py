@@ -1,0 +1,119 @@
+"""Every scorer by name, and what is said of it.
+
+A new method is one module and one line of `SCORERS`. A recipe's ``scoring.scorers`` entry is a
+name, or a mapping of one name to settings.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import polars as pl
+
+from assets.scoring.baseline import RandomScore
+from assets.scoring.dsir import Dsir
+from assets.scoring.heuristics import Heuristics, Repetition
+from assets.scoring.protocol import AnyScorer, Needs, ScoringError
+from assets.scoring.prototype import Prototype
+from assets.scoring.redundancy import RedundancyScorer
+
+SCORERS: dict[str, type[Any]] = {
+    "random": RandomScore,
+    "dsir": Dsir,
+    "heuristics": Heuristics,
+    "repetition": Repetition,
+    "prototype": Prototype,
+    "redundancy": RedundancyScorer,
+}
+
+
+def create(name: str, settings: Mapping[str, Any] | None = None) -> AnyScorer:
+    """Make a scorer from its name and settings.
+
+    Raises
+    ------
+    ScoringError
+        For an unknown name or setting; names the nearest known one.
+    """
+    if name not in SCORERS:
+        message = f"scoring.scorers names {name!r}, which is no scorer{_nearest(name, SCORERS)}"
+        raise ScoringError(message)
+    kind = SCORERS[name]
+    known = {field.name for field in dataclasses.fields(kind)}
+    for key in settings or {}:
+        if key not in known:
+            message = f"scoring.scorers.{name} has no setting {key!r}{_nearest(key, known)}"
+            raise ScoringError(message)
+    return cast("AnyScorer", kind(**(settings or {})))
+
+
+def from_recipe(entries: Sequence[str | Mapping[str, Mapping[str, Any]]]) -> dict[str, AnyScorer]:
+    """Make the scorers of ``scoring.scorers``, in its order; a name given twice is an error."""
+    found: dict[str, AnyScorer] = {}
+    for entry in entries:
+        pairs = (
+            [(entry, {})] if isinstance(entry, str) else [(n, s or {}) for n, s in entry.items()]
+        )
+        for name, settings in pairs:
+            if name in found:
+                message = f"scoring.scorers names {name!r} twice; keep one"
+                raise ScoringError(message)
+            found[name] = create(name, settings)
+    return found
+
+
+def split_by_needs(
+    scorers: Mapping[str, AnyScorer], available: Needs
+) -> tuple[dict[str, AnyScorer], dict[str, str]]:
+    """Part scorers into those that can run and those left out, with the reason.
+
+    Parameters
+    ----------
+    scorers
+        From `from_recipe`.
+    available
+        What the records have, `Needs.TARGET` meaning that some play that role.
+    """
+    active: dict[str, AnyScorer] = {}
+    left_out: dict[str, str] = {}
+    for name, scorer in scorers.items():
+        lacking = [flag.name.lower() for flag in scorer.needs & ~available if flag.name]
+        if lacking:
+            left_out[name] = f"needs {', '.join(lacking)}, which the records lack"
+        else:
+            active[name] = scorer
+    return active, left_out
+
+
+def describe() -> pl.DataFrame:
+    """Return one row a scorer: name, version, needs, direction, row_local, cost, source, about."""
+    rows = []
+    for name, kind in SCORERS.items():
+        scorer = create(name)
+        try:
+            direction = scorer.direction()
+        except ScoringError:
+            direction = cast("Any", "fitted")
+        rows.append(
+            {
+                "scorer": name,
+                "version": scorer.version,
+                "needs": ", ".join(f.name.lower() for f in scorer.needs if f.name) or "nothing",
+                "direction": direction,
+                "row_local": scorer.row_local,
+                "cost": scorer.cost,
+                "source": scorer.source,
+                "about": (kind.__doc__ or "").strip().split("\n", maxsplit=1)[0],
+            }
+        )
+    return pl.DataFrame(rows)
+
+
+def _nearest(name: str, known: Any) -> str:  # noqa: ANN401 any iterable of names
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known: {', '.join(sorted(known)) or 'none'}"

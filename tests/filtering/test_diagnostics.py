@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from assets.filtering.analyse import analyse
+from assets.filtering.curves import CurveError, read_curves
+from assets.filtering.diagnostics import diagnose
+from tests.filtering.released import SIZE, curves
+
+
+def codes(table, **kw):
+    return {w["code"] for w in analyse(table, law="utility", bootstraps=10, **kw)["warnings"]}
+
+
+GOOD = {"sizes": (SIZE, SIZE / 4, SIZE / 16), "epochs": (0.5, 1, 2, 4, 8)}
+
+
+def test_each_gap_is_named_with_a_remedy():
+    good = curves(**GOOD)
+    assert not codes(good) & {
+        "single_pool_size",
+        "no_repeats",
+        "too_few_points",
+        "mid_schedule",
+        "rising_error",
+    }
+    assert "single_pool_size" in codes(curves())
+    assert "no_repeats" in codes(curves(epochs=(0.2, 0.5, 1, 2)))
+    assert "too_few_points" in codes(curves(epochs=(2, 4, 8)))
+    assert "mid_schedule" in codes(good.with_columns(annealed=pl.lit(value=False)))
+    assert "one_pool" in codes(curves(pools=[0], **GOOD))
+    assert "dependent_points" in codes(curves())
+    twin = pl.concat(
+        [good, good.filter(pl.col("pool") == "top10").with_columns(pool=pl.lit("copy"))]
+    )
+    assert "identical_pools" in codes(twin)
+    for warning in analyse(curves(), law="utility", bootstraps=10)["warnings"]:
+        assert warning["message"]
+        assert warning["remedy"]
+
+
+def test_chance_and_warm_up_are_left_out():
+    table = curves(epochs=(0.2, 0.5, 1, 2, 4, 8)).with_columns(chance_level=pl.lit(0.999))
+    read = read_curves(table)
+    found = diagnose(read)
+    assert {"above_chance", "warm_up"} <= {n.code for n in found.notices}
+    assert not found.keep[read.error >= 0.95 * 0.999].any()
+    assert found.keep[read.error < 0.9].all()
+
+
+def test_extrapolation_is_flagged_beyond_ten_times():
+    table = curves(**GOOD)
+    most = 8 * SIZE
+    assert "extrapolation" not in codes(table, budget=9.9 * most)
+    assert "extrapolation" in codes(table, budget=11 * most)
+    assert "extrapolated_repeats" in codes(
+        table, predict=pl.DataFrame({"pool": ["top10"], "samples_seen": [30 * SIZE]})
+    )
+
+
+# error of a small classifier by passes .5 to 32: clean labels, a quarter and a half of them wrong
+CLEAN = (0.7006, 0.4538, 0.3389, 0.3104, 0.3020, 0.3024, 0.3141)
+QUARTER = (0.7245, 0.4912, 0.3744, 0.3428, 0.3398, 0.3538, 0.3999)
+HALF = (0.7629, 0.5549, 0.4294, 0.3916, 0.3942, 0.4284, 0.4988)
+
+
+def test_overfitting_of_noisy_pools_is_caught_and_caps_their_passes():
+    rows = [
+        (name, 6000.0, 6000.0 * passes, value)
+        for name, values in (("clean", CLEAN), ("quarter", QUARTER), ("half", HALF))
+        for passes, value in zip((0.5, 1, 2, 4, 8, 16, 32), values, strict=True)
+    ]
+    table = pl.DataFrame(
+        rows, schema=["pool", "pool_unique", "samples_seen", "metric_value"], orient="row"
+    )
+    found = diagnose(read_curves(table))
+    assert found.caps["quarter"] == 8.0
+    assert found.caps["half"] == 4.0
+    assert "rising_error" in {n.code for n in found.notices}
+    assert found.inflate > 1.0
+
+
+def test_a_noisy_plateau_is_not_overfitting():
+    table = curves(epochs=(1, 2, 4, 8, 12, 16, 24), sd=0.003, seed=2)
+    assert not diagnose(read_curves(table)).caps
+
+
+def test_findings_widen_intervals():
+    good = curves(sd=0.002, seed=1, **GOOD)
+    point = pl.DataFrame({"pool": ["top10"], "samples_seen": [20 * SIZE]})
+    kw = {"law": "utility", "predict": point, "bootstraps": 100}
+
+    def width(table):
+        row = analyse(table, **kw)["predictions"][0]
+        return row["hi80"] - row["lo80"]
+
+    base = width(good)
+    assert width(good.with_columns(annealed=pl.lit(value=False))) > base
+    # one pool size confounds floor and half-life: the floor's interval shows it
+    floors = [
+        analyse(table, **kw)["laws"]["utility"]["shared"]["floor_interval"]
+        for table in (good, good.filter(pl.col("pool_unique") == SIZE))
+    ]
+    assert floors[1][1] - floors[1][0] > 2 * (floors[0][1] - floors[0][0])
+
+
+def _set(**columns):
+    return lambda table: table.with_columns(**columns)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t: t.drop("pool_unique"), "'pool_unique' is missing"),
+        (lambda t: t.head(0), "no rows"),
+        (_set(samples_seen=pl.lit(-1.0)), "row 0 .*samples_seen is not a positive"),
+        (_set(metric_value=pl.lit(float("nan"))), "row 0 .*not finite"),
+        (_set(metric_value=pl.lit(None, dtype=pl.Float64)), "row 0 .*missing"),
+        (_set(metric_name=pl.col("pool")), "more than one value"),
+        (_set(direction=pl.lit("sideways")), "sideways"),
+        (_set(metric_value=pl.lit("abc")), "not numeric"),
+        (
+            _set(run_id=pl.lit("r"), pool_unique=pl.int_range(pl.len()) + 1.0),
+            "two values of pool_unique",
+        ),
+        (_set(se=pl.lit(-1.0)), "se is negative"),
+        (_set(metric_value=pl.lit(250.0), direction=pl.lit("higher")), "falls to a floor"),
+    ],
+)
+def test_bad_curves_are_refused_with_row_and_remedy(change, words):
+    with pytest.raises(CurveError, match=words):
+        analyse(change(curves()), bootstraps=5)
+
+
+def test_bad_settings_and_points():
+    table = curves()
+    with pytest.raises(ValueError, match="choose one of average"):
+        analyse(table, law="utlity")
+    with pytest.raises(ValueError, match="form 'papier'"):
+        analyse(table, law="utility", form="papier")
+    with pytest.raises(CurveError, match="row 1: pool 'nope' has no curves"):
+        analyse(
+            table,
+            law="utility",
+            bootstraps=5,
+            predict=pl.DataFrame({"pool": ["top10", "nope"], "samples_seen": [1e6, 1e6]}),
+        )
+    with pytest.raises(CurveError, match="row 0: samples_seen"):
+        analyse(
+            table,
+            law="utility",
+            bootstraps=5,
+            predict=pl.DataFrame({"pool": ["top10"], "samples_seen": [-5.0]}),
+        )
+    with pytest.raises(CurveError, match="weights"):
+        analyse(
+            table,
+            law="utility",
+            bootstraps=5,
+            predict=pl.DataFrame(
+                {"pools": ["top10+top20"], "weights": ["1+2+3"], "samples_seen": [1e6]}
+            ),
+        )

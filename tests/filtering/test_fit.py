@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from assets.filtering.average import average, held_out_errors
+from assets.filtering.bootstrap import draw
+from assets.filtering.curves import read_curves
+from assets.filtering.fit import fit
+from assets.filtering.levenberg import minimise
+from assets.filtering.problem import state_problem
+from tests.filtering.released import DATA, POOLS, SIZE, UTILITY, curves, error
+
+
+def by_name(fitted, values):
+    return {name: values[0, i] for i, name in enumerate(fitted.curves.pools)}
+
+
+@pytest.mark.parametrize(
+    ("law", "form"), [("utility", "paper"), ("utility", "code"), ("saturation", "paper")]
+)
+@pytest.mark.parametrize("fixed", [{}, {"floor": 0.1}])
+def test_released_parameters_come_back_from_noiseless_points(law, form, fixed):
+    truth = UTILITY if law == "utility" else DATA
+    fitted = fit(read_curves(curves(law, form)), law, form=form, **fixed)
+    p = fitted.parameters(kappa=1.0)
+    b, tau = by_name(fitted, p.b), by_name(fitted, p.tau)
+    for i, name in enumerate(POOLS):
+        assert b[name] == pytest.approx(truth["b"][i], rel=1e-5)
+        assert tau[name] == pytest.approx(truth["tau"][i], rel=1e-5)
+    assert p.floor[0] == pytest.approx(0.1, abs=1e-6)
+    assert np.exp(p.log_anchor[0]) == pytest.approx(truth["anchor"], rel=1e-5)
+
+
+def test_one_pool_of_several_sizes_comes_back():
+    table = curves(pools=[1], sizes=(SIZE, SIZE / 4), epochs=(0.5, 1, 2, 4, 8))
+    p = fit(read_curves(table), "utility").parameters(kappa=1.0)
+    assert p.tau[0, 0] == pytest.approx(94 / 11, rel=1e-4)
+    assert p.b[0, 0] == pytest.approx(-0.125, rel=1e-4)
+
+
+def test_model_size_term_comes_back():
+    rows = []
+    for size in (1e8, 4e8, 1.6e9):
+        for row in curves(pools=[0, 1], sd=0.0).iter_rows(named=True):
+            extra = 0.05 * ((size / 1.6e9) ** -0.4 - 1.0)
+            rows.append({**row, "model_size": size, "metric_value": row["metric_value"] + extra})
+    fitted = fit(read_curves(pl.DataFrame(rows)), "utility")
+    p = fitted.parameters(kappa=1.0)
+    assert p.size_height is not None
+    assert p.size_height[0] == pytest.approx(0.05, rel=1e-3)
+    assert p.size_exponent[0] == pytest.approx(0.4, rel=1e-3)
+    assert p.floor[0] == pytest.approx(0.1, abs=1e-4)
+
+
+@pytest.mark.parametrize("law", ["utility", "saturation", "power", "data_constrained"])
+@pytest.mark.parametrize("form", ["paper", "code"])
+@pytest.mark.parametrize("heights", ["shared", "free"])
+def test_jacobian_equals_finite_differences(law, form, heights):
+    table = curves(pools=[0, 3], sizes=(SIZE, SIZE / 5), epochs=(0.4, 1.5, 3.7, 9.2))
+    table = pl.concat([table.with_columns(model_size=pl.lit(s)) for s in (1e8, 1e9)])
+    problem = state_problem(read_curves(table), law, form=form, heights=heights, size_kappa=0.5)
+    rng = np.random.default_rng(1)
+    theta = problem.prior_mean + 0.1 * rng.standard_normal(problem.size)
+    theta = np.clip(theta, problem.lower, problem.upper)[None, :]
+    _, jacobian = problem.values(theta)
+    for i in range(problem.size):
+        step = np.zeros_like(theta)
+        step[0, i] = 1e-6
+        ahead = problem.values(theta + step, slopes=False)[0]
+        behind = problem.values(theta - step, slopes=False)[0]
+        numeric = (ahead - behind)[0] / 2e-6
+        if law == "power" and i in problem.columns("tau"):
+            numeric = np.zeros_like(numeric)
+        np.testing.assert_allclose(jacobian[0, :, i], numeric, rtol=2e-5, atol=1e-7)
+
+
+def test_optimum_is_not_beaten_by_scipy():
+    from scipy.optimize import least_squares
+
+    problem_curves = read_curves(curves(sd=0.004, seed=3))
+    fitted = fit(problem_curves, "utility", priors=False, robust=False)
+    problem = fitted.problem
+
+    def residual(theta):
+        return problem.values(theta[None, :], slopes=False)[0][0] - problem_curves.error
+
+    rng = np.random.default_rng(0)
+    best = np.inf
+    for _ in range(12):
+        start = np.clip(
+            problem.prior_mean + problem.prior_sd * rng.standard_normal(problem.size) * 0.5,
+            problem.lower + 1e-6,
+            problem.upper - 1e-6,
+        )
+        found = least_squares(residual, start, bounds=(problem.lower, problem.upper), max_nfev=300)
+        best = min(best, 2 * found.cost)
+    assert fitted.objective <= best * (1 + 1e-6)
+
+
+def test_minimise_never_leaves_bounds_or_gets_worse():
+    problem = state_problem(read_curves(curves(sd=0.01, seed=5)), "saturation")
+    rng = np.random.default_rng(0)
+    start = rng.uniform(problem.lower, problem.upper, (20, problem.size))
+    args = {
+        "weight": np.ones((1, 25)),
+        "target": problem.curves.error[None, :],
+        "prior_mean": problem.prior_mean[None, :],
+        "prior_weight": np.full(20, 1e-5),
+    }
+    before = minimise(problem, start, iterations=0, **args)[1]
+    theta, after = minimise(problem, start, **args)
+    assert (after <= before + 1e-12).all()
+    assert (theta >= problem.lower - 1e-12).all()
+    assert (theta <= problem.upper + 1e-12).all()
+
+
+def test_order_and_names_of_rows_do_not_matter():
+    table = curves(sd=0.003, seed=2)
+    first = average(read_curves(table), bootstraps=40)
+    shuffled = average(read_curves(table.sample(fraction=1.0, shuffle=True, seed=9)), bootstraps=40)
+    rename = {name: f"z{9 - i}" for i, name in enumerate(POOLS)}
+    renamed = average(
+        read_curves(table.with_columns(pl.col("pool").replace(rename))), bootstraps=40
+    )
+    point = (np.array([400e6]), np.eye(5)[:1], np.full((1, 5), SIZE))
+    at = renamed.curves.pools.index(rename[first.curves.pools[0]])
+    moved = (np.array([400e6]), np.eye(5)[at : at + 1], np.full((1, 5), SIZE))
+    np.testing.assert_array_equal(first.sample(*point), shuffled.sample(*point))
+    np.testing.assert_allclose(first.predict(*point), renamed.predict(*moved), rtol=1e-6)
+    np.testing.assert_allclose(first.sample(*point), renamed.sample(*moved), rtol=1e-3)
+
+
+def test_draws_nest_and_repeat():
+    fitted = fit(read_curves(curves(sd=0.003)), "utility")
+    for method in ("parametric", "pairs"):
+        many, few = draw(fitted, 30, seed=4, method=method), draw(fitted, 10, seed=4, method=method)
+        np.testing.assert_allclose(many[:10], few, rtol=1e-4, atol=1e-5)
+        assert not np.allclose(many, draw(fitted, 30, seed=5, method=method))
+
+
+def test_without_repeats_the_half_life_spreads_over_its_prior():
+    table = curves(sd=0.002, epochs=(0.1, 0.2, 0.4, 0.7, 1.0))
+    fitted = fit(read_curves(table), "utility")
+    log_tau = draw(fitted, 400)[:, fitted.problem.columns("tau")]
+    assert abs(log_tau.mean() - np.log(5.0)) < 0.15
+    assert 0.8 < log_tau.std() < 1.15
+
+
+def test_robust_to_one_gross_error():
+    table = curves(sd=0.001, seed=1)
+    spoiled = table.with_columns(
+        metric_value=pl.when(pl.int_range(pl.len()) == 7)
+        .then(pl.col("metric_value") + 0.08)
+        .otherwise("metric_value")
+    )
+    clean = fit(read_curves(table), "utility").parameters(kappa=1.0)
+    robust = fit(read_curves(spoiled), "utility").parameters(kappa=1.0)
+    plain = fit(read_curves(spoiled), "utility", robust=False).parameters(kappa=1.0)
+    assert np.abs(robust.b - clean.b).max() < 0.5 * np.abs(plain.b - clean.b).max()
+
+
+def test_weights_and_standard_errors_count():
+    table = curves(sd=0.0, pools=[0, 1])
+    bad = table.with_columns(
+        metric_value=pl.when(pl.col("samples_seen") == 4 * SIZE)
+        .then(pl.col("metric_value") + 0.02)
+        .otherwise("metric_value"),
+        weight=pl.when(pl.col("samples_seen") == 4 * SIZE).then(0.0).otherwise(1.0),
+    )
+    p = fit(read_curves(bad), "utility", floor=0.1).parameters(kappa=1.0)
+    assert p.b[0, 0] == pytest.approx(-0.16, rel=1e-4)
+
+
+def test_average_prefers_the_law_that_predicts_not_the_one_that_fits():
+    # truth: saturation. In-sample averaging is the mutant: a flexible law wins it on any data
+    table = curves("saturation", sd=0.0005, seed=0, epochs=(0.5, 1, 2, 3, 5, 8, 12, 20))
+    ensemble = average(read_curves(table), bootstraps=20)
+    weight = {"utility": 0.0, "saturation": 0.0}
+    for member in ensemble.members:
+        weight[member.law] += member.weight
+    assert weight["saturation"] > 0.8
+    scores = [m.score for m in ensemble.members]
+    assert np.isfinite(scores).all()
+
+
+def test_held_out_evaluations_do_not_reach_the_fold():
+    from assets.filtering.average import Fold
+
+    table = curves(sd=0.001, seed=3)
+    base = read_curves(table)
+    held = base.samples == 10 * SIZE
+    fold = [Fold("last", held)]
+    errors = held_out_errors(fit(base, "utility"), fold)[0][0]
+    honest = fit(base.take(~held), "utility")
+    expected = []
+    for i in np.flatnonzero(held):
+        n, pool = base.samples[i], base.pool[i]
+        p = honest.parameters(kappa=1.0)
+        from assets.filtering import utility
+
+        expected.append(
+            base.error[i]
+            - float(
+                utility.error(
+                    n,
+                    SIZE,
+                    b=p.b[0, pool],
+                    tau=p.tau[0, pool],
+                    floor=p.floor[0],
+                    anchor=np.exp(p.log_anchor[0]),
+                )
+            )
+        )
+    # noise level and robust weights differ a little between the two, not the evaluations used
+    np.testing.assert_allclose(errors, expected, atol=2e-3)
+
+
+def test_mixtures_tell_the_diversity_exponent():
+    from assets.filtering import utility
+
+    rows = curves(sd=0.0003, seed=1, pools=[0, 1]).to_dicts()
+    b, tau = UTILITY["b"][:2], UTILITY["tau"][:2]
+    for n in (100e6, 200e6, 300e6, 400e6):
+        value = float(
+            utility.mixture_error(
+                n, np.full(2, 0.5), np.full(2, SIZE), b=b, tau=tau, floor=0.1, anchor=4e6, kappa=1.0
+            )
+        )
+        rows.append(
+            {
+                "pool": "top10+top20",
+                "pool_unique": 2 * SIZE,
+                "samples_seen": n,
+                "metric_value": value,
+            }
+        )
+    ensemble = average(read_curves(pl.DataFrame(rows)), bootstraps=20)
+    weight = {0.0: 0.0, 0.5: 0.0, 1.0: 0.0}
+    for member in ensemble.members:
+        weight[member.kappa] += member.weight
+    assert weight[1.0] > 0.6
+    assert error("utility", 1e6, 0) > 0
