@@ -48,7 +48,7 @@ def described_schemas(columns: pl.DataFrame, rows: Mapping[str, int]) -> dict[st
 def described_statistics(
     columns: pl.DataFrame, rows: Mapping[str, int]
 ) -> dict[str, TableStatistics]:
-    """Return bounds as intervals by table: of width zero where they are known to occur, else outer ends only."""
+    """Return bounds as intervals by table: of width zero where they are known to be values."""
     bounds: dict[str, dict[str, ColumnBounds]] = {table: {} for table in rows}
     for row in columns.iter_rows(named=True):
         if row["table"] in bounds:
@@ -61,12 +61,13 @@ def _bounds(row: Mapping[str, Any]) -> ColumnBounds:
     low, high = _value(row["min"], row["type"]), _value(row["max"], row["type"])
     if low is None or high is None:
         return ColumnBounds(family, nulls=row["nulls"])
-    exact = ColumnBounds.exact(family, low, high, row["nulls"])
-    return exact if row["bounds_exact"] else exact.wide()
+    if row["bounds_exact"]:
+        return ColumnBounds.exact(family, low, high, row["nulls"])
+    return ColumnBounds.published(family, low, high, row["nulls"])
 
 
 def _value(text: str | None, type_text: str) -> Any:  # noqa: ANN401 - any comparable value
-    """Read a bound as `ingestion/columns` writes it, in the form in which bounds are compared."""
+    """Read a bound as `ingestion/columns` writes it, as bounds are compared."""
     if text is None:
         return None
     try:

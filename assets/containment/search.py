@@ -127,7 +127,7 @@ def find_edges(
     candidates = [
         (child, parent)
         for child, parent in possible
-        if refute(full[child].statistics, full[parent].statistics, equality=equality) is None
+        if not _hopeless(full[child], full[parent], equality, min_containment)
     ]
     clock.stage("metadata", len(possible), len(candidates), 0)
     store = HashStore(full, read, cache, equality)
@@ -157,6 +157,28 @@ def find_edges(
         store.get,
         families,
     )
+
+
+def _hopeless(
+    child: Described, parent: Described, equality: Equality, min_containment: float
+) -> bool:
+    """Tell whether metadata proves that a pair can't reach the wanted containment."""
+    if min_containment >= 1.0:
+        return refute(child.statistics, parent.statistics, equality=equality) is not None
+    # below 1 a value out of the parent's range proves nothing; disjoint ranges prove that no row is shared
+    return equality != "text" and any(_disjoint(child, parent, name) for name in child.families)
+
+
+def _disjoint(child: Described, parent: Described, name: str) -> bool:
+    ours = child.statistics.columns.get(name)
+    theirs = parent.statistics.columns.get(name)
+    if ours is None or theirs is None or ours.family != theirs.family or ours.nulls != 0:
+        return False
+    if child.types[name] in ("double", "float", "halffloat"):
+        return False  # bounds leave NaN out, and NaN equals NaN
+    above = ours.lo_min is not None and theirs.hi_max is not None and ours.lo_min > theirs.hi_max
+    below = ours.hi_max is not None and theirs.lo_min is not None and ours.hi_max < theirs.lo_min
+    return above or below
 
 
 class HashStore:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from assets.ingestion.discover import discover, fingerprint
-from assets.ingestion.model import Discovery, ReadOptions, Reject, Source, SourceError
+from assets.ingestion.discover import fingerprint
+from assets.ingestion.listing import listing, read_options
+from assets.ingestion.model import ReadOptions, Reject, Source
 from assets.ingestion.register import (
     READER_VERSION,
     Registered,
@@ -22,9 +22,7 @@ from assets.ingestion.register import (
 )
 from resources import delta
 from resources.dagster_stage import Facts, Naming, TableInfo, stage_asset
-from resources.errors import RecipeError
 from resources.recipe import Recipe
-from resources.rules import matching_rule
 from resources.run import Run, Stage, StageSpec, digest
 
 TABLES, COLUMNS, QUARANTINE = "ingestion/tables", "ingestion/columns", "ingestion/quarantine"
@@ -65,27 +63,6 @@ QUARANTINE_SCHEMA = {
     "raw": pl.String,
 }
 MOST_SHRINK = 0.2
-
-
-def listing(run: Run) -> Discovery:
-    """List the lake once a run; the listing is the pin of everything that is read in place."""
-    if run.listing is None:
-        try:
-            run.listing = discover(Path(run.recipe.lake))
-        except SourceError as error:
-            message = f"lake: {error}"
-            raise RecipeError(message) from error
-    found: Discovery = run.listing
-    return found
-
-
-def read_options(recipe: Recipe, table: str) -> ReadOptions:
-    """Return how a table is read: by the first rule that matches it, else by what the file says."""
-    index = matching_rule(recipe.records, table)
-    if index is None:
-        return ReadOptions()
-    stated = recipe.records[index].read.model_dump(exclude_none=True)
-    return ReadOptions(**stated)
 
 
 def _fingerprints(run: Run) -> object:

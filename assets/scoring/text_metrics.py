@@ -242,27 +242,25 @@ def _measure(
                 line_last = point
                 last_flags = flags
                 line_dots = line_dots + 1 if point == 46 else 0
-        per_word = 1.0 / max(words, 1)
-        per_line = 1.0 / max(lines, 1)
-        per_character = 1.0 / max(characters, 1)
+        # divided, not multiplied by a reciprocal: 3 / 10 must equal 0.3 to meet its bound
         out[row, 0] = characters
         out[row, 1] = words
         out[row, 2] = plain
         out[row, 3] = plain_length / max(plain, 1)
         out[row, 4] = longest
         out[row, 5] = alpha / max(plain, 1)
-        out[row, 6] = hash_signs * per_word
-        out[row, 7] = ellipses * per_word
+        out[row, 6] = hash_signs / max(words, 1)
+        out[row, 7] = ellipses / max(words, 1)
         out[row, 8] = lines
-        out[row, 9] = bullet_lines * per_line
-        out[row, 10] = ellipsis_lines * per_line
-        out[row, 11] = punctuated * per_line
-        out[row, 12] = short * per_line
-        out[row, 13] = duplicate_lines * per_line
+        out[row, 9] = bullet_lines / max(lines, 1)
+        out[row, 10] = ellipsis_lines / max(lines, 1)
+        out[row, 11] = punctuated / max(lines, 1)
+        out[row, 12] = short / max(lines, 1)
+        out[row, 13] = duplicate_lines / max(lines, 1)
         out[row, 14] = duplicate_line_characters / max(line_characters, 1)
         out[row, 15] = duplicate_paragraphs / max(paragraphs, 1)
         out[row, 16] = duplicate_paragraph_characters / max(line_characters, 1)
-        out[row, 17] = newlines * per_word
+        out[row, 17] = newlines / max(words, 1)
         out[row, 18] = sentences
         out[row, 19] = braces
         out[row, 20] = latin / max(letters, 1)
@@ -292,7 +290,7 @@ def _measure(
                 if counts[order[i]] > best:
                     best = counts[order[i]]
                     covered = best * sizes[order[i]]
-            out[row, 20 + size] = covered * per_character
+            out[row, 20 + size] = covered / max(characters, 1)
         # repeated n-grams, n of 5 to 10
         for size in range(5, 11):
             covered = 0
@@ -312,7 +310,7 @@ def _measure(
                     keys[place] = key
                     i += 1
             stamp += 1
-            out[row, 20 + size] = covered * per_character
+            out[row, 20 + size] = covered / max(characters, 1)
 
 
 def text_metrics(text: pa.Array) -> pl.DataFrame:

@@ -111,7 +111,8 @@ def test_upper_bounds_are_inclusive(rule, at, above):
 
 def test_a_line_that_ends_in_a_carriage_return_is_the_same_line():
     unix, dos = "One line.\nAnother line.\n", "One line.\r\nAnother line.\r\n"
-    frame = text_metrics(pa.array([unix, dos])).drop("characters")
+    frame = text_metrics(pa.array([unix, dos])).select(c for c in METRICS if "gram" not in c)
+    frame = frame.drop("characters")
     assert frame.row(0) == frame.row(1)
 
 

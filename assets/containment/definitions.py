@@ -1,0 +1,170 @@
+"""The containment stage: `containment/edges`, `containment/unions`, `containment/retention`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from assets.ingestion.listing import pinned_tables
+from resources.dagster_stage import Facts, Naming, TableInfo, stage_asset
+from resources.recipe import Recipe
+from resources.run import Run, Stage, StageSpec
+
+EDGES, UNIONS, RETENTION = "containment/edges", "containment/unions", "containment/retention"
+MIN_CONTAINMENT = 0.5
+SPEC = StageSpec(
+    name="containment",
+    tables=(EDGES, UNIONS, RETENTION),
+    reads=("ingestion/tables", "ingestion/columns"),
+    code_version="1",
+    layer="lake",
+)
+SPECS = (SPEC,)
+UNION_SCHEMA = {
+    "child": pl.String,
+    "parents": pl.List(pl.String),
+    "versions": pl.List(pl.String),
+    "containment": pl.Float64,
+    "multiset_containment": pl.Float64,
+    "child_rows": pl.Int64,
+}
+
+
+def compute(run: Run, stage: Stage) -> Facts:
+    """Search the lake for contained tables, and plan which of them need not be kept."""
+    from assets.containment.described import described_schemas, described_statistics
+    from assets.containment.retention import plan_retention
+    from assets.containment.search import Described, find_edges
+
+    tables, read = pinned_tables(run)
+    columns = run.read("ingestion/columns")
+    rows = {name: table.rows for name, table in tables.items()}
+    schemas, statistics = described_schemas(columns, rows), described_statistics(columns, rows)
+    described = {
+        name: Described(name, table.version, table.rows, schemas[name], table.types, statistics[name])
+        for name, table in tables.items()
+    }
+    found = find_edges(
+        described,
+        read,
+        run.scratch,
+        min_containment=MIN_CONTAINMENT,
+        workers=run.recipe.limits.workers,
+        progress=lambda told, done, total: run.report("containment", told, done, total),
+    )
+    versions = {name: table.version for name, table in tables.items()}
+    edges = found.edges.with_columns(
+        child_version=pl.col("child").replace_strict(versions, return_dtype=pl.String),
+        parent_version=pl.col("parent").replace_strict(versions, return_dtype=pl.String),
+    )
+    unions = _unions(found, described, versions)
+    sizes = pl.DataFrame(
+        {"table": list(tables), "bytes": [t.bytes for t in tables.values()]},
+        schema={"table": pl.String, "bytes": pl.Int64},
+    )
+    retention = plan_retention(sizes, edges, unions)
+    stage.put(EDGES, edges)
+    stage.put(UNIONS, unions)
+    stage.put(RETENTION, retention)
+    _audit(stage, edges, retention)
+    saved = retention.filter(pl.col("decision") == "retire")
+    summary = "\n".join(
+        f"| {s['stage']} | {s['candidates_in']:,} | {s['candidates_out']:,} | {s['rows_read']:,} | {s['seconds']} |"
+        for s in found.stages.to_dicts()
+    )
+    header = "| stage | candidates in | out | rows read | seconds |\n|---|---|---|---|---|\n"
+    facts: dict[str, Any] = {
+        "edges": edges.height,
+        "contained": edges.filter(pl.col("containment") == 1).height,
+        "search": dg.MetadataValue.md(header + summary),
+    }
+    return {
+        EDGES: facts,
+        UNIONS: {"covered_by_unions": unions.height},
+        RETENTION: {"retire": saved.height, "bytes_saved": int(saved["bytes"].sum())},
+    }
+
+
+def _unions(found: Any, described: Mapping[str, Any], versions: Mapping[str, str]) -> pl.DataFrame:  # noqa: ANN401
+    """Cover tables that no single table holds; each family on the columns of its children."""
+    from assets.containment.unions import union_covers
+
+    exact = found.edges.filter(pl.col("containment") == 1).select("child", "parent").rows()
+    covers = []
+    for columns, names in found.families.items():
+        children = [n for n in names if tuple(sorted(described[n].families)) == columns]
+        hashes = {n: found.hashes(n, columns) for n in names}
+        if len(names) > 2 and len(columns) > 1:
+            covers.append(union_covers(hashes, exact, children=children))
+    parts = [c.select(*[n for n in UNION_SCHEMA if n != "versions"]) for c in covers if c.height]
+    empty = {n: t for n, t in UNION_SCHEMA.items() if n != "versions"}
+    covered = pl.concat(parts) if parts else pl.DataFrame(schema=empty)
+    listed = pl.col("parents").list.eval(pl.element().replace_strict(versions, return_dtype=pl.String))
+    return covered.with_columns(versions=listed).select(*UNION_SCHEMA).sort("child")
+
+
+def _audit(stage: Stage, edges: pl.DataFrame, retention: pl.DataFrame) -> None:
+    stage.check(
+        "fractions_are_fractions",
+        edges.filter(~pl.col("containment").is_between(0, 1)).is_empty()
+        and edges.select(pl.struct("child", "parent").is_duplicated().any()).item() is not True,
+        edges=edges.height,
+    )
+    kept = set(retention.filter(pl.col("decision") == "keep")["table"])
+    orphans = [
+        row["table"]
+        for row in retention.filter(pl.col("decision") == "retire").iter_rows(named=True)
+        if not row["parents"] or not set(row["parents"]) <= kept
+    ]
+    stage.check("retired_tables_have_kept_parents", not orphans, orphans=", ".join(orphans[:5]))
+
+
+INFO = {
+    EDGES: TableInfo(
+        "One row a pair of tables in which the parent holds at least half of the child's distinct rows.",
+        {
+            "child": "string: table",
+            "parent": "string: table",
+            "containment": "double: share of the child's distinct rows that the parent holds",
+            "multiset_containment": "double: the same, repeated rows counted",
+            "exact": "bool: every row was compared",
+            "equality": "string: strictest equality that holds: typed or value",
+            "column_map": "string: JSON, child column to parent column",
+            "child_rows": "int64: rows",
+            "parent_rows": "int64: rows",
+            "child_version": "string: version compared",
+            "parent_version": "string: version compared",
+        },
+    ),
+    UNIONS: TableInfo(
+        "One row a table that no other holds, but two or three together do.",
+        {
+            "child": "string: table",
+            "parents": "list: tables that hold it together",
+            "versions": "list: their versions",
+        },
+    ),
+    RETENTION: TableInfo(
+        "One row a table: keep it, or retire it and rebuild it when it is read. Example prices.",
+        {
+            "table": "string: table",
+            "decision": "string: keep or retire",
+            "parents": "list: what it is rebuilt from",
+            "saving": "double: per period, at the stated prices",
+            "rebuild_latency": "double: seconds",
+            "reason": "string: why",
+        },
+    ),
+}
+CHECKS = {
+    "fractions_are_fractions": "containment lies in 0..1 and no pair comes twice",
+    "retired_tables_have_kept_parents": "what is to be retired can be rebuilt from what is kept",
+}
+
+
+def define(recipe: Recipe, naming: Naming, specs: Mapping[str, StageSpec]) -> list[dg.AssetsDefinition]:
+    """Make the stage's assets."""
+    return [stage_asset(SPEC, naming, specs, compute, INFO, checks=CHECKS)]
