@@ -128,7 +128,6 @@ class Deduplication(_Section):
     similarity: Annotated[float, Field(gt=0.0, le=1.0)] = 0.8
     shingle: str = "word:5"
     survivor: Literal["content"] = "content"
-    normalisation: Literal["none", "whitespace", "case", "unicode"] = "none"
     mode: Literal["star", "components"] = "star"
     label_conflicts: Literal["keep", "drop_all"] = "keep"
 

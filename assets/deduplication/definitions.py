@@ -1,0 +1,249 @@
+"""The deduplication stage: `deduplication/records`, `deduplication/duplicates`, `deduplication/fates`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import pyarrow as pa
+
+from assets.deduplication.errors import DeduplicationError
+from assets.deduplication.reading import held_by_others, read_by_rule
+from assets.deduplication.records import RecordMaker, record_schema
+from assets.ingestion.listing import pinned_tables
+from resources.dagster_stage import Facts, Naming, TableInfo, stage_asset
+from resources.errors import RecipeError
+from resources.recipe import Recipe
+from resources.run import Run, Stage, StageSpec
+
+RECORDS, DUPLICATES, FATES, CONTAINED = (
+    "deduplication/records",
+    "deduplication/duplicates",
+    "deduplication/fates",
+    "deduplication/contained",
+)
+SPEC = StageSpec(
+    name="deduplication",
+    tables=(RECORDS, DUPLICATES, FATES, CONTAINED),
+    reads=("ingestion/tables", "ingestion/columns", "containment/edges"),
+    code_version="1",
+    layer="recipe",
+    sections=("records", "deduplication", "holdout"),
+)
+SPECS = (SPEC,)
+BATCH = 20_000
+
+
+def compute(run: Run, stage: Stage) -> Facts:
+    """Read the tables into records, find their twins, and say which record of each cluster stays."""
+    contained = _write_records(run, stage)
+    records = stage.staged(RECORDS)
+    narrow = records.select(
+        "record_id",
+        "content_id",
+        "table",
+        "role",
+        "label",
+        "rule",
+        length=pl.coalesce(pl.col("text").str.len_bytes().cast(pl.Int64), pl.col("tokens")),
+        empty=_nothing_to_learn(),
+    ).collect(engine="streaming")
+    near = _near_duplicates(run, records)
+    from assets.deduplication.fates import decide
+
+    settings = run.recipe.deduplication
+    decided = decide(
+        narrow,
+        near.pairs,
+        near.twins,
+        mode=settings.mode,
+        label_conflicts=settings.label_conflicts,
+        holdout_share=run.recipe.holdout.share,
+        seed=run.recipe.seed,
+        previously_held=_previously_held(run),
+    )
+    stage.put(DUPLICATES, decided.duplicates)
+    stage.put(FATES, decided.fates)
+    stage.put(CONTAINED, contained)
+    _audit(stage, narrow, decided.fates, decided.duplicates)
+    by_fate = decided.fates.group_by("fate").len().sort("fate")
+    facts: dict[str, Any] = {
+        f"records_{row['fate'] or 'kept'}": row["len"] for row in by_fate.iter_rows(named=True)
+    }
+    sizes = decided.duplicates.group_by("cluster").len().group_by("len").len(name="clusters")
+    return {
+        RECORDS: {"tables_not_read_again": contained.height},
+        DUPLICATES: {
+            "clusters": decided.duplicates["cluster"].n_unique(),
+            "largest_cluster": int(sizes["len"].max() or 0),  # type: ignore[arg-type]
+            "label_conflicts": int(decided.duplicates["label_conflict"].sum()),
+            "pairs_verified": near.candidates,
+            "expected_miss_at_threshold": round(near.expected_miss, 5),
+        },
+        FATES: facts,
+    }
+
+
+def _write_records(run: Run, stage: Stage) -> pl.DataFrame:
+    recipe = run.recipe
+    tables, read = pinned_tables(run)
+    rules = read_by_rule(recipe, list(tables))
+    held = held_by_others(
+        recipe,
+        rules,
+        {name: table.columns for name, table in tables.items()},
+        run.read("containment/edges"),
+        {name: table.version for name, table in tables.items()},
+    )
+    schema = record_schema(recipe.group_names, recipe.kept_columns)
+    staged = stage.open(RECORDS, schema)
+    wanted = [name for name in rules if name not in held]
+    total = sum(tables[name].rows for name in wanted)
+    done = 0
+    for name in wanted:
+        try:
+            maker = RecordMaker(name, recipe.records[rules[name]], rules[name], schema, tables[name].columns)
+            for batch in read(name, None):
+                made = maker.make(batch)
+                staged.write(_sampled(made, run.sample))
+                done += batch.num_rows
+                run.report("deduplication", "reading records", done, total)
+        except DeduplicationError as error:
+            raise RecipeError(str(error)) from error
+    staged.close()
+    return pl.DataFrame(
+        [(name, parent, tables[name].rows) for name, parent in sorted(held.items())],
+        schema={"table": pl.String, "parent": pl.String, "rows": pl.Int64},
+        orient="row",
+    )
+
+
+def _sampled(records: pa.Table, share: float | None) -> pa.Table:
+    if share is None:
+        return records
+    from assets.kernels.keyed_random import uniform
+
+    return records.filter(pa.array(uniform(records.column("record_id"), 0, "sample") < share))
+
+
+def _nothing_to_learn() -> pl.Expr:
+    text = pl.col("text").is_not_null() & (pl.col("text").str.strip_chars().str.len_bytes() > 0)
+    features = pl.col("features").is_not_null() & (pl.col("features").list.drop_nulls().list.len() > 0)
+    uri = pl.col("uri").is_not_null() & (pl.col("uri") != "")
+    return ~(text | features | uri)
+
+
+def _near_duplicates(run: Run, records: pl.LazyFrame) -> Any:  # noqa: ANN401 - NearPairs, imported late
+    from assets.deduplication.near import NearDuplicates
+
+    settings = run.recipe.deduplication
+    finder = NearDuplicates(
+        settings.similarity,
+        settings.shingle,
+        workers=run.recipe.limits.workers,
+        memory_bytes=run.recipe.limits.memory_bytes // 8,
+    )
+    with_text = records.filter(pl.col("text").is_not_null()).select("content_id", "text")
+
+    def texts() -> Iterator[tuple[pa.Array, pa.Array]]:
+        for batch in with_text.collect_batches(chunk_size=BATCH):
+            table = batch.to_arrow()
+            yield table.column("content_id").combine_chunks(), table.column("text").combine_chunks()
+
+    done = 0
+    for keys, values in texts():
+        finder.add(values, keys)
+        done += len(keys)
+        run.report("deduplication", "comparing texts", done, None)
+    return finder.collapsed(texts)
+
+
+def _previously_held(run: Run) -> set[str]:
+    before = run.previous(FATES)
+    if before is None:
+        return set()
+    return set(before.filter(pl.col("fate") == "held_out").select("content_id").collect()["content_id"])
+
+
+def _audit(stage: Stage, narrow: pl.DataFrame, fates: pl.DataFrame, duplicates: pl.DataFrame) -> None:
+    stage.check(
+        "one_fate_a_record",
+        fates.height == narrow.height == fates["record_id"].n_unique() and narrow.height > 0,
+        records=narrow.height,
+        fates=fates.height,
+        distinct_ids=fates["record_id"].n_unique(),
+    )
+    dropped = duplicates.filter(pl.col("record_id") != pl.col("keeper"))
+    kept = fates.filter(pl.col("fate").is_null() | (pl.col("fate") == "held_out")).select("record_id")
+    lost = dropped.filter(~pl.col("keeper").is_in(kept["record_id"].to_list()))
+    stage.check(
+        "keepers_are_kept",
+        lost.filter(~pl.col("label_conflict")).is_empty(),
+        dropped=dropped.height,
+        without_keeper=lost.height,
+    )
+    protected = fates.filter(pl.col("fate") == "evaluation").select("content_id")
+    leaked = (
+        fates.filter(pl.col("fate").is_null() | (pl.col("fate") == "held_out"))
+        .join(protected, on="content_id", how="semi")
+        .height
+    )
+    stage.check("no_evaluation_content_survives", leaked == 0, leaked=leaked)
+
+
+INFO = {
+    RECORDS: TableInfo(
+        "One row a record that was read.",
+        {
+            "record_id": "string: 32 hex digits, stable under reordering and re-ingestion",
+            "content_id": "string: what is learned from, without label and groups",
+            "table": "string: source table",
+            "position": "int64: row in it, counted from 0",
+            "role": "string: train, evaluation or target",
+            "text": "string: what is learned from",
+            "features": "list: or numbers",
+            "uri": "string: or an address",
+            "label": "string: label",
+            "rule": "int32: which rule of the recipe read it",
+            "tokens": "int64: words and marks, or features",
+        },
+    ),
+    DUPLICATES: TableInfo(
+        "One row a record that has a twin, with the record that is kept instead.",
+        {
+            "record_id": "string: record",
+            "cluster": "string: smallest content id of the component",
+            "kind": "string: exact or near",
+            "keeper": "string: the record that stays",
+            "similarity": "double: exact Jaccard with the keeper",
+            "label_conflict": "bool: the twins carry different labels",
+        },
+    ),
+    FATES: TableInfo(
+        "One row a record: what this stage decided; null for those that go on.",
+        {
+            "record_id": "string: record",
+            "content_id": "string: content",
+            "table": "string: source table",
+            "fate": "string: duplicate, contaminated, evaluation, filtered, held_out or null",
+            "reason": "string: why",
+            "by": "string: in favour or because of which record",
+        },
+    ),
+    CONTAINED: TableInfo(
+        "One row a table that was not read, because another table that was read holds all its rows.",
+        {"table": "string: table", "parent": "string: the table that was read", "rows": "int64: its rows"},
+    ),
+}
+CHECKS = {
+    "one_fate_a_record": "every record has one id and one line",
+    "keepers_are_kept": "each dropped record names a record that stays",
+    "no_evaluation_content_survives": "no surviving record has the content of an evaluation or target record",
+}
+
+
+def define(recipe: Recipe, naming: Naming, specs: Mapping[str, StageSpec]) -> list[dg.AssetsDefinition]:
+    """Make the stage's assets."""
+    return [stage_asset(SPEC, naming, specs, compute, INFO, checks=CHECKS)]

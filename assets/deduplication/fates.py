@@ -1,0 +1,132 @@
+"""What deduplication decides for each record: kept, held out, or which of its twins stays instead."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
+
+import polars as pl
+
+from assets.deduplication.clusters import component_clusters, components, star_clusters
+from assets.deduplication.contamination import contamination
+from assets.deduplication.exact import content_rank, content_survivors, duplicate_records
+from assets.deduplication.holdout import held_out
+
+SURVIVOR_ORDER = ("rule", "shortness")
+FATE_SCHEMA = {
+    "record_id": pl.String,
+    "content_id": pl.String,
+    "table": pl.String,
+    "fate": pl.String,
+    "reason": pl.String,
+    "by": pl.String,
+}
+
+
+@dataclass(frozen=True)
+class Decided:
+    """Result of `decide`.
+
+    Attributes
+    ----------
+    duplicates
+        The contract's `deduplication/duplicates`.
+    fates
+        One row a record; `fate` is null for survivors that go on to scoring.
+    """
+
+    duplicates: pl.DataFrame
+    fates: pl.DataFrame
+
+
+def decide(
+    records: pl.DataFrame,
+    pairs: pl.DataFrame,
+    twins: pl.DataFrame,
+    *,
+    mode: Literal["star", "components"] = "star",
+    label_conflicts: Literal["keep", "drop_all"] = "keep",
+    holdout_share: float = 0.0,
+    seed: int = 0,
+    previously_held: Collection[str] = frozenset(),
+) -> Decided:
+    """Give every record a fate, as far as this stage can.
+
+    Parameters
+    ----------
+    records
+        record_id, content_id (null: nothing to learn from), table, role, label, rule, length, empty.
+    pairs, twins
+        Verified near duplicates of all roles, as `NearDuplicates.collapsed` returns them.
+    mode
+        `star`: a dropped record is within the threshold of the one that is kept; `components`: of any in its cluster.
+    label_conflicts
+        Whether records whose twins carry other labels are kept (and marked) or all dropped.
+    holdout_share, seed, previously_held
+        See `holdout.held_out`.
+
+    Notes
+    -----
+    The order of causes: empty, evaluation or target, twin of an evaluation or target record, duplicate, held out. The
+    survivor is chosen by content: the earlier rule of the recipe, then the longer text, then the content hash.
+    """
+    fates = records.select("record_id", "content_id", "table", "role", "empty").with_columns(
+        fate=pl.when(pl.col("role") != "train")
+        .then(pl.lit("evaluation"))
+        .when(pl.col("empty"))
+        .then(pl.lit("filtered")),
+        reason=pl.when(pl.col("role") != "train")
+        .then(pl.format("role is {}", "role"))
+        .when(pl.col("empty"))
+        .then(pl.lit("there is nothing to learn from")),
+        by=pl.lit(None, pl.String),
+    )
+    usable = records.filter(~pl.col("empty"))
+    tainted = contamination(usable, pairs, twins)
+    reasons = tainted.select(
+        "record_id",
+        _by="against",
+        _reason=pl.format(
+            "{} twin (similarity {}) of a record with role {}", "kind", pl.col("similarity").round(4), "role"
+        ),
+    )
+    fates = _settle(fates, reasons, "contaminated")
+    clean = usable.filter(pl.col("role") == "train").join(tainted, on="record_id", how="anti")
+    ordered = clean.with_columns(shortness=-pl.col("length"))
+    rank = content_rank(content_survivors(ordered, SURVIVOR_ORDER), SURVIVOR_ORDER)
+    cluster = star_clusters if mode == "star" else component_clusters
+    duplicates = duplicate_records(ordered, cluster(pairs, rank, twins), SURVIVOR_ORDER)
+    dropped = duplicates.filter(pl.col("record_id") != pl.col("keeper")).select(
+        "record_id",
+        _by="keeper",
+        _reason=pl.format("{} duplicate, similarity {}", "kind", pl.col("similarity").round(4)),
+    )
+    if label_conflicts == "drop_all":
+        conflicting = duplicates.filter("label_conflict").select(
+            "record_id", _by=pl.lit(None, pl.String), _reason=pl.lit("its twins carry other labels")
+        )
+        fates = _settle(fates, conflicting, "filtered")
+    fates = _settle(fates, dropped, "duplicate")
+    survivors = fates.filter(pl.col("fate").is_null())
+    held = held_out(
+        components(pairs, twins), survivors["content_id"], holdout_share, seed, previously_held
+    ).filter("held_out")
+    reserved = survivors.join(held, on="content_id", how="semi").select(
+        "record_id",
+        _by=pl.lit(None, pl.String),
+        _reason=pl.lit("held out, by a hash of its cluster's content"),
+    )
+    fates = _settle(fates, reserved, "held_out")
+    return Decided(duplicates, fates.select(*FATE_SCHEMA).sort("record_id"))
+
+
+def _settle(fates: pl.DataFrame, reasons: pl.DataFrame, fate: str) -> pl.DataFrame:
+    """Give a fate to the records named in `reasons` that have none yet."""
+    joined = fates.join(reasons, on="record_id", how="left")
+    now = pl.col("fate").is_null() & pl.col("_reason").is_not_null()
+    return joined.with_columns(
+        reason=pl.when(now).then("_reason").otherwise("reason"),
+        by=pl.when(now).then("_by").otherwise("by"),
+        fate=pl.when(now).then(pl.lit(fate)).otherwise("fate"),
+    ).drop("_reason", "_by")
