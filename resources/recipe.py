@@ -202,7 +202,7 @@ class Allocation(_Section):
     objective: Literal["weighted_sum", "isoelastic", "max_min", "leximin"]
     level: Literal["raw", "excess", "skill", "attainable"] | None = None
     aversion: Annotated[float, Field(ge=0)] | None = None
-    weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    weights: dict[str, Annotated[float, Field(ge=0)]] | Literal["equal", "proportional"] | None = None
     costs: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
     floors: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
     fallback: Literal["proportional", "equal", "alpha_0.3"] = "proportional"
@@ -215,6 +215,12 @@ class Allocation(_Section):
             message = (
                 f"objective {self.objective} compares groups, so it needs a level: raw, excess, skill or attainable; "
                 "there is no default because the choice is a policy"
+            )
+            raise ValueError(message)
+        if self.objective in ("weighted_sum", "isoelastic") and self.weights is None:
+            message = (
+                f"objective {self.objective} sums over groups, so it needs weights: one a group, or `equal`, or "
+                "`proportional`; there is no default because the choice is a policy"
             )
             raise ValueError(message)
         if self.objective == "isoelastic" and self.aversion is None:

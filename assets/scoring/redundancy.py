@@ -109,7 +109,14 @@ def fit_cells(
     if not cells:
         cells = 1 if n <= EXACT_ROWS else int(np.clip(n // 400, 16, 1024))
     return fit_kmeans(
-        vectors, ids, cells, seed=seed, sample_rows=32_768, iterations=8, device=device
+        vectors,
+        ids,
+        cells,
+        seed=seed,
+        iterations=8,
+        sample_rows=32_768,
+        init_rows=int(np.clip(8 * cells, 1024, 8192)),
+        device=device,
     )
 
 

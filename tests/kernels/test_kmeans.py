@@ -36,6 +36,15 @@ def test_order_and_threads_do_not_matter(metric):
         assert np.array_equal(np.concatenate([p[1] for p in parts])[:1400], distance[:1400])
 
 
+def test_the_sample_is_chosen_by_id():
+    rows, _, ids = blobs()
+    want = fit_kmeans(rows, ids, 12, sample_rows=400, init_rows=100)
+    order = np.random.default_rng(1).permutation(len(rows))
+    ids = [ids[i] for i in order]
+    got = fit_kmeans(rows[order], ids, 12, sample_rows=400, init_rows=100)
+    assert np.array_equal(got.centroids, want.centroids)
+
+
 def test_finds_planted_clusters():
     rows, label, ids = blobs()
     cells, _ = fit_kmeans(rows, ids, 12).assign(rows)

@@ -51,6 +51,14 @@ def test_ties_by_position_would_be_seen():
     assert forward == top_k(np.array(values), ids[::-1], 5)["id"].to_list()
 
 
+def test_ties_with_the_threshold_still_compete():
+    ids = [f"row {i}" for i in range(5000)]
+    state = TopK(10)
+    for start in range(0, 5000, 500):
+        state.update(np.ones(500), ids[start : start + 500])
+    assert state.result()["id"].to_list() == oracle([1.0] * 5000, ids, 10, 0)
+
+
 def test_selections_are_nested():
     rng = np.random.default_rng(0)
     ids = [str(i) for i in range(3000)]
