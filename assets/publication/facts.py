@@ -1,0 +1,293 @@
+"""Gather what the card shows from the tables of one run, and write the page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from resources.run import Run
+
+
+def write_card(run: Run, release: Mapping[str, Any], versions: Mapping[str, int]) -> Path:
+    """Write `publication/cards/release-N.html` under the output root, and `publication/card.html` beside it.
+
+    Returns
+    -------
+    pathlib.Path
+        The release's own page; `card.html` is a copy of the latest.
+    """
+    from assets.publication.card import render_card
+
+    html = render_card(gather(run, release, versions))
+    folder = run.output / "publication" / "cards"
+    folder.mkdir(parents=True, exist_ok=True)
+    page = folder / f"release-{release['release']:04d}.html"
+    for place in (page, run.output / "publication" / "card.html"):
+        fresh = place.with_suffix(".new")
+        fresh.write_text(html, encoding="utf-8")
+        fresh.replace(place)
+    return page
+
+
+def gather(run: Run, release: Mapping[str, Any], versions: Mapping[str, int]) -> Any:  # noqa: ANN401 - CardFacts
+    """Read the facts of a card; nothing is drawn yet."""
+    from assets.publication.card_facts import CardFacts
+
+    recipe = run.recipe
+    by = recipe.allocation.by if recipe.allocation is not None else None
+    analysis = run.read("filtering/analysis").to_dicts()
+    answer = json.loads(analysis[recipe.filtering.publish]["answer"]) if analysis else {}
+    report = run.read("allocation/report").to_dicts()[0]
+    pools = run.read("filtering/pools")
+    warnings = [*answer.get("warnings", []), *json.loads(report["warnings"])]
+    policy = {} if recipe.allocation is None else _policy(recipe.allocation.model_dump())
+    return CardFacts(
+        title=recipe.name or Path(recipe.lake).name,
+        release=int(release["release"]),
+        run_id=str(release["run_id"]),
+        recipe_hash=str(release["recipe_hash"]),
+        code_version=str(release["code_version"]),
+        time=release["time"].strftime("%Y-%m-%d %H:%M UTC"),
+        unit=recipe.unit,
+        output=recipe.output,
+        versions=dict(versions),
+        tables=run.read("ingestion/tables"),
+        quarantine=run.scan("ingestion/quarantine").select("table", "position", "reason").head(200).collect(),
+        fates=_fates(run),
+        group_name=by,
+        fates_by_group=_fates_by_group(run, by),
+        survival=_survival(run, by),
+        edges=run.read("containment/edges"),
+        retention=run.read("containment/retention"),
+        clusters=_clusters(run),
+        scores=_histograms(run),
+        quality_by_pool=_quality_by_pool(pools),
+        samples=_samples(run),
+        silences=run.read("scoring/silences").with_columns(pl.col("rows").fill_null(0)),
+        curves=_curves(run),
+        curve_bands=_curve_bands(answer),
+        plans=_plans(run),
+        switch_points=_switch_points(answer),
+        warnings=warnings,
+        group_curves=_group_curves(run),
+        group_bands=_group_bands(report),
+        allocation=run.read("allocation/plan").with_columns(pl.col("pool").cast(pl.Int64)),
+        policy=policy,
+    )
+
+
+def _policy(stated: Mapping[str, Any]) -> dict[str, str]:
+    flat = {**{k: v for k, v in stated.items() if k != "policy"}, **stated["policy"]}
+    return {k: str(v) for k, v in flat.items() if v not in (None, {}, "")}
+
+
+def _fates(run: Run) -> pl.DataFrame:
+    return (
+        run.scan("publication/ledger")
+        .with_columns(reason=pl.col("reason").str.replace_all(r"[0-9][0-9.]*", "…"))
+        .group_by("fate", "stage", "reason")
+        .agg(rows=pl.col("rows").sum())
+        .collect()
+        .sort("rows", "fate", "reason", descending=[True, False, False])
+    )
+
+
+def _grouped(run: Run, by: str | None) -> pl.LazyFrame:
+    value = pl.col(by).fill_null("(unknown)") if by else pl.lit("(all)")
+    return run.scan("deduplication/records").select("record_id", group=value)
+
+
+def _fates_by_group(run: Run, by: str | None) -> pl.DataFrame:
+    ledger = run.scan("publication/ledger").filter(pl.col("record_id").is_not_null())
+    return (
+        ledger.join(_grouped(run, by), on="record_id")
+        .group_by("group", "fate")
+        .agg(rows=pl.len().cast(pl.Int64))
+        .collect()
+        .sort("group", "fate")
+    )
+
+
+def _survival(run: Run, by: str | None) -> pl.DataFrame:
+    fates = _fates_by_group(run, by)
+    stays = {
+        "read": fates["fate"].unique().to_list(),
+        "unique": ["published", "held_out", "filtered", "not_allocated"],
+        "kept": ["published", "held_out", "not_allocated"],
+        "planned": ["published", "not_allocated"],
+        "published": ["published"],
+    }
+    parts = [
+        fates.filter(pl.col("fate").is_in(names))
+        .group_by("group")
+        .agg(rows=pl.col("rows").sum())
+        .with_columns(step=pl.lit(step))
+        .select("group", "step", "rows")
+        .sort("group")
+        for step, names in stays.items()
+    ]
+    return pl.concat(parts)
+
+
+def _clusters(run: Run) -> pl.DataFrame:
+    return (
+        run.scan("deduplication/duplicates")
+        .group_by("cluster")
+        .agg(size=pl.len().cast(pl.Int64), near=(pl.col("kind") == "near").any())
+        .with_columns(kind=pl.when("near").then(pl.lit("near")).otherwise(pl.lit("exact")))
+        .group_by("size", "kind")
+        .agg(clusters=pl.len().cast(pl.Int64))
+        .collect()
+        .sort("size", "kind")
+    )
+
+
+def _histograms(run: Run) -> dict[str, pl.DataFrame]:
+    scores = run.read("scoring/scores").drop("record_id", "calibration")
+    out = {}
+    for name in scores.columns:
+        values = scores[name].drop_nulls().to_numpy()
+        if not len(values):
+            continue
+        low, high = np.quantile(values, [0.005, 0.995])
+        counts, edges = np.histogram(np.clip(values, low, high), bins=30)
+        out[name] = pl.DataFrame(
+            {"low": edges[:-1], "high": edges[1:], "rows": counts.astype(np.int64)}
+        )
+    return out
+
+
+def _quality_by_pool(pools: pl.DataFrame) -> pl.DataFrame:
+    return (
+        pools.filter(~pl.col("held_out"))
+        .group_by("pool")
+        .agg(
+            low=pl.col("quality").quantile(0.1),
+            median=pl.col("quality").median(),
+            high=pl.col("quality").quantile(0.9),
+            rows=pl.len().cast(pl.Int64),
+        )
+        .with_columns(pl.col("pool").cast(pl.Int64))
+        .sort("pool")
+    )
+
+
+def _samples(run: Run) -> pl.DataFrame:
+    """Pick the best, median and worst records with text, for people to read."""
+    scores = run.read("scoring/scores", ["record_id", "quality"]).drop_nulls()
+    texts = run.scan("deduplication/records").filter(pl.col("text").is_not_null())
+    ids = texts.select("record_id").collect()
+    ranked = scores.join(ids, on="record_id", how="semi").sort("quality", "record_id")
+    count = min(3, ranked.height)
+    middle = max(ranked.height // 2 - count // 2, 0)
+    picks = [
+        ("best", ranked.tail(count).reverse()),
+        ("median", ranked.slice(middle, count)),
+        ("worst", ranked.head(count)),
+    ]
+    chosen = pl.concat([part.with_columns(where=pl.lit(where)) for where, part in picks])
+    wide = texts.select("record_id", "table", "position", "text").join(
+        chosen.lazy().select("record_id").unique(), on="record_id", how="semi"
+    )
+    return chosen.join(wide.collect(), on="record_id").select(
+        "where", "record_id", "table", "position", "quality", pl.col("text").str.slice(0, 600)
+    )
+
+
+def _curves(run: Run) -> pl.DataFrame:
+    return (
+        run.scan("filtering/curves")
+        .filter(pl.col("pool").is_not_null(), pl.col("metric_value").is_not_null())
+        .filter(pl.col("kind") != "group")
+        .select("pool", "samples_seen", "unique", "metric_name", "metric_value", "se", "seed")
+        .collect()
+        .with_columns(
+            law_value=pl.lit(None, pl.Float64),
+            lo80=pl.lit(None, pl.Float64),
+            hi80=pl.lit(None, pl.Float64),
+        )
+        .sort("pool", "samples_seen", "unique", "seed")
+    )
+
+
+def _curve_bands(answer: Mapping[str, Any]) -> pl.DataFrame:
+    """The frontier's predictions along the budget, by the pools that lead there."""
+    rows = [
+        ("+".join(p["pools"]), float(p["samples"]), p["predicted"], *p["interval80"])
+        for p in answer.get("frontier", [])
+    ]
+    schema = {
+        "pool": pl.String,
+        "samples": pl.Float64,
+        "predicted": pl.Float64,
+        "lo80": pl.Float64,
+        "hi80": pl.Float64,
+    }
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _plans(run: Run) -> pl.DataFrame:
+    return (
+        run.read("filtering/plan")
+        .filter(pl.col("predicted").is_not_null())
+        .select(
+            pl.col("budget").cast(pl.Float64),
+            "pools",
+            "predicted",
+            "lo80",
+            "hi80",
+            "p_best",
+            "regret",
+            "chosen",
+        )
+    )
+
+
+def _switch_points(answer: Mapping[str, Any]) -> pl.DataFrame:
+    rows = [
+        (float(p["samples"]), "+".join(p["from"]), "+".join(p["to"]))
+        for p in answer.get("switch_points", [])
+    ]
+    schema = {"samples": pl.Float64, "from": pl.String, "to": pl.String}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _group_curves(run: Run) -> pl.DataFrame:
+    """Measured performance by group: one minus the error, of fresh records only."""
+    return (
+        run.read("allocation/group_curves")
+        .filter(pl.col("metric_value").is_not_null(), pl.col("samples_seen") <= pl.col("unique"))
+        .select(
+            "group",
+            "samples_seen",
+            metric_value=pl.when(pl.col("direction") == "lower")
+            .then(1 - pl.col("metric_value"))
+            .otherwise("metric_value"),
+            se="se",
+        )
+        .sort("group", "samples_seen")
+    )
+
+
+def _group_bands(report: Mapping[str, Any]) -> pl.DataFrame:
+    schema = {
+        "group": pl.String,
+        "samples": pl.Float64,
+        "performance": pl.Float64,
+        "lo80": pl.Float64,
+        "hi80": pl.Float64,
+    }
+    rows: list[tuple[Any, ...]] = []
+    for fit in json.loads(report["curves"] or "[]"):
+        if fit["a"] is None:
+            continue
+        spread = 1.2816 * float(fit["rmse"] or 0.0)
+        for n in np.geomspace(8, 4096, 19):
+            value = fit["a"] - fit["b"] * n ** -fit["p"]
+            rows.append((fit["group"], float(n), value, value - spread, value + spread))
+    return pl.DataFrame(rows, schema=schema, orient="row")
