@@ -5,8 +5,7 @@ them. Everything that must hold for each of them (pinned reads, audit before com
 failure for the UI and the terminal) is here, once.
 """
 
-from __future__ import annotations
-
+# no postponed annotations here: Dagster looks at the type of `context` and doesn't resolve strings
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -233,6 +233,7 @@ def _measure(
                     line_hash = (line_hash ^ pending_hash) * np.uint64(0x9E3779B97F4A7C15)
                     line_length += pending_spaces
                     pending_spaces = 0
+                    line_dots = 0
                 if not line_length:
                     first_flags = flags
                     line_hash = np.uint64(0xCBF29CE484222325)

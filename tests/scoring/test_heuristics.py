@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from assets.scoring.heuristics import RULES, Heuristics, Repetition, verdicts
@@ -35,6 +35,7 @@ lines = st.text(st.sampled_from("ab .!…#-{\n\r猫。é\"'"), max_size=60)
 
 
 @settings(deadline=None, max_examples=150)  # the first call compiles
+@example([".. ."])
 @given(st.lists(lines, min_size=1, max_size=4))
 def test_metrics_equal_the_slow_oracle(texts):
     got = text_metrics(pa.array(texts, pa.string()))

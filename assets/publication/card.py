@@ -1,0 +1,1 @@
+def render_card(facts): return "<html></html>"
