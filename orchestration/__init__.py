@@ -1,7 +1,7 @@
 """The Dagster code location and the `sluice` command; knows everything below it.
 
-`assets` and `resources` are common names. If another package of that name comes first on the import path, every later error
-would be a riddle, so it is told here, by the path that is in the way.
+`assets` and `resources` are common names. If another package of that name comes first on the
+import path, every later error would be a riddle, so it is told here, by the path that is in the way.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ def _check_siblings() -> None:
         found = Path(spec.origin).resolve().parent if spec is not None and spec.origin else None
         if found != _HOME / name:
             message = (
-                f"the package {name!r} is {found or 'missing'}, not Sluice's own {_HOME / name}; run from another folder, or "
+                f"the package {name!r} is {found or 'missing'}, not Sluice's own {_HOME / name}; "
+                "run from another folder, or "
                 "take that path off PYTHONPATH"
             )
             raise ImportError(message)

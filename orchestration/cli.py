@@ -1,4 +1,4 @@
-"""The `sluice` command. Arguments are read here; the work is in `orchestration.commands`, imported only when it is asked for."""
+"""The `sluice` command: reads arguments; the work is in `orchestration.commands`, imported when asked for."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from resources.version import CODE_VERSION
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document for machines.")
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document for machines."
+)
 recipe_argument = click.argument("recipe", type=click.Path(path_type=Path))
 
 
 class _Group(click.Group):
-    """Turns our errors, and the pure modules' refusals of bad input, into one clear line and the promised exit status."""
+    """Turns refusals of bad input into one clear line and the promised exit status."""
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
         try:
@@ -50,11 +52,32 @@ def main() -> None:
 
 @main.command()
 @recipe_argument
-@click.option("--select", multiple=True, metavar="KEY", help="A stage, a table, or +table with all that it needs.")
-@click.option("--dry-run", is_flag=True, help="Show tables by rule and what would be reused; do nothing.")
-@click.option("--sample", type=click.FloatRange(0, 1, min_open=True), help="Run on this share of the records, by id.")
-@click.option("--accept-shrink", is_flag=True, help="Let a run pass that loses more than 20 % of tables, rows or a group.")
-@click.option("--wait", "wait_seconds", type=float, default=0.0, help="Seconds to wait for another run to end.")
+@click.option(
+    "--select",
+    multiple=True,
+    metavar="KEY",
+    help="A stage, a table, or +table with all that it needs.",
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Show tables by rule and what would be reused; do nothing."
+)
+@click.option(
+    "--sample",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Run on this share of the records, by id.",
+)
+@click.option(
+    "--accept-shrink",
+    is_flag=True,
+    help="Let a run pass that loses more than 20 % of tables, rows or a group.",
+)
+@click.option(
+    "--wait",
+    "wait_seconds",
+    type=float,
+    default=0.0,
+    help="Seconds to wait for another run to end.",
+)
 @json_option
 def run(
     recipe: Path,
@@ -74,7 +97,12 @@ def run(
         show(recipe, as_json=as_json)
         return
     status = work(
-        recipe, select=select, sample=sample, accept_shrink=accept_shrink, wait_seconds=wait_seconds, as_json=as_json
+        recipe,
+        select=select,
+        sample=sample,
+        accept_shrink=accept_shrink,
+        wait_seconds=wait_seconds,
+        as_json=as_json,
     )
     sys.exit(status)
 
@@ -93,10 +121,14 @@ def ui(recipes: tuple[Path, ...], host: str, port: int) -> None:
 @main.command()
 @click.argument("target", metavar="RECORD_ID|TABLE#POSITION")
 @click.option("--recipe", type=click.Path(path_type=Path), help="The recipe whose output is asked.")
-@click.option("--output", type=click.Path(path_type=Path), help="The output root itself, instead of a recipe.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="The output root itself, instead of a recipe."
+)
 @click.option("--release", type=int, help="A release number; the last one by default.")
 @json_option
-def trace(target: str, *, recipe: Path | None, output: Path | None, release: int | None, as_json: bool) -> None:
+def trace(
+    target: str, *, recipe: Path | None, output: Path | None, release: int | None, as_json: bool
+) -> None:
     """Print a row's whole way, from file to fate."""
     from orchestration.commands.trace import trace as work
 
@@ -105,12 +137,18 @@ def trace(target: str, *, recipe: Path | None, output: Path | None, release: int
 
 @main.command()
 @click.argument("curves", type=click.Path(path_type=Path, exists=True))
-@click.option("--law", type=click.Choice(["utility", "saturation", "power", "data_constrained", "average"]), default="average")
+@click.option(
+    "--law",
+    type=click.Choice(["utility", "saturation", "power", "data_constrained", "average"]),
+    default="average",
+)
 @click.option("--form", type=click.Choice(["paper", "code"]), default="paper", show_default=True)
 @click.option("--budget", metavar="samples=N", help="Plan for this many samples.")
 @click.option("--predict", type=click.Path(path_type=Path, exists=True), help="Points to predict.")
 @json_option
-def laws(curves: Path, *, law: str, form: str, budget: str | None, predict: Path | None, as_json: bool) -> None:
+def laws(
+    curves: Path, *, law: str, form: str, budget: str | None, predict: Path | None, as_json: bool
+) -> None:
     """Fit scaling laws to a table of training curves, and plan for a budget."""
     from orchestration.commands.laws import laws as work
 
@@ -119,7 +157,9 @@ def laws(curves: Path, *, law: str, form: str, budget: str | None, predict: Path
 
 @main.command()
 @click.argument("problem", type=click.Path(path_type=Path, exists=True))
-@click.option("--joint", is_flag=True, help="Groups, quality pools and passes under one compute budget.")
+@click.option(
+    "--joint", is_flag=True, help="Groups, quality pools and passes under one compute budget."
+)
 @click.option("--integer", is_flag=True, help="Round to whole records, never past the budget.")
 @json_option
 def allocate(problem: Path, *, joint: bool, integer: bool, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""The Dagster code location: every recipe's assets, jobs, schedules and sensors. Loading it reads recipes, never a lake."""
+"""The Dagster code location: assets, jobs, schedules, sensors. Loading it reads recipes, never a lake."""
 
 from __future__ import annotations
 
@@ -51,5 +51,6 @@ def definitions_for(recipes: list[Recipe]) -> dg.Definitions:
 def defs() -> dg.Definitions:
     """Load the recipes named by `SLUICE_RECIPE` and what `dg scaffold` added."""
     return dg.Definitions.merge(
-        dg.load_from_defs_folder(path_within_project=Path(__file__).parent), definitions_for(load_recipes(recipe_paths()))
+        dg.load_from_defs_folder(path_within_project=Path(__file__).parent),
+        definitions_for(load_recipes(recipe_paths())),
     )

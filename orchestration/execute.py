@@ -136,7 +136,9 @@ def _execute_job(recipe: Recipe, run: Run, select: Sequence[str]) -> None:
         raise SluiceError(message)
 
 
-def _selected_keys(recipe: Recipe, definitions: dg.Definitions, select: Sequence[str]) -> list[dg.AssetKey]:
+def _selected_keys(
+    recipe: Recipe, definitions: dg.Definitions, select: Sequence[str]
+) -> list[dg.AssetKey]:
     prefix = naming(recipe).prefix
     graph = definitions.resolve_asset_graph()
     chosen: set[dg.AssetKey] = set()

@@ -20,12 +20,17 @@ def jobs_of(recipe: Recipe, assets: list[dg.AssetsDefinition]) -> list[dg.JobDef
         key
         for definition in assets
         for key in definition.keys
-        if key.path[: len(prefix)] == list(prefix) or definition.group_names_by_key[key] in ("ingestion", "containment")
+        if key.path[: len(prefix)] == list(prefix)
+        or definition.group_names_by_key[key] in ("ingestion", "containment")
     ]
     everything = dg.define_asset_job(
-        job_name(recipe), selection=dg.AssetSelection.assets(*keys), description="All stages, lake to training set."
+        job_name(recipe),
+        selection=dg.AssetSelection.assets(*keys),
+        description="All stages, lake to training set.",
     )
-    groups = {key: group for definition in assets for key, group in definition.group_names_by_key.items()}
+    groups = {
+        key: group for definition in assets for key, group in definition.group_names_by_key.items()
+    }
     stages = [
         dg.define_asset_job(
             job_name(recipe, stage),

@@ -1,7 +1,7 @@
 """Hold the recipe's names against the lake before any work: tables, columns, labels, groups, scorers.
 
-Reads listings, headers and footers; of JSON the first lines. A group that is named in floors, costs or weights and whose values
-come from a column is looked up in that column only.
+Reads listings, headers and footers; of JSON the first lines. A group that is named in floors,
+costs or weights and whose values come from a column is looked up in that column only.
 """
 
 from __future__ import annotations
@@ -94,14 +94,17 @@ def _unmatched(recipe: Recipe, found: Discovery, rules: Mapping[str, int]) -> li
         covered = [n for n in names if matching_rule([rule], n) is not None]
         if covered:
             faults.append(
-                f"records.{index}.tables: every table that {list(rule.tables)} matches ({covered[0]}, ...) is taken by an "
+                f"records.{index}.tables: every table that {list(rule.tables)} matches ({covered[0]}, ...) "
+                "is taken by an "
                 "earlier rule; move this rule up or take it out"
             )
             continue
         folders = sorted({n.split("/", 1)[0] for n in names})
         near = difflib.get_close_matches(rule.tables[0], [*names, *folders], n=1, cutoff=0.3)
         hint = f"did you mean {near[0]!r}?" if near else f"the lake has {', '.join(folders[:8])}"
-        faults.append(f"records.{index}.tables: {list(rule.tables)} matches no table of {recipe.lake}; {hint}")
+        faults.append(
+            f"records.{index}.tables: {list(rule.tables)} matches no table of {recipe.lake}; {hint}"
+        )
     return faults
 
 
@@ -122,7 +125,11 @@ def _named(rule: RecordRule) -> list[tuple[str, str, bool]]:
     wanted: list[tuple[str, str, bool]] = [("text", name, False) for name in rule.text]
     wanted += [("features", name, True) for name in rule.features]
     wanted += [("keep", name, False) for name in rule.keep]
-    for setting, name, everywhere in (("uri", rule.uri, True), ("id", rule.id, True), ("label", rule.label, False)):
+    for setting, name, everywhere in (
+        ("uri", rule.uri, True),
+        ("id", rule.id, True),
+        ("label", rule.label, False),
+    ):
         if name is not None:
             wanted.append((setting, name, everywhere))
     wanted += [
@@ -148,12 +155,15 @@ def _missing_columns(
             known = sorted({c for table in lacking for c in columns[table]})
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known[:12])}"
-            faults.append(f"records.{index}.{setting}: table {lacking[0]} has no column {name!r}; {hint}")
+            faults.append(
+                f"records.{index}.{setting}: table {lacking[0]} has no column {name!r}; {hint}"
+            )
         if rule.text:
             bare = [t for t in tables if not set(rule.text) & set(columns[t])]
             if bare and not any(f.startswith(f"records.{index}.text") for f in faults):
                 faults.append(
-                    f"records.{index}.text: table {bare[0]} has none of {list(rule.text)}; give it a rule of its own, or "
+                    f"records.{index}.text: table {bare[0]} has none of {list(rule.text)}; "
+                    "give it a rule of its own, or "
                     "one with role: ignore"
                 )
     return faults
@@ -166,9 +176,9 @@ def _empty_groups(recipe: Recipe, found: Discovery, rules: Mapping[str, int]) ->
         return []
     weights = policy.weights if isinstance(policy.weights, dict) else {}
     named = {
-        **{group: "weights" for group in weights},
-        **{group: "costs" for group in policy.costs},
-        **{group: "floors" for group in policy.floors},
+        **dict.fromkeys(weights, "weights"),
+        **dict.fromkeys(policy.costs, "costs"),
+        **dict.fromkeys(policy.floors, "floors"),
     }
     missing = dict(named)
     seen: set[str] = set()
@@ -186,7 +196,8 @@ def _empty_groups(recipe: Recipe, found: Discovery, rules: Mapping[str, int]) ->
             seen |= _values(recipe, source, group.column, set(missing))
         missing = {g: setting for g, setting in missing.items() if g not in seen}
     return [
-        f"allocation.{setting}: group {group!r} has no row: no training table has {policy.by} = {group!r}; take it out or "
+        f"allocation.{setting}: group {group!r} has no row: no training table has "
+        f"{policy.by} = {group!r}; take it out or "
         f"correct it (seen: {', '.join(sorted(seen)[:12]) or 'none'})"
         for group, setting in sorted(missing.items())
     ]
@@ -197,7 +208,9 @@ def _values(recipe: Recipe, source: Source, column: str, wanted: set[str]) -> se
     try:
         for batch in read(source, read_options(recipe, source.table)):
             if column in batch.schema.names:
-                found |= {str(v) for v in batch.column(column).unique().to_pylist() if v is not None}
+                found |= {
+                    str(v) for v in batch.column(column).unique().to_pylist() if v is not None
+                }
             if wanted <= found:
                 break
     except (SourceError, ValueError, OSError):

@@ -9,8 +9,7 @@ from pathlib import Path
 from resources.errors import RecipeError
 from resources.recipe import Recipe, load_recipe
 
-DEMO_RECIPE = Path(__file__).resolve().parent.parent / "demo" / "recipe.yaml"
-EXAMPLE_RECIPE = Path(__file__).resolve().parent.parent / "examples" / "recipe.yaml"
+DEMO_RECIPE = Path(__file__).resolve().parent.parent / "examples" / "recipe.yaml"
 
 
 def recipe_paths() -> list[Path]:
@@ -18,7 +17,7 @@ def recipe_paths() -> list[Path]:
     named = os.environ.get("SLUICE_RECIPE", "")
     if named:
         return [Path(part) for part in named.split(os.pathsep) if part]
-    return [DEMO_RECIPE if DEMO_RECIPE.exists() else EXAMPLE_RECIPE]
+    return [DEMO_RECIPE]
 
 
 def load_recipes(paths: Sequence[Path]) -> list[Recipe]:
@@ -34,7 +33,9 @@ def load_recipes(paths: Sequence[Path]) -> list[Recipe]:
         for other_index, other in enumerate(recipes[:index]):
             pair = f"{paths[other_index]} and {paths[index]}"
             if recipe.name == other.name:
-                message = f"{pair} are both named {recipe.name or 'nothing'}; give each its own `name:`"
+                message = (
+                    f"{pair} are both named {recipe.name or 'nothing'}; give each its own `name:`"
+                )
                 raise RecipeError(message)
             if recipe.output == other.output:
                 message = f"{pair} both write to {recipe.output}; give each its own `output:`"
@@ -46,10 +47,12 @@ def load_recipes(paths: Sequence[Path]) -> list[Recipe]:
                 )
                 raise RecipeError(message)
             if recipe.lake != other.lake:
-                message = f"{pair} share {recipe.state_root} but read different lakes: key `lake` differs"
+                message = (
+                    f"{pair} share {recipe.state_root} but read different lakes: key `lake` differs"
+                )
                 raise RecipeError(message)
             if _reading(recipe) != _reading(other):
-                message = f"{pair} share {recipe.state_root} but read its files differently: key `records.*.read` differs"
+                message = f"{pair} share {recipe.state_root}, but key `records.*.read` differs: files would be read in two ways"
                 raise RecipeError(message)
     return recipes
 

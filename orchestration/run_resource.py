@@ -1,4 +1,4 @@
-"""The run as a Dagster resource: opened once a run (once a step in several processes), its lease released at the end."""
+"""The run as a Dagster resource: opened once a run (once a step in several processes), then released."""
 
 from __future__ import annotations
 

@@ -47,5 +47,7 @@ def assets_of(recipe: Recipe, *, lake_layer: bool) -> list[dg.AssetsDefinition]:
 
 def _is_lake_layer(definition: dg.AssetsDefinition) -> bool:
     return any(
-        BY_TABLE["/".join(key.path)].layer == "lake" for key in definition.keys if "/".join(key.path) in BY_TABLE
+        BY_TABLE["/".join(key.path)].layer == "lake"
+        for key in definition.keys
+        if "/".join(key.path) in BY_TABLE
     )

@@ -51,7 +51,9 @@ def summarise(recipe: Recipe, outcome: Outcome) -> dict[str, Any]:
         "redundant_tables": retention.height,
         "redundant_bytes": int(retention["bytes"].sum()),
         "unit": recipe.unit,
-        "plans": plan.select("budget", "pools", "passes", "predicted", "lo80", "hi80", "published", "reason").to_dicts(),
+        "plans": plan.select(
+            "budget", "pools", "passes", "predicted", "lo80", "hi80", "published", "reason"
+        ).to_dicts(),
         "next_budget": answer.get("next_budget", []),
         "warnings": [w["message"] for w in answer.get("warnings", [])]
         + [w["message"] for w in json.loads(report["warnings"])],
@@ -59,7 +61,9 @@ def summarise(recipe: Recipe, outcome: Outcome) -> dict[str, Any]:
         "groups": groups.to_dicts(),
         "training_set": str(Path(recipe.output) / "publication" / "training_set"),
         "version": int(versions["publication/training_set"]),
-        "card": str(Path(recipe.output) / "publication" / "cards" / f"release-{release['release']:04d}.html"),
+        "card": str(
+            Path(recipe.output) / "publication" / "cards" / f"release-{release['release']:04d}.html"
+        ),
     }
 
 
@@ -67,23 +71,34 @@ def as_text(summary: Mapping[str, Any], recipe_path: Path) -> str:
     """Write the summary for people."""
     lines = [""]
     if not summary["changed"]:
-        lines.append(f"Nothing changed: release {summary['release']} is up to date, and nothing was committed.")
-    lines.append(f"Release {summary['release']} from {summary['rows_in']:,} rows in {summary['tables']} tables")
+        lines.append(
+            f"Nothing changed: release {summary['release']} is up to date, and nothing was committed."
+        )
+    lines.append(
+        f"Release {summary['release']} from {summary['rows_in']:,} rows in {summary['tables']} tables"
+    )
     for fate, rows in sorted(summary["rows_by_fate"].items(), key=lambda item: -item[1]):
         lines.append(f"  {fate:<14} {rows:>10,}")
     megabytes = summary["redundant_bytes"] / 1e6
-    lines.append(f"Redundant tables: {summary['redundant_tables']} ({megabytes:.1f} MB could be retired and rebuilt)")
+    lines.append(
+        f"Redundant tables: {summary['redundant_tables']} ({megabytes:.1f} MB could be retired and rebuilt)"
+    )
     for plan in summary["plans"]:
         lines.append(_plan_line(plan, summary["unit"]))
     for step in summary["next_budget"][:1]:
         change = step["changes"]
         told = ", ".join(
-            [f"adds pool {p}" for p in change["added"]] + [f"drops pool {p}" for p in change["dropped"]]
+            [f"adds pool {p}" for p in change["added"]]
+            + [f"drops pool {p}" for p in change["dropped"]]
         )
-        lines.append(f"At {step['budget']:,.0f} {summary['unit']}: {told or 'the same pools, shown more often'}")
+        lines.append(
+            f"At {step['budget']:,.0f} {summary['unit']}: {told or 'the same pools, shown more often'}"
+        )
     lines.append("Allocation by group (available, shown, of which unique)")
     for row in summary["groups"][:20]:
-        lines.append(f"  {row['group'] or '(none)':<14} {row['available']:>9,} {row['samples']:>9,} {row['records']:>9,}")
+        lines.append(
+            f"  {row['group'] or '(none)':<14} {row['available']:>9,} {row['samples']:>9,} {row['records']:>9,}"
+        )
     if len(summary["groups"]) > 20:
         lines.append(f"  and {len(summary['groups']) - 20} more groups")
     lines += [f"Note: {message}" for message in summary["warnings"]]

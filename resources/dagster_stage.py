@@ -1,8 +1,9 @@
 """How a stage becomes a Dagster asset: one multi-asset that adopts, computes, audits and commits.
 
-The only thing the definitions of a stage add is which tables there are, how they are described, and a function that writes
-them. Everything that must hold for each of them (pinned reads, audit before commit, no record text in metadata, the same
-failure for the UI and the terminal) is here, once.
+The only thing the definitions of a stage add is which tables there are, how they are described,
+and a function that writes
+them. Everything that must hold for each of them (pinned reads, audit before commit, no record text
+in metadata, the same failure for the UI and the terminal) is here, once.
 """
 
 # no postponed annotations here: Dagster looks at the type of `context` and doesn't resolve strings
@@ -158,7 +159,8 @@ def _results(
     first: dg.AssetKey,
 ) -> Iterator[Any]:
     outcomes = stage.checks or [
-        CheckOutcome(name, passed=True, facts={"adopted": True}) for name in sorted(selected_checks(context))
+        CheckOutcome(name, passed=True, facts={"adopted": True})
+        for name in sorted(selected_checks(context))
     ]
     for outcome in outcomes:
         if outcome.name in selected_checks(context):
@@ -175,7 +177,9 @@ def _results(
         if not item.adopted:
             metadata["dagster/row_count"] = stage.rows(item.table)
         if key in context.selected_asset_keys:
-            yield dg.MaterializeResult(asset_key=key, metadata=metadata, data_version=dg.DataVersion(item.identity))
+            yield dg.MaterializeResult(
+                asset_key=key, metadata=metadata, data_version=dg.DataVersion(item.identity)
+            )
         else:
             # computed together with what was asked for: the instance should know
             context.log_event(dg.AssetMaterialization(asset_key=key, metadata=metadata))
@@ -192,7 +196,11 @@ def _check_result(outcome: CheckOutcome, key: dg.AssetKey) -> dg.AssetCheckResul
     severity = dg.AssetCheckSeverity.ERROR if outcome.blocking else dg.AssetCheckSeverity.WARN
     metadata = {name: _plain(value) for name, value in outcome.facts.items()}
     return dg.AssetCheckResult(
-        check_name=outcome.name, passed=outcome.passed, severity=severity, metadata=metadata, asset_key=key
+        check_name=outcome.name,
+        passed=outcome.passed,
+        severity=severity,
+        metadata=metadata,
+        asset_key=key,
     )
 
 
@@ -203,7 +211,9 @@ def _plain(value: object) -> Any:  # noqa: ANN401 - a metadata value
 def _column_schema(info: TableInfo) -> dg.TableSchema:
     return dg.TableSchema(
         columns=[
-            dg.TableColumn(name, type=meaning.split(":", 1)[0], description=meaning.split(":", 1)[-1].strip())
+            dg.TableColumn(
+                name, type=meaning.split(":", 1)[0], description=meaning.split(":", 1)[-1].strip()
+            )
             for name, meaning in info.columns.items()
         ]
     )

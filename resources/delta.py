@@ -2,7 +2,8 @@
 
 Staging writes Parquet files into the table's folder without telling the log. A reader sees nothing of them until
 `commit` adds them in one atomic entry, so whatever is checked is exactly what becomes visible, and it is written once.
-A commit carries its provenance (run, asset, code, recipe, versions read) as commit metadata, so the lineage travels with
+A commit carries its provenance (run, asset, code, recipe, versions read) as commit metadata, so
+the lineage travels with
 the table. Files of a stage that failed are removed; files of a killed process are orphans that a full vacuum finds.
 """
 
@@ -72,7 +73,11 @@ class StagedTable:
                 self.uri.mkdir(parents=True, exist_ok=True)
                 self.files.append(self.uri / f"part-{uuid.uuid4().hex}.zstd.parquet")
                 self._writer = pq.ParquetWriter(
-                    self.files[-1], self.schema, compression="zstd", compression_level=3, store_schema=False
+                    self.files[-1],
+                    self.schema,
+                    compression="zstd",
+                    compression_level=3,
+                    store_schema=False,
                 )
             self._writer.write_table(table, row_group_size=_GROUP_ROWS)
             if self.files[-1].stat().st_size >= _ROLL_BYTES:
@@ -112,7 +117,9 @@ class StagedTable:
                 file.unlink()
         self.files = []
 
-    def commit(self, metadata: dict[str, Any], *, mode: Literal["overwrite", "append"] = "overwrite") -> int:
+    def commit(
+        self, metadata: dict[str, Any], *, mode: Literal["overwrite", "append"] = "overwrite"
+    ) -> int:
         """Make the staged files the table's content (or add them to it) in one atomic entry.
 
         Returns
@@ -132,7 +139,8 @@ class StagedTable:
             # the transaction makes two writers from one snapshot conflict, even if neither removes a file
             number = (table.version() + 1) if table is not None else 0
             properties = CommitProperties(
-                custom_metadata={METADATA_KEY: metadata}, app_transactions=[Transaction("sluice", number)]
+                custom_metadata={METADATA_KEY: metadata},
+                app_transactions=[Transaction("sluice", number)],
             )
             if table is None:
                 self.uri.mkdir(parents=True, exist_ok=True)
@@ -187,13 +195,17 @@ def storable_schema(schema: pa.Schema) -> pa.Schema:
     return pa.schema([pa.field(f.name, storable_type(f.type), nullable=True) for f in schema])
 
 
-def storable_type(kind: pa.DataType) -> pa.DataType:  # noqa: PLR0911 - a table in code
+def storable_type(kind: pa.DataType) -> pa.DataType:
     """Return the Delta type that holds every value of `kind` (unsigned 64-bit values are reinterpreted as signed)."""
     if pa.types.is_dictionary(kind):
         return storable_type(kind.value_type)
     if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) or pa.types.is_null(kind):
         return pa.string()
-    if pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind) or pa.types.is_binary_view(kind):
+    if (
+        pa.types.is_large_binary(kind)
+        or pa.types.is_fixed_size_binary(kind)
+        or pa.types.is_binary_view(kind)
+    ):
         return pa.binary()
     if pa.types.is_uint8(kind):
         return pa.int16()
@@ -239,7 +251,7 @@ def _add_action(uri: Path, file: Path) -> AddAction:
 
 
 def _statistics(metadata: pq.FileMetaData) -> dict[str, Any]:
-    """Delta statistics of one file: exact bounds of plain numbers and short strings, null counts of all flat columns."""
+    """Statistics of one file: bounds of plain numbers and short strings, null counts of flat columns."""
     low: dict[str, Any] = {}
     high: dict[str, Any] = {}
     nulls: dict[str, int] = {}
@@ -255,12 +267,22 @@ def _statistics(metadata: pq.FileMetaData) -> dict[str, Any]:
         if not bounded or len(bounded) < sum(s.num_values > 0 for s in statistics):
             continue
         values = [v for s in bounded for v in (s.min, s.max)]
-        plain = statistics[0].physical_type in _STATISTICS_TYPES and statistics[0].logical_type.type == "NONE"
+        plain = (
+            statistics[0].physical_type in _STATISTICS_TYPES
+            and statistics[0].logical_type.type == "NONE"
+        )
         short = all(isinstance(v, str) and len(v) <= 32 for v in values)
-        if (plain and all(isinstance(v, int | float) and abs(v) < float("inf") for v in values)) or short:
+        if (
+            plain and all(isinstance(v, int | float) and abs(v) < float("inf") for v in values)
+        ) or short:
             low[name] = min(s.min for s in bounded)
             high[name] = max(s.max for s in bounded)
-    return {"numRecords": metadata.num_rows, "minValues": low, "maxValues": high, "nullCount": nulls}
+    return {
+        "numRecords": metadata.num_rows,
+        "minValues": low,
+        "maxValues": high,
+        "nullCount": nulls,
+    }
 
 
 def total_rows(frames: Iterable[StagedTable]) -> int:

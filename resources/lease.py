@@ -39,7 +39,12 @@ class Lease:
     """
 
     def __init__(
-        self, root: Path, holder: str, *, seconds: float = DEFAULT_SECONDS, wait_seconds: float = 0.0
+        self,
+        root: Path,
+        holder: str,
+        *,
+        seconds: float = DEFAULT_SECONDS,
+        wait_seconds: float = 0.0,
     ) -> None:
         self.path = root / "_sluice" / "lease.json"
         self.holder = holder
@@ -55,7 +60,10 @@ class Lease:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.release()
 
@@ -72,7 +80,8 @@ class Lease:
                 other = self._read() or {}
                 message = (
                     f"{self.path.parent.parent}: run {other.get('holder', '?')} (process {other.get('pid', '?')} on "
-                    f"{other.get('host', '?')}) is at work here; wait for it, or remove {self.path} if you know it is gone"
+                    f"{other.get('host', '?')}) is at work here; "
+                    f"wait for it, or remove {self.path} if you know it is gone"
                 )
                 raise BusyError(message)
             time.sleep(0.2)

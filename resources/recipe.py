@@ -1,6 +1,7 @@
 """The recipe: one YAML file that says which lake, which rows, which methods and whose policy.
 
-Its *shape* is checked here; its *names* (columns, tables, scorers) are checked against the lake and the registries before
+Its *shape* is checked here; its *names* (columns, tables, scorers) are checked against the lake
+and the registries before
 any work starts (`orchestration.preflight`). An unknown key is an error that names the nearest known one.
 """
 
@@ -22,7 +23,9 @@ Role = Literal["train", "evaluation", "target", "ignore"]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 PositiveCount = Annotated[int, Field(gt=0)]
 
-_URI_WITH_SECRET = re.compile(r"^[a-z0-9+]+://[^/\s]*:[^/\s]*@|[?&](?:sig|token|secret|key|password)=", re.IGNORECASE)
+_URI_WITH_SECRET = re.compile(
+    r"^[a-z0-9+]+://[^/\s]*:[^/\s]*@|[?&](?:sig|token|secret|key|password)=", re.IGNORECASE
+)
 
 
 class _Section(BaseModel):
@@ -96,23 +99,45 @@ class RecordRule(_Section):
         if self.label is not None and self.label in learned:
             kind = "text" if self.text else "features"
             message = (
-                f"the label {self.label!r} is also in {kind}: a model would read the answer; take it out of {kind}"
+                f"the label {self.label!r} is also in {kind}: a model would read the answer; "
+                f"take it out of {kind}"
             )
             raise ValueError(message)
         reserved = set(self.groups) & RESERVED_COLUMNS
         if reserved:
-            message = f"group name {sorted(reserved)[0]!r} is a column of the records table; choose another name"
+            message = f"group name {min(reserved)!r} is a column of the records table; choose another name"
             raise ValueError(message)
         kept = set(self.keep) & (RESERVED_COLUMNS | set(self.groups))
         if kept:
-            message = f"keep names {sorted(kept)[0]!r}, which is already a column of the records table"
+            message = f"keep names {min(kept)!r}, which is already a column of the records table"
             raise ValueError(message)
         return self
 
 
 RESERVED_COLUMNS = frozenset(
-    "record_id content_id table position role text features uri label pool quality passes weight source_version "
-    "fate cluster keeper".split()
+    {
+        "record_id",
+        "content_id",
+        "table",
+        "position",
+        "role",
+        "text",
+        "features",
+        "uri",
+        "label",
+        "pool",
+        "quality",
+        "passes",
+        "weight",
+        "source_version",
+        "rule",
+        "tokens",
+        "group",
+        "held_out",
+        "fate",
+        "cluster",
+        "keeper",
+    }
 )
 
 
@@ -202,7 +227,9 @@ class Allocation(_Section):
     objective: Literal["weighted_sum", "isoelastic", "max_min", "leximin"]
     level: Literal["raw", "excess", "skill", "attainable"] | None = None
     aversion: Annotated[float, Field(ge=0)] | None = None
-    weights: dict[str, Annotated[float, Field(ge=0)]] | Literal["equal", "proportional"] | None = None
+    weights: dict[str, Annotated[float, Field(ge=0)]] | Literal["equal", "proportional"] | None = (
+        None
+    )
     costs: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
     floors: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
     fallback: Literal["proportional", "equal", "alpha_0.3"] = "proportional"
@@ -270,10 +297,14 @@ class Recipe(_Section):
     @classmethod
     def _no_secret(cls, value: str | None) -> str | None:
         if value is not None and _URI_WITH_SECRET.search(value):
-            message = "the address holds a credential; take it out and set it in the environment instead"
+            message = (
+                "the address holds a credential; take it out and set it in the environment instead"
+            )
             raise ValueError(message)
         if value is not None and "://" in value and not value.startswith("file://"):
-            message = f"{value.split('://', 1)[0]}:// is not supported in this version; use a folder"
+            message = (
+                f"{value.split('://', 1)[0]}:// is not supported in this version; use a folder"
+            )
             raise ValueError(message)
         return value
 
@@ -313,7 +344,11 @@ class Recipe(_Section):
     @property
     def budget(self) -> int | None:
         """The budget that is published, or None: all survivors pass once."""
-        return self.filtering.budgets[self.filtering.publish].amount if self.filtering.budgets else None
+        return (
+            self.filtering.budgets[self.filtering.publish].amount
+            if self.filtering.budgets
+            else None
+        )
 
     def section(self, *names: str) -> dict[str, Any]:
         """Return the named parts as plain data, for fingerprints and records."""
@@ -324,7 +359,9 @@ class Recipe(_Section):
     def hash(self) -> str:
         """Hash of all that can change a result: everything but limits and the places of lake and output."""
         data = self.model_dump(mode="json", exclude={"limits", "lake", "output", "state"})
-        return hashlib.blake2b(json.dumps(data, sort_keys=True).encode(), digest_size=16).hexdigest()
+        return hashlib.blake2b(
+            json.dumps(data, sort_keys=True).encode(), digest_size=16
+        ).hexdigest()
 
 
 def parse_bytes(text: str) -> int:
@@ -400,7 +437,7 @@ def _known_keys(location: tuple[str | int, ...]) -> list[str]:
         field = getattr(model, "model_fields", {}).get(part)
         if field is None:
             return sorted(GroupSource.model_fields)
-        found = [t for t in _models_in(field.annotation)]
+        found = _models_in(field.annotation)
         if not found:
             return []
         model = found[0]

@@ -1,11 +1,13 @@
 """A run: pinned reads, staged writes, audit before commit, and finished work that is not redone.
 
-Every table version is identified by a *fingerprint*: the hash of the stage, its code version, the parts of the recipe it
-reads, and the identities of the versions it read. So two commits with one fingerprint hold the same rows, and a run that
+Every table version is identified by a *fingerprint*: the hash of the stage, its code version, the
+parts of the recipe it reads, and the identities of the versions it read. So two commits with one fingerprint hold the
+same rows, and a run that
 finds its fingerprint already committed (by a run that was killed, or by the last release) adopts that version.
 
-What a stage reads is, in this order: the version that its own run wrote or adopted; the one in the last release; and, as
-long as nothing was ever released, the version whose fingerprint is the one this very run would write. Never just the latest.
+What a stage reads is, in this order: the version that its own run wrote or adopted; the one in the
+last release; and, as long as nothing was ever released, the version whose fingerprint is the one this very run would
+write. Never just the latest.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -152,7 +154,10 @@ class Run:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         for lease in self._leases:
             lease.release()
@@ -295,7 +300,7 @@ class Stage:
 
     def adopt(self) -> list[Committed] | None:
         """Take over versions that hold exactly what this stage would write, or return None."""
-        found = [self.run._find(table, self.fingerprint) for table in self.spec.tables]  # noqa: SLF001
+        found = [self.run._find(table, self.fingerprint) for table in self.spec.tables]
         if any(item is None for item in found):
             return None
         adopted = [item for item in found if item is not None]
@@ -338,7 +343,8 @@ class Stage:
     def commit(self) -> list[Committed]:
         """Commit every table of the stage, unless a blocking check failed.
 
-        A stage that knows the identity of a table's content better than by its fingerprint sets it in `identities` before
+        A stage that knows the identity of a table's content better than by its fingerprint sets it
+        in `identities` before
         (ingestion: the contents of the sources, so that touching a file changes nothing downstream).
 
         Raises
@@ -369,7 +375,9 @@ class Stage:
                 "identity": identity,
                 "reads": {name: self.run.committed(name).version for name in self.spec.reads},
             }
-            version = self._staged[table].commit(metadata, mode="append" if self.spec.append else "overwrite")
+            version = self._staged[table].commit(
+                metadata, mode="append" if self.spec.append else "overwrite"
+            )
             committed = Committed(table, version, identity, adopted=False)
             self.run.record(committed)
             done.append(committed)
@@ -381,7 +389,9 @@ def last_release(output: Path) -> dict[str, Any] | None:
     table = delta.open_table(output / RELEASES)
     if table is None:
         return None
-    rows = delta.scan(output / RELEASES, table.version()).sort("release").tail(1).collect().to_dicts()
+    rows = (
+        delta.scan(output / RELEASES, table.version()).sort("release").tail(1).collect().to_dicts()
+    )
     if not rows:
         return None
     row = rows[0]

@@ -59,7 +59,9 @@ def compute(run: Run, stage: Stage) -> Facts:
         PLAN: {
             "samples": int(made.frame["samples"].sum()),
             "records": int(made.frame["records"].sum()),
-            "policy": "no policy stated" if run.recipe.allocation is None else run.recipe.allocation.objective,
+            "policy": "no policy stated"
+            if run.recipe.allocation is None
+            else run.recipe.allocation.objective,
             "by_group": dg.MetadataValue.md(f"| group | samples |\n|---|---|\n{shares}"),
             "warnings": len(made.warnings),
         },
@@ -127,7 +129,7 @@ def _plan(run: Run, cells: pl.DataFrame, evaluations: pl.DataFrame) -> tuple[Any
 
 
 def _pool_passes(run: Run) -> dict[int, float]:
-    """Passes by pool of the published plan, for a recipe that states no policy."""
+    """Return the passes by pool of the published plan, for a recipe that states no policy."""
     published = run.read(FILTERING_PLAN).filter("published").to_dicts()
     if not published:
         return {}
@@ -182,7 +184,12 @@ INFO = {
     ),
     REPORT: TableInfo(
         "One row: the policy with its owner and reason, the solution's account, the fitted curves.",
-        {"policy": "string: JSON", "summary": "string: JSON", "warnings": "string: JSON", "curves": "string: JSON"},
+        {
+            "policy": "string: JSON",
+            "summary": "string: JSON",
+            "warnings": "string: JSON",
+            "curves": "string: JSON",
+        },
     ),
 }
 CHECKS = {
@@ -191,6 +198,8 @@ CHECKS = {
 }
 
 
-def define(recipe: Recipe, naming: Naming, specs: Mapping[str, StageSpec]) -> list[dg.AssetsDefinition]:
+def define(
+    recipe: Recipe, naming: Naming, specs: Mapping[str, StageSpec]
+) -> list[dg.AssetsDefinition]:
     """Make the stage's assets."""
     return [stage_asset(SPEC, naming, specs, compute, INFO, checks=CHECKS)]

@@ -44,7 +44,9 @@ def compute(run: Run, stage: Stage) -> Facts:
     rows = {name: table.rows for name, table in tables.items()}
     schemas, statistics = described_schemas(columns, rows), described_statistics(columns, rows)
     described = {
-        name: Described(name, table.version, table.rows, schemas[name], table.types, statistics[name])
+        name: Described(
+            name, table.version, table.rows, schemas[name], table.types, statistics[name]
+        )
         for name, table in tables.items()
     }
     found = find_edges(
@@ -102,7 +104,9 @@ def _unions(found: Any, described: Mapping[str, Any], versions: Mapping[str, str
     parts = [c.select(*[n for n in UNION_SCHEMA if n != "versions"]) for c in covers if c.height]
     empty = {n: t for n, t in UNION_SCHEMA.items() if n != "versions"}
     covered = pl.concat(parts) if parts else pl.DataFrame(schema=empty)
-    listed = pl.col("parents").list.eval(pl.element().replace_strict(versions, return_dtype=pl.String))
+    listed = pl.col("parents").list.eval(
+        pl.element().replace_strict(versions, return_dtype=pl.String)
+    )
     return covered.with_columns(versions=listed).select(*UNION_SCHEMA).sort("child")
 
 
@@ -165,6 +169,8 @@ CHECKS = {
 }
 
 
-def define(recipe: Recipe, naming: Naming, specs: Mapping[str, StageSpec]) -> list[dg.AssetsDefinition]:
+def define(
+    recipe: Recipe, naming: Naming, specs: Mapping[str, StageSpec]
+) -> list[dg.AssetsDefinition]:
     """Make the stage's assets."""
     return [stage_asset(SPEC, naming, specs, compute, INFO, checks=CHECKS)]

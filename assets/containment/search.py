@@ -1,7 +1,7 @@
 """Find which tables of a lake are contained in which: schemas, then metadata, then every row's hash.
 
-Each table is read at most once, whatever the number of its pairs, and not at all when its row hashes are cached or metadata
-has refuted all its pairs. Pair work is nearly free once the hashes are there.
+Each table is read at most once, whatever the number of its pairs, and not at all when its row
+hashes are cached or metadata has refuted all its pairs. Pair work is nearly free once the hashes are there.
 """
 
 from __future__ import annotations
@@ -115,8 +115,8 @@ def find_edges(
     Returns
     -------
     SearchResult
-        All edges are exact: every row of child and parent was hashed (64 bits; a row is falsely found with probability at
-        most parent rows / 2^64).
+        All edges are exact: every row of child and parent was hashed (64 bits; a row is falsely
+        found with probability at most parent rows / 2^64).
     """
     told = progress or (lambda message, done, total: None)
     full = {name: t for name, t in tables.items() if t.rows > 0 and t.families}

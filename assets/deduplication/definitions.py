@@ -104,7 +104,9 @@ def _write_records(run: Run, stage: Stage) -> pl.DataFrame:
     done = 0
     for name in wanted:
         try:
-            maker = RecordMaker(name, recipe.records[rules[name]], rules[name], schema, tables[name].columns)
+            maker = RecordMaker(
+                name, recipe.records[rules[name]], rules[name], schema, tables[name].columns
+            )
             for batch in read(name, None):
                 made = maker.make(batch)
                 staged.write(_sampled(made, run.sample))
@@ -130,7 +132,9 @@ def _sampled(records: pa.Table, share: float | None) -> pa.Table:
 
 def _nothing_to_learn() -> pl.Expr:
     text = pl.col("text").is_not_null() & (pl.col("text").str.strip_chars().str.len_bytes() > 0)
-    features = pl.col("features").is_not_null() & (pl.col("features").list.drop_nulls().list.len() > 0)
+    features = pl.col("features").is_not_null() & (
+        pl.col("features").list.drop_nulls().list.len() > 0
+    )
     uri = pl.col("uri").is_not_null() & (pl.col("uri") != "")
     return ~(text | features | uri)
 
@@ -164,10 +168,14 @@ def _previously_held(run: Run) -> set[str]:
     before = run.previous(FATES)
     if before is None:
         return set()
-    return set(before.filter(pl.col("fate") == "held_out").select("content_id").collect()["content_id"])
+    return set(
+        before.filter(pl.col("fate") == "held_out").select("content_id").collect()["content_id"]
+    )
 
 
-def _audit(stage: Stage, narrow: pl.DataFrame, fates: pl.DataFrame, duplicates: pl.DataFrame) -> None:
+def _audit(
+    stage: Stage, narrow: pl.DataFrame, fates: pl.DataFrame, duplicates: pl.DataFrame
+) -> None:
     stage.check(
         "one_fate_a_record",
         fates.height == narrow.height == fates["record_id"].n_unique() and narrow.height > 0,
@@ -176,7 +184,9 @@ def _audit(stage: Stage, narrow: pl.DataFrame, fates: pl.DataFrame, duplicates: 
         distinct_ids=fates["record_id"].n_unique(),
     )
     dropped = duplicates.filter(pl.col("record_id") != pl.col("keeper"))
-    kept = fates.filter(pl.col("fate").is_null() | (pl.col("fate") == "held_out")).select("record_id")
+    kept = fates.filter(pl.col("fate").is_null() | (pl.col("fate") == "held_out")).select(
+        "record_id"
+    )
     lost = dropped.filter(~pl.col("keeper").is_in(kept["record_id"].to_list()))
     stage.check(
         "keepers_are_kept",
@@ -234,7 +244,11 @@ INFO = {
     ),
     CONTAINED: TableInfo(
         "One row a table that was not read, because another table that was read holds all its rows.",
-        {"table": "string: table", "parent": "string: the table that was read", "rows": "int64: its rows"},
+        {
+            "table": "string: table",
+            "parent": "string: the table that was read",
+            "rows": "int64: its rows",
+        },
     ),
 }
 CHECKS = {
@@ -244,6 +258,8 @@ CHECKS = {
 }
 
 
-def define(recipe: Recipe, naming: Naming, specs: Mapping[str, StageSpec]) -> list[dg.AssetsDefinition]:
+def define(
+    recipe: Recipe, naming: Naming, specs: Mapping[str, StageSpec]
+) -> list[dg.AssetsDefinition]:
     """Make the stage's assets."""
     return [stage_asset(SPEC, naming, specs, compute, INFO, checks=CHECKS)]

@@ -88,7 +88,10 @@ def decide(
         "record_id",
         _by="against",
         _reason=pl.format(
-            "{} twin (similarity {}) of a record with role {}", "kind", pl.col("similarity").round(4), "role"
+            "{} twin (similarity {}) of a record with role {}",
+            "kind",
+            pl.col("similarity").round(4),
+            "role",
         ),
     )
     fates = _settle(fates, reasons, "contaminated")

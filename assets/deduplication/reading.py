@@ -43,7 +43,8 @@ def held_by_others(
 
     Notes
     -----
-    A row must become the same record in both tables but for its id. So an edge counts only between tables of one rule that
+    A row must become the same record in both tables but for its id. So an edge counts only between
+    tables of one rule that
     agree on which of the rule's columns they have, and on every group value that comes from the path.
     """
     alike = [
@@ -54,7 +55,11 @@ def held_by_others(
     ]
     counted = edges.filter(pl.Series(alike, dtype=pl.Boolean)) if edges.height else edges
     tables = pl.DataFrame(
-        {"table": list(rules), "rule": list(rules.values()), "version": [versions[t] for t in rules]},
+        {
+            "table": list(rules),
+            "rule": list(rules.values()),
+            "version": [versions[t] for t in rules],
+        },
         schema={"table": pl.String, "rule": pl.Int64, "version": pl.String},
     )
     found = contained_tables(counted, tables)
@@ -64,7 +69,12 @@ def held_by_others(
 def _same_records(
     rule: RecordRule, child: str, parent: str, columns: Mapping[str, Sequence[str]]
 ) -> bool:
-    used = {*rule.text, *rule.features, *rule.keep, *(c for c in (rule.uri, rule.label) if c is not None)}
+    used = {
+        *rule.text,
+        *rule.features,
+        *rule.keep,
+        *(c for c in (rule.uri, rule.label) if c is not None),
+    }
     used |= {source.column for source in rule.groups.values() if source.column is not None}
     if used & set(columns[child]) != used & set(columns[parent]):
         return False

@@ -93,7 +93,8 @@ class RecordMaker:
         record_ids = self._ids.add(rows, self.columns)
         if self.rule.id is not None and self._ids.repeated is not None:
             message = (
-                f"records.{self.rule_index}.id: column {self.rule.id!r} of {self.table} holds {self._ids.repeated!r} more "
+                f"records.{self.rule_index}.id: column {self.rule.id!r} of {self.table} holds "
+                f"{self._ids.repeated!r} more "
                 "than once, so it identifies no row; name another column or take `id` out"
             )
             raise RecordRuleError(message)
@@ -120,7 +121,11 @@ class RecordMaker:
             elif source.column is not None:
                 data[name] = self._text_of(rows, source.column)
             else:
-                fixed = source.value if source.value is not None else group_value_from_path(source.path or "", self.table)
+                fixed = (
+                    source.value
+                    if source.value is not None
+                    else group_value_from_path(source.path or "", self.table)
+                )
                 data[name] = pa.array([fixed] * count, pa.string())
         return pa.table([data[name] for name in self.schema.names], schema=self.schema)
 
@@ -130,8 +135,13 @@ class RecordMaker:
             if len(fields) == 1:
                 return "text", fields[0].fill_null("")
             # an empty field takes no line: null it, then join what is left
-            parts = [pc.if_else(pc.equal(f.fill_null(""), ""), pa.scalar(None, pa.string()), f) for f in fields]
-            return "text", pc.binary_join_element_wise(*parts, "\n", null_handling="skip").fill_null("")
+            parts = [
+                pc.if_else(pc.equal(f.fill_null(""), ""), pa.scalar(None, pa.string()), f)
+                for f in fields
+            ]
+            return "text", pc.binary_join_element_wise(
+                *parts, "\n", null_handling="skip"
+            ).fill_null("")
         if self.rule.features:
             return "features", self._features(rows)
         return "uri", self._text_of(rows, self.rule.uri)
@@ -149,7 +159,13 @@ class RecordMaker:
                 message = f"records.{self.rule_index}.features: column {name!r} of {self.table} has type {column.type}"
                 raise RecordRuleError(message) from error
         width = len(numbers)
-        order = pa.array([row + column * rows.num_rows for row in range(rows.num_rows) for column in range(width)])
+        order = pa.array(
+            [
+                row + column * rows.num_rows
+                for row in range(rows.num_rows)
+                for column in range(width)
+            ]
+        )
         flat = pa.concat_arrays(numbers).take(order)
         offsets = pa.array(range(0, rows.num_rows * width + 1, width), pa.int32())
         return pa.ListArray.from_arrays(offsets, flat)
@@ -159,7 +175,9 @@ class RecordMaker:
             return pa.nulls(rows.num_rows, pa.string())
         column = _flat(rows.column(name))
         if pa.types.is_nested(column.type) or pa.types.is_binary(column.type):
-            return pa.array([None if v is None else str(v) for v in column.to_pylist()], pa.string())
+            return pa.array(
+                [None if v is None else str(v) for v in column.to_pylist()], pa.string()
+            )
         return pc.cast(column, pa.string())
 
     def _tokens(self, kind: str, value: pa.Array) -> pa.Array:

@@ -185,11 +185,15 @@ def _train_proxies(run: Run) -> pl.DataFrame:
     rows: list[dict[str, Any]] = []
     for number, (spec, data) in enumerate(work):
         run.report("filtering", "training proxies", number, len(work))
-        rows.extend(_finished_run(run.scratch / "proxy_runs" / device[:4], spec, data, device, settings))
+        rows.extend(
+            _finished_run(run.scratch / "proxy_runs" / device[:4], spec, data, device, settings)
+        )
     return pl.DataFrame(rows, schema=SCHEMA, orient="row").sort("run_id")
 
 
-def _finished_run(cache: Path, spec: Any, data: Any, device: str, settings: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+def _finished_run(
+    cache: Path, spec: Any, data: Any, device: str, settings: Any
+) -> list[dict[str, Any]]:
     """Train one proxy, or take its rows from a run that was killed or that had the same records."""
     from assets.filtering.proxies.run import execute
 
@@ -214,7 +218,8 @@ def _proxy_records(run: Run) -> pl.DataFrame:
     fates = run.scan(FATES).select("record_id", "content_id")
     narrow = pools.join(fates.collect(), on="record_id").with_columns(target=pl.lit(value=False))
     chosen = narrow.join(
-        sample_for_proxies(narrow, per_pool=proxy.records_per_pool, seed=run.recipe.seed), on="record_id"
+        sample_for_proxies(narrow, per_pool=proxy.records_per_pool, seed=run.recipe.seed),
+        on="record_id",
     )
     target = (
         run.scan(RECORDS)
@@ -232,7 +237,9 @@ def _proxy_records(run: Run) -> pl.DataFrame:
     if target.height:
         keep = sample_for_proxies(target, seed=run.recipe.seed)
         chosen = pl.concat([chosen, target.join(keep, on="record_id")])
-    vectors = run.scan(EMBEDDINGS).select("content_id", "dim", "vector").unique("content_id", keep="any")
+    vectors = (
+        run.scan(EMBEDDINGS).select("content_id", "dim", "vector").unique("content_id", keep="any")
+    )
     learned = run.scan(RECORDS).select("record_id", "text", "label")
     return (
         chosen.lazy()
@@ -246,10 +253,14 @@ def _proxy_records(run: Run) -> pl.DataFrame:
 def _proxy_sets(frame: pl.DataFrame, kind: str) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Divide the records by what is trained on them.
 
-    Pools are compared on the target where there is one (what the data is for), else on held-out records; groups always on
+    Pools are compared on the target where there is one (what the data is for), else on held-out
+    records; groups always on
     their own held-out records. A record of text is learned by its text, a record of numbers by its label.
     """
-    no_text, no_label = pl.lit(None, pl.String).alias("text"), pl.lit(None, pl.String).alias("label")
+    no_text, no_label = (
+        pl.lit(None, pl.String).alias("text"),
+        pl.lit(None, pl.String).alias("label"),
+    )
     if kind == "head":
         frame = frame.with_columns(no_text)
     elif kind == "language_model":
@@ -290,8 +301,7 @@ def compute_plan(run: Run, stage: Stage) -> Facts:
     curves = pool_curves(run.read(CURVES))
     pools = run.read(POOLS, ["pool", "held_out", "tokens"]).filter(~pl.col("held_out"))
     sizes = {
-        str(pool): count
-        for pool, count in pools.group_by("pool").len().sort("pool").iter_rows()
+        str(pool): count for pool, count in pools.group_by("pool").len().sort("pool").iter_rows()
     }
     mean_tokens = float(pools["tokens"].mean() or 1.0)  # type: ignore[arg-type]
     unit_size = 1.0 if recipe.unit == "records" else mean_tokens
@@ -332,7 +342,11 @@ def compute_plan(run: Run, stage: Stage) -> Facts:
         ANALYSIS,
         pl.DataFrame(
             [
-                (budget, json.dumps(answers[i] if answers else {"reason": reason}), json.dumps(worths))
+                (
+                    budget,
+                    json.dumps(answers[i] if answers else {"reason": reason}),
+                    json.dumps(worths),
+                )
                 for i, budget in enumerate(budgets)
             ],
             schema=ANALYSIS_SCHEMA,
@@ -355,7 +369,8 @@ def compute_plan(run: Run, stage: Stage) -> Facts:
             "predicted": first["predicted"] if first["predicted"] is not None else "no curve",
             "worths": json.dumps(worths),
             "warnings": dg.MetadataValue.md(
-                "\n".join(f"* **{w['code']}**: {w['message']} {w['remedy']}" for w in warnings) or "none"
+                "\n".join(f"* **{w['code']}**: {w['message']} {w['remedy']}" for w in warnings)
+                or "none"
             ),
         },
     }
@@ -398,17 +413,24 @@ INFO = {
             "run_id": "string: hash of all that determines the run",
         },
     ),
-    LAWS: TableInfo("One row a law and pool: the fitted parameters.", {k: f"{v}: {k}" for k, v in LAW_SCHEMA.items()}),
+    LAWS: TableInfo(
+        "One row a law and pool: the fitted parameters.",
+        {k: f"{v}: {k}" for k, v in LAW_SCHEMA.items()},
+    ),
     PLAN: TableInfo(
-        "One row a candidate plan and budget, best first.", {k: f"{v}: {k}" for k, v in PLAN_SCHEMA.items()}
+        "One row a candidate plan and budget, best first.",
+        {k: f"{v}: {k}" for k, v in PLAN_SCHEMA.items()},
     ),
     ANALYSIS: TableInfo(
-        "One row a budget: the whole answer as JSON.", {k: f"{v}: {k}" for k, v in ANALYSIS_SCHEMA.items()}
+        "One row a budget: the whole answer as JSON.",
+        {k: f"{v}: {k}" for k, v in ANALYSIS_SCHEMA.items()},
     ),
 }
 
 
-def define(recipe: Recipe, naming: Naming, specs: Mapping[str, StageSpec]) -> list[dg.AssetsDefinition]:
+def define(
+    recipe: Recipe, naming: Naming, specs: Mapping[str, StageSpec]
+) -> list[dg.AssetsDefinition]:
     """Make the stage's assets."""
     return [
         stage_asset(

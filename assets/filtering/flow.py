@@ -171,13 +171,15 @@ def pool_worths(
 ) -> dict[str, dict[str, float]]:
     """Say what a sample of each pool is worth in samples of pool 0, and how fast repeats wear off.
 
-    Worth is an exchange rate at equal predicted error: pool q's n fresh samples reach the error that pool 0 reaches with
+    Worth is an exchange rate at equal predicted error: pool q's n fresh samples reach the error
+    that pool 0 reaches with
     worth * n. It holds near n = the smallest pool's size, where it is computed; between 0.05 and 4.
 
     Returns
     -------
     dict
-        By pool: `worth`, and `tau` (passes until a repeat is worth half) of the saturation law, else of any law that has one.
+        By pool: `worth`, and `tau` (passes until a repeat is worth half) of the saturation law,
+        else of any law that has one.
     """
     reference = min(sizes, key=lambda name: (int(name), name))
     samples = float(min(sizes.values()))

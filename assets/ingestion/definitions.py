@@ -158,7 +158,10 @@ def _register(
         registered.table["data_uri"] = str(place)
         found = delta.open_table(place)
         number = 0 if found is None else found.version() + 1
-        note = {"table": {**registered.table, "data_version": number}, "columns": registered.columns}
+        note = {
+            "table": {**registered.table, "data_version": number},
+            "columns": registered.columns,
+        }
         committed = registered.sink.commit({"run": run.run_id, "registered": note})
         registered.table["data_version"] = committed
     return registered
@@ -301,6 +304,8 @@ CHECKS = {
 }
 
 
-def define(recipe: Recipe, naming: Naming, specs: Mapping[str, StageSpec]) -> list[dg.AssetsDefinition]:
+def define(
+    recipe: Recipe, naming: Naming, specs: Mapping[str, StageSpec]
+) -> list[dg.AssetsDefinition]:
     """Make the stage's assets."""
     return [stage_asset(SPEC, naming, specs, compute, INFO, checks=CHECKS)]

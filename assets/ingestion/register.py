@@ -253,4 +253,3 @@ def _columns(table: str, summaries: Mapping[str, ColumnSummary]) -> list[dict[st
         }
         for ordinal, (name, summary) in enumerate(summaries.items())
     ]
-

@@ -17,7 +17,8 @@ tag     values                                   payload
 ``j``   nested values                            8 bytes length, JSON with sorted keys
 ======  =======================================  ==================================================
 
-A row is its cells in the order of the sorted column names, each after its name (8 bytes length, UTF-8). Row order, chunking,
+A row is its cells in the order of the sorted column names, each after its name (8 bytes length,
+UTF-8). Row order, chunking,
 integer width and column order therefore never change an encoding; a type, a name or a value does.
 """
 
@@ -65,7 +66,9 @@ def encode_rows(data: pa.Table | pa.RecordBatch, columns: Sequence[str] | None =
         key = name.encode()
         parts.append(pa.scalar(len(key).to_bytes(8, "big") + key, pa.large_binary()))
         column = data.column(name)
-        parts.append(encode_cells(column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column))
+        parts.append(
+            encode_cells(column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column)
+        )
     return pc.binary_join_element_wise(*parts, pa.scalar(b"", pa.large_binary()))
 
 
@@ -85,10 +88,12 @@ def encode_cells(array: pa.Array) -> pa.Array:
     return pc.if_else(array.is_valid(), cells, pa.scalar(b"n", pa.large_binary()))
 
 
-def _payload(array: pa.Array, kind: pa.DataType) -> tuple[bytes, pa.Array]:  # noqa: PLR0911 - a table in code
+def _payload(array: pa.Array, kind: pa.DataType) -> tuple[bytes, pa.Array]:
     types = pa.types
     if types.is_boolean(kind):
-        return b"b", _fixed(pc.cast(array, pa.uint8()).fill_null(0).to_numpy(zero_copy_only=False).astype(">u1"))
+        return b"b", _fixed(
+            pc.cast(array, pa.uint8()).fill_null(0).to_numpy(zero_copy_only=False).astype(">u1")
+        )
     if types.is_integer(kind):
         if types.is_uint64(kind) and len(array) and (pc.max(array).as_py() or 0) >= 2**63:
             return b"I", _sized(pc.cast(array, pa.string()))
@@ -99,21 +104,36 @@ def _payload(array: pa.Array, kind: pa.DataType) -> tuple[bytes, pa.Array]:  # n
         return b"f", _fixed(values.astype(">f8"))
     if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
         return b"s", _sized(array)
-    if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind) or types.is_binary_view(kind):
+    if (
+        types.is_binary(kind)
+        or types.is_large_binary(kind)
+        or types.is_fixed_size_binary(kind)
+        or types.is_binary_view(kind)
+    ):
         return b"y", _sized(array)
     if types.is_date(kind):
         return b"d", _fixed(_integers(pc.cast(pc.cast(array, pa.date32()), pa.int32())))
     if types.is_timestamp(kind):
-        return b"t", _fixed(_integers(pc.cast(pc.cast(array, pa.timestamp("us", kind.tz), safe=False), pa.int64())))
+        return b"t", _fixed(
+            _integers(pc.cast(pc.cast(array, pa.timestamp("us", kind.tz), safe=False), pa.int64()))
+        )
     if types.is_time(kind) or types.is_duration(kind):
-        return b"j", _sized(pa.array([None if v is None else str(v) for v in array.to_pylist()], pa.string()))
+        return b"j", _sized(
+            pa.array([None if v is None else str(v) for v in array.to_pylist()], pa.string())
+        )
     if types.is_decimal(kind):
-        return b"x", _sized(pa.array([None if v is None else _decimal(v) for v in array.to_pylist()], pa.string()))
-    return b"j", _sized(pa.array([None if v is None else _json(v) for v in array.to_pylist()], pa.string()))
+        return b"x", _sized(
+            pa.array([None if v is None else _decimal(v) for v in array.to_pylist()], pa.string())
+        )
+    return b"j", _sized(
+        pa.array([None if v is None else _json(v) for v in array.to_pylist()], pa.string())
+    )
 
 
 def _integers(array: pa.Array) -> np.ndarray[Any, Any]:
-    values: np.ndarray[Any, Any] = pc.cast(array, pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+    values: np.ndarray[Any, Any] = (
+        pc.cast(array, pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+    )
     return values.astype(">i8")
 
 
@@ -137,7 +157,9 @@ def _decimal(value: Any) -> str:  # noqa: ANN401 - decimal.Decimal
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=_plain, separators=(",", ":"))
+    return json.dumps(
+        value, sort_keys=True, ensure_ascii=False, default=_plain, separators=(",", ":")
+    )
 
 
 def _plain(value: object) -> object:

@@ -1,8 +1,9 @@
 """Identities of records: `record_id` says which row it is, `content_id` what a model would learn from it.
 
-Both are 32 hex digits of a keyed 128-bit BLAKE2b. The key and the person string name the purpose and the encoding's version, so
-ids of different kinds or versions can't be mixed up. Equal rows of one table are told apart by their occurrence number among
-equal rows, which doesn't depend on which of them comes first: they are equal.
+Both are 32 hex digits of a keyed 128-bit BLAKE2b. The key and the person string name the purpose
+and the encoding's version, so
+ids of different kinds or versions can't be mixed up. Equal rows of one table are told apart by
+their occurrence number among equal rows, which doesn't depend on which of them comes first: they are equal.
 """
 
 from __future__ import annotations
@@ -39,18 +40,19 @@ class RecordIds:
     table
         The table's name (its path relative to the lake).
     id_column
-        The column that identifies a record, or None: the whole typed row does, with its occurrence number among equal rows.
+        The column that identifies a record, or None: the whole typed row does, with its occurrence
+        number among equal rows.
 
     Notes
     -----
-    Keeps 16 bytes and a counter for every distinct row of the table (about 150 bytes in Python). Ids survive reordering,
-    re-chunking and re-ingestion, because nothing of position or layout enters.
+    Keeps 16 bytes and a counter for every distinct row of the table (about 150 bytes in Python).
+    Ids survive reordering, re-chunking and re-ingestion, because nothing of position or layout enters.
 
     Attributes
     ----------
     repeated
-        The first value of `id_column` that came twice, or None. Such ids are numbered by arrival, which order can change:
-        the caller refuses them.
+        The first value of `id_column` that came twice, or None. Such ids are numbered by arrival,
+        which order can change: the caller refuses them.
     """
 
     def __init__(self, table: str, id_column: str | None = None) -> None:
@@ -59,9 +61,13 @@ class RecordIds:
         self.repeated: object = None
         self._seen: Counter[bytes] = Counter()
         name = table.encode()
-        self._prefix = len(name).to_bytes(8, "big") + name + (b"c" if id_column is not None else b"r")
+        self._prefix = (
+            len(name).to_bytes(8, "big") + name + (b"c" if id_column is not None else b"r")
+        )
 
-    def add(self, rows: pa.Table | pa.RecordBatch, columns: Sequence[str] | None = None) -> list[str]:
+    def add(
+        self, rows: pa.Table | pa.RecordBatch, columns: Sequence[str] | None = None
+    ) -> list[str]:
         """Return the record ids of the next rows.
 
         Parameters

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 SCALE = 4000.0
 UNIT = SCALE * SCALE
 MAX_DIMENSIONS = 8192
+_BLOCK_ROWS = 512
 
 
 class UnitVectorError(ValueError):
@@ -43,15 +44,19 @@ def to_grid(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
     if vectors.ndim != 2 or not 1 <= vectors.shape[1] <= MAX_DIMENSIONS:
         message = f"vectors have shape {vectors.shape}; expected (rows, 1..{MAX_DIMENSIONS})"
         raise UnitVectorError(message)
-    wide = np.asarray(vectors, dtype=np.float64)
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        largest = np.abs(wide).max(axis=1, keepdims=True, initial=0.0)
-        scaled = wide / largest  # no overflow in the squares
-        norm = np.sqrt(np.einsum("nd,nd->n", scaled, scaled))[:, None]
-        grid = np.rint(scaled / norm * SCALE)
-    grid[~np.isfinite(grid).all(axis=1)] = 0.0
-    rounded: NDArray[np.float32] = grid.astype(np.float32)
-    return rounded
+    grid = np.empty(vectors.shape, dtype=np.float32)
+    # in blocks: the float64 copies stay in cache, and memory beside the result is bounded
+    for start in range(0, len(vectors), _BLOCK_ROWS):
+        rows = slice(start, start + _BLOCK_ROWS)
+        wide = np.asarray(vectors[rows], dtype=np.float64)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            largest = np.abs(wide).max(axis=1, keepdims=True, initial=0.0)
+            wide = wide / largest  # no overflow in the squares
+            norm = np.sqrt(np.einsum("nd,nd->n", wide, wide))[:, None]
+            wide = np.rint(wide / norm * SCALE)
+        wide[~np.isfinite(wide).all(axis=1)] = 0.0
+        grid[rows] = wide
+    return grid
 
 
 def valid_rows(grid: NDArray[np.float32]) -> NDArray[np.bool_]:

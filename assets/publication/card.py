@@ -1,1 +1,2 @@
-def render_card(facts): return "<html></html>"
+def render_card(facts):
+    return "<html></html>"

@@ -45,7 +45,13 @@ COLUMNS: Mapping[str, Mapping[str, pl.DataType | type[pl.DataType]]] = {
         "reason": _TEXT,
     },
     "clusters": {"size": _WHOLE, "clusters": _WHOLE, "kind": _TEXT},
-    "quality_by_pool": {"pool": _WHOLE, "low": _REAL, "median": _REAL, "high": _REAL, "rows": _WHOLE},
+    "quality_by_pool": {
+        "pool": _WHOLE,
+        "low": _REAL,
+        "median": _REAL,
+        "high": _REAL,
+        "rows": _WHOLE,
+    },
     "samples": {
         "where": _TEXT,
         "record_id": _TEXT,
@@ -67,7 +73,13 @@ COLUMNS: Mapping[str, Mapping[str, pl.DataType | type[pl.DataType]]] = {
         "lo80": _REAL,
         "hi80": _REAL,
     },
-    "curve_bands": {"pool": _TEXT, "samples": _REAL, "predicted": _REAL, "lo80": _REAL, "hi80": _REAL},
+    "curve_bands": {
+        "pool": _TEXT,
+        "samples": _REAL,
+        "predicted": _REAL,
+        "lo80": _REAL,
+        "hi80": _REAL,
+    },
     "plans": {
         "budget": _REAL,
         "pools": _TEXT,

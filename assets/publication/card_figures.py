@@ -38,7 +38,12 @@ def axes_at(figure: Figure, left: float, top: float, width: float, height: float
 
 
 def panels(
-    amount: int, *, most_columns: int = 4, panel_height: float = 140, left: float = 52, below: float = 46
+    amount: int,
+    *,
+    most_columns: int = 4,
+    panel_height: float = 140,
+    left: float = 52,
+    below: float = 46,
 ) -> tuple[Figure, list[Axes]]:
     """Make a grid of small panels, each with room for a heading, on one figure.
 

@@ -77,7 +77,9 @@ def css_variables() -> str:
     """Return CSS that defines every token for light, for dark, and for paper."""
 
     def block(which: int) -> str:
-        return "".join(f"--{token.replace('_', '-')}:{pair[which]};" for token, pair in TOKENS.items())
+        return "".join(
+            f"--{token.replace('_', '-')}:{pair[which]};" for token, pair in TOKENS.items()
+        )
 
     return (
         f":root{{color-scheme:light dark;{block(0)}}}"

@@ -60,7 +60,9 @@ def score_histograms(scores: Mapping[str, pl.DataFrame]) -> Figure:
         numbers_on(axes, across=True, most=4)
         # the label row of a panel lies in the heading room of the one below it
         place = axes.get_position()
-        axes.set_position((place.x0, place.y0 + place.height * 0.2, place.width, place.height * 0.8))
+        axes.set_position(
+            (place.x0, place.y0 + place.height * 0.2, place.width, place.height * 0.8)
+        )
     return figure
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Mapping
-from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -20,7 +19,11 @@ from resources.rules import matching_rule
 from resources.run import RELEASES, Run, Stage, StageSpec
 from resources.version import CODE_VERSION
 
-TRAINING, HOLDOUT, LEDGER_TABLE = "publication/training_set", "publication/holdout", "publication/ledger"
+TRAINING, HOLDOUT, LEDGER_TABLE = (
+    "publication/training_set",
+    "publication/holdout",
+    "publication/ledger",
+)
 INGESTION = ("ingestion/tables", "ingestion/columns", "ingestion/quarantine")
 CONTAINMENT = ("containment/edges", "containment/unions", "containment/retention")
 DEDUPLICATION = (
@@ -135,8 +138,12 @@ def _write_rows(run: Run, stage: Stage, table: str, chosen: pl.DataFrame, *, sho
         "weight": pa.float64(),
         "position": pa.int64(),
     }
-    staged = stage.open(table, pa.schema([(name, types.get(name, pa.string())) for name in columns]))
-    narrow = chosen.select("record_id", "pool", "quality", "passes").with_columns(weight=pl.lit(1.0))
+    staged = stage.open(
+        table, pa.schema([(name, types.get(name, pa.string())) for name in columns])
+    )
+    narrow = chosen.select("record_id", "pool", "quality", "passes").with_columns(
+        weight=pl.lit(1.0)
+    )
     joined = (
         run.scan("deduplication/records")
         .join(narrow.lazy(), on="record_id", how="inner")
@@ -243,7 +250,9 @@ def compute_release(run: Run, stage: Stage) -> Facts:
 
     card = write_card(run, row, versions)
     stage.put(RELEASES, pl.DataFrame([row], schema=RELEASE_SCHEMA, orient="row"))
-    stage.check("versions_are_complete", len(versions) == len(RELEASES_SPEC.reads), tables=len(versions))
+    stage.check(
+        "versions_are_complete", len(versions) == len(RELEASES_SPEC.reads), tables=len(versions)
+    )
     return {
         RELEASES: {
             "release": number,
@@ -316,7 +325,9 @@ INFO = {
 }
 
 
-def define(recipe: Recipe, naming: Naming, specs: Mapping[str, StageSpec]) -> list[dg.AssetsDefinition]:
+def define(
+    recipe: Recipe, naming: Naming, specs: Mapping[str, StageSpec]
+) -> list[dg.AssetsDefinition]:
     """Make the stage's assets."""
     return [
         stage_asset(

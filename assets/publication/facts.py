@@ -57,7 +57,10 @@ def gather(run: Run, release: Mapping[str, Any], versions: Mapping[str, int]) ->
         output=recipe.output,
         versions=dict(versions),
         tables=run.read("ingestion/tables"),
-        quarantine=run.scan("ingestion/quarantine").select("table", "position", "reason").head(200).collect(),
+        quarantine=run.scan("ingestion/quarantine")
+        .select("table", "position", "reason")
+        .head(200)
+        .collect(),
         fates=_fates(run),
         group_name=by,
         fates_by_group=_fates_by_group(run, by),
@@ -216,7 +219,7 @@ def _curves(run: Run) -> pl.DataFrame:
 
 
 def _curve_bands(answer: Mapping[str, Any]) -> pl.DataFrame:
-    """The frontier's predictions along the budget, by the pools that lead there."""
+    """Return the frontier's predictions along the budget, by the pools that lead there."""
     rows = [
         ("+".join(p["pools"]), float(p["samples"]), p["predicted"], *p["interval80"])
         for p in answer.get("frontier", [])

@@ -30,7 +30,9 @@ LEDGER = {
 }
 
 
-def record_lines(fates: pl.DataFrame, selected: pl.DataFrame, unselected: pl.DataFrame) -> pl.DataFrame:
+def record_lines(
+    fates: pl.DataFrame, selected: pl.DataFrame, unselected: pl.DataFrame
+) -> pl.DataFrame:
     """Write a line for every record.
 
     Parameters
@@ -47,11 +49,19 @@ def record_lines(fates: pl.DataFrame, selected: pl.DataFrame, unselected: pl.Dat
     polars.DataFrame
         The ledger's columns; exactly one line a record, or `ValueError`.
     """
-    stages = {"duplicate": "deduplication", "contaminated": "deduplication", "evaluation": "deduplication"}
+    stages = {
+        "duplicate": "deduplication",
+        "contaminated": "deduplication",
+        "evaluation": "deduplication",
+    }
     lines = (
-        fates.join(selected.select("record_id", published=pl.lit(value=True)), on="record_id", how="left")
+        fates.join(
+            selected.select("record_id", published=pl.lit(value=True)), on="record_id", how="left"
+        )
         .join(
-            unselected.select("record_id", _fate="fate", _stage="stage", _reason="reason"), on="record_id", how="left"
+            unselected.select("record_id", _fate="fate", _stage="stage", _reason="reason"),
+            on="record_id",
+            how="left",
         )
         .with_columns(
             stage=pl.when(pl.col("fate").is_not_null())
@@ -60,21 +70,28 @@ def record_lines(fates: pl.DataFrame, selected: pl.DataFrame, unselected: pl.Dat
             .then(pl.lit("publication"))
             .otherwise(pl.col("_stage")),
             reason=pl.coalesce(
-                "reason", pl.when(pl.col("published")).then(pl.lit("chosen by allocation/plan")), "_reason"
+                "reason",
+                pl.when(pl.col("published")).then(pl.lit("chosen by allocation/plan")),
+                "_reason",
             ),
-            fate=pl.coalesce("fate", pl.when(pl.col("published")).then(pl.lit("published")), "_fate"),
+            fate=pl.coalesce(
+                "fate", pl.when(pl.col("published")).then(pl.lit("published")), "_fate"
+            ),
         )
         .with_columns(rows=pl.lit(1, pl.Int64))
         .select(*LEDGER)
         .cast(LEDGER)  # type: ignore[arg-type]
     )
     if lines.height != fates.height or lines["fate"].null_count():
-        message = f"{fates.height} records got {lines.height} lines, {lines['fate'].null_count()} of them without a fate"
+        none = lines["fate"].null_count()
+        message = f"{fates.height} records got {lines.height} lines, {none} of them without a fate"
         raise ValueError(message)
     return lines
 
 
-def table_lines(contained: pl.DataFrame, quarantine: pl.DataFrame, readable: pl.DataFrame) -> pl.DataFrame:
+def table_lines(
+    contained: pl.DataFrame, quarantine: pl.DataFrame, readable: pl.DataFrame
+) -> pl.DataFrame:
     """Write a line for every contained table and for every file with quarantined rows.
 
     Parameters
@@ -127,8 +144,8 @@ def unbalanced(ledger: pl.LazyFrame, counted: pl.DataFrame) -> pl.DataFrame:
     ledger
         The ledger, staged or committed.
     counted
-        `table` and `counted` (rows by footer, log or line scan; null where the file could not be read at all) of each table
-        that a rule matches.
+        `table` and `counted` (rows by footer, log or line scan; null where the file could not be
+        read at all) of each table that a rule matches.
 
     Returns
     -------

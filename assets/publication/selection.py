@@ -13,7 +13,11 @@ SELECTED = {"record_id": pl.String, "passes": pl.Int64}
 
 
 def select_records(
-    candidates: pl.DataFrame, plan: pl.DataFrame, *, seed: int, within: Literal["hash", "best"] = "hash"
+    candidates: pl.DataFrame,
+    plan: pl.DataFrame,
+    *,
+    seed: int,
+    within: Literal["hash", "best"] = "hash",
 ) -> pl.DataFrame:
     """Choose the records of every cell of a plan.
 
@@ -35,7 +39,8 @@ def select_records(
 
     Notes
     -----
-    A larger budget contains a smaller one: the order inside a cell doesn't depend on the plan. Passes differ by at most one
+    A larger budget contains a smaller one: the order inside a cell doesn't depend on the plan.
+    Passes differ by at most one
     inside a cell, which is optimal there when repeats are worth less and less, so integers cost nothing.
     """
     drawn = candidates.with_columns(
@@ -48,7 +53,12 @@ def select_records(
     ranked = (
         drawn.sort(order, descending=descending, nulls_last=True)
         .with_columns(_rank=pl.int_range(pl.len()).over("group", "pool"))
-        .join(plan.select("group", "pool", "samples", "records"), on=["group", "pool"], how="inner", nulls_equal=True)
+        .join(
+            plan.select("group", "pool", "samples", "records"),
+            on=["group", "pool"],
+            how="inner",
+            nulls_equal=True,
+        )
         .filter(pl.col("_rank") < pl.col("records"), pl.col("records") > 0)
     )
     base = pl.col("samples") // pl.col("records")

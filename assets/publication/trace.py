@@ -27,7 +27,8 @@ def trace(scan: Scan, target: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        `asked`, and then as far as they apply: `source`, `record`, `duplicates`, `scores`, `pool`, `allocation`, `fate`,
+        `asked`, and then as far as they apply: `source`, `record`, `duplicates`, `scores`, `pool`,
+        `allocation`, `fate`,
         `published`, `held_out`; for a row that was set aside `quarantine`; for a row of a table that was not read again
         `contained` and `held_by`, the same answer for its twin in the table that holds it.
 
@@ -39,7 +40,10 @@ def trace(scan: Scan, target: str) -> dict[str, Any]:
     answer: dict[str, Any] = {"asked": target}
     table, _, position = target.rpartition("#")
     if table and position.isdigit():
-        found = _one(scan("deduplication/records"), (pl.col("table") == table) & (pl.col("position") == int(position)))
+        found = _one(
+            scan("deduplication/records"),
+            (pl.col("table") == table) & (pl.col("position") == int(position)),
+        )
         if found is None:
             return _without_record(scan, answer, table, int(position))
     else:
@@ -66,19 +70,25 @@ def _way(scan: Scan, answer: dict[str, Any], record: dict[str, Any]) -> dict[str
     group = _group_of(scan, record_id)
     if group is not None and "pool" in answer:
         cell = _one(
-            scan("allocation/plan"), pl.col("group").eq_missing(pl.lit(group)) & (pl.col("pool") == answer["pool"]["pool"])
+            scan("allocation/plan"),
+            pl.col("group").eq_missing(pl.lit(group)) & (pl.col("pool") == answer["pool"]["pool"]),
         )
         if cell is not None:
             answer["allocation"] = cell
     line = _one(scan("publication/ledger"), this)
     answer["fate"] = _pick(line, "fate", "stage", "reason", "by")
-    shown = _one(scan("publication/training_set").select("record_id", "passes", "weight", "source_version"), this)
+    shown = _one(
+        scan("publication/training_set").select("record_id", "passes", "weight", "source_version"),
+        this,
+    )
     if shown is not None:
         answer["published"] = _pick(shown, "passes", "weight", "source_version")
     return answer
 
 
-def _without_record(scan: Scan, answer: dict[str, Any], table: str, position: int) -> dict[str, Any]:
+def _without_record(
+    scan: Scan, answer: dict[str, Any], table: str, position: int
+) -> dict[str, Any]:
     """Tell of a row that never became a record: set aside, or held by another table."""
     here = pl.col("table") == table
     aside = _one(scan("ingestion/quarantine"), here & (pl.col("position") == position))
@@ -91,10 +101,15 @@ def _without_record(scan: Scan, answer: dict[str, Any], table: str, position: in
         answer["quarantine"] = _pick(aside, "position", "reason")
         answer["fate"] = {"fate": "quarantined", "stage": "ingestion", "reason": aside["reason"]}
         return answer
-    line = _one(scan("publication/ledger"), here & pl.col("record_id").is_null() & (pl.col("fate") == "contained"))
+    line = _one(
+        scan("publication/ledger"),
+        here & pl.col("record_id").is_null() & (pl.col("fate") == "contained"),
+    )
     if line is not None and position < int(line["rows"]):
         answer["fate"] = _pick(line, "fate", "stage", "reason", "by")
-        edge = _one(scan("containment/edges"), (pl.col("child") == table) & (pl.col("parent") == line["by"]))
+        edge = _one(
+            scan("containment/edges"), (pl.col("child") == table) & (pl.col("parent") == line["by"])
+        )
         answer["contained"] = edge or {"child": table, "parent": line["by"]}
         return answer
     if source["status"] != "ok":

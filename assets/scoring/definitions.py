@@ -189,7 +189,7 @@ def _alive() -> pl.Expr:
 def _correlations(columns: Mapping[str, Any]) -> dict[str, Any]:
     from assets.scoring.statistics import correlations
 
-    frame = correlations({name: values for name, values in sorted(columns.items())})
+    frame = correlations(dict(sorted(columns.items())))
     return {"correlations": dg.MetadataValue.md(_markdown(frame))}
 
 
@@ -248,7 +248,10 @@ def _fit(run: Run, scorers: Mapping[str, Any], context: Any) -> dict[str, Any]: 
 
 
 def _score(
-    run: Run, scorers: Mapping[str, Any], states: Mapping[str, Any], context: Any  # noqa: ANN401
+    run: Run,
+    scorers: Mapping[str, Any],
+    states: Mapping[str, Any],
+    context: Any,  # noqa: ANN401
 ) -> tuple[dict[str, Any], dict[str, Counter[str]], dict[str, Any]]:
     from assets.scoring.protocol import ScoreBatch
 
@@ -265,9 +268,7 @@ def _score(
             silences[name] += column.reason_counts()
         vectors.append(batch.embedding.astype(np.float16))
         length = pl.coalesce(pl.col("text").str.len_bytes().cast(pl.Int64), pl.col("tokens"))
-        narrow.append(
-            rows.select("record_id", "content_id", "rule", "held_out", length=length)
-        )
+        narrow.append(rows.select("record_id", "content_id", "rule", "held_out", length=length))
         done += len(batch)
         run.report("scoring", "scoring records", done, None)
     columns = {n: np.concatenate(p) if p else np.empty(0) for n, p in parts.items()}
@@ -298,7 +299,9 @@ def _calibration_rows(states: Mapping[str, Any], calibration: str) -> pl.DataFra
     )
 
 
-def _silence_rows(silences: Mapping[str, Counter[str]], left_out: Mapping[str, str]) -> pl.DataFrame:
+def _silence_rows(
+    silences: Mapping[str, Counter[str]], left_out: Mapping[str, str]
+) -> pl.DataFrame:
     rows = [
         (name, reason, count)
         for name, counts in sorted(silences.items())
@@ -345,7 +348,9 @@ INFO = {
 }
 
 
-def define(recipe: Recipe, naming: Naming, specs: Mapping[str, StageSpec]) -> list[dg.AssetsDefinition]:
+def define(
+    recipe: Recipe, naming: Naming, specs: Mapping[str, StageSpec]
+) -> list[dg.AssetsDefinition]:
     """Make the stage's assets."""
     kinds = ("torch", "polars", "deltalake")
     return [

@@ -36,7 +36,9 @@ def allocate(problem: Path, *, joint: bool, integer: bool, as_json: bool) -> Non
     for column in columns:
         table.add_column(column)
     for row in answer["allocation"]:
-        table.add_row(*[f"{row[c]:.6g}" if isinstance(row[c], float) else str(row[c]) for c in columns])
+        table.add_row(
+            *[f"{row[c]:.6g}" if isinstance(row[c], float) else str(row[c]) for c in columns]
+        )
     console = Console()
     console.print(table)
     for name, value in answer["baselines"].items():

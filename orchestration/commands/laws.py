@@ -43,12 +43,21 @@ def laws(
         for column in ("pools", "passes", "predicted", "interval80", "p_best", "regret"):
             table.add_column(column)
         for plan in answer["plans"][:10]:
-            table.add_row(*[str(plan[c]) for c in ("pools", "passes", "predicted", "interval80", "p_best", "regret")])
+            table.add_row(
+                *[
+                    str(plan[c])
+                    for c in ("pools", "passes", "predicted", "interval80", "p_best", "regret")
+                ]
+            )
         console.print(table)
     for point in answer["switch_points"]:
-        console.print(f"from {point['samples']:,.0f} samples: {point['from']} gives way to {point['to']}")
+        console.print(
+            f"from {point['samples']:,.0f} samples: {point['from']} gives way to {point['to']}"
+        )
     for warning in answer["warnings"]:
-        console.print(f"[yellow]{warning['code']}: {warning['message']} {warning['remedy']}[/yellow]")
+        console.print(
+            f"[yellow]{warning['code']}: {warning['message']} {warning['remedy']}[/yellow]"
+        )
 
 
 def _samples(budget: str | None) -> float | None:

@@ -28,7 +28,9 @@ class Watch:
         self.stage = ""
         self.shown = 0.0
 
-    def __call__(self, stage: str, message: str, done: int | None = None, total: int | None = None) -> None:
+    def __call__(
+        self, stage: str, message: str, done: int | None = None, total: int | None = None
+    ) -> None:
         """Report progress; called as often as a stage likes."""
         now = time.monotonic()
         finished = done is None and total is None
@@ -78,26 +80,36 @@ def run(
 
 def _told_selection(outcome: Outcome, select: Sequence[str], *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({"run_id": outcome.run_id, "selected": list(select), "release": None}))
+        click.echo(
+            json.dumps({"run_id": outcome.run_id, "selected": list(select), "release": None})
+        )
     else:
-        click.echo(f"{' '.join(select)} done (run {outcome.run_id}); a release is made when publication runs too")
+        click.echo(
+            f"{' '.join(select)} done (run {outcome.run_id}); a release is made when publication runs too"
+        )
 
 
 def dry_run(path: Path, *, as_json: bool) -> None:
     """Show which tables fall under which rule, without doing anything."""
     recipe = load_recipe(path)
     preview = check_recipe_against_lake(recipe)
-    rows = [_row(recipe, source, preview.rules.get(source.table)) for source in preview.found.sources]
+    rows = [
+        _row(recipe, source, preview.rules.get(source.table)) for source in preview.found.sources
+    ]
     unreadable = [{"table": u.table, "reason": u.reason} for u in preview.found.unreadable]
     if as_json:
         click.echo(json.dumps({"tables": rows, "unreadable": unreadable}))
         return
     for row in rows:
-        click.echo(f"{row['rule']!s:>5}  {row['role']:<10} {row['format']:<8} {row['bytes']:>12,}  {row['table']}")
+        click.echo(
+            f"{row['rule']!s:>5}  {row['role']:<10} {row['format']:<8} {row['bytes']:>12,}  {row['table']}"
+        )
     for item in unreadable:
         click.echo(f"    -  unreadable {item['table']}: {item['reason']}")
     by_rule = sum(row["rule"] is not None for row in rows)
-    click.echo(f"{len(rows)} tables, {by_rule} under a rule, {len(unreadable)} unreadable; nothing was done")
+    click.echo(
+        f"{len(rows)} tables, {by_rule} under a rule, {len(unreadable)} unreadable; nothing was done"
+    )
 
 
 def _row(recipe: Recipe, source: Any, index: int | None) -> dict[str, Any]:  # noqa: ANN401 - ingestion's Source

@@ -25,7 +25,9 @@ def read_table(path: Path) -> pl.DataFrame:
         if name.endswith(".parquet"):
             return pl.read_parquet(path)
         if name.endswith((".csv", ".tsv")):
-            return pl.read_csv(path, separator="\t" if name.endswith(".tsv") else ",", infer_schema_length=None)
+            return pl.read_csv(
+                path, separator="\t" if name.endswith(".tsv") else ",", infer_schema_length=None
+            )
         if name.endswith((".jsonl", ".ndjson")):
             return pl.read_ndjson(path, infer_schema_length=None)
         if name.endswith(".json"):

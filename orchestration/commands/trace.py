@@ -18,7 +18,9 @@ from resources.recipe import load_recipe
 from resources.run import RELEASES
 
 
-def trace(target: str, *, recipe: Path | None, output: Path | None, release: int | None, as_json: bool) -> None:
+def trace(
+    target: str, *, recipe: Path | None, output: Path | None, release: int | None, as_json: bool
+) -> None:
     """Print the way of one record, or of one row of a table."""
     root, state = _roots(recipe, output)
     row = _release(root, release)
@@ -51,7 +53,9 @@ def _told(value: Any) -> str:  # noqa: ANN401 - plain data of any shape
 def _roots(recipe: Path | None, output: Path | None) -> tuple[Path, Path]:
     if output is not None:
         return output, output
-    named = recipe or (Path(os.environ["SLUICE_RECIPE"]) if os.environ.get("SLUICE_RECIPE") else None)
+    named = recipe or (
+        Path(os.environ["SLUICE_RECIPE"]) if os.environ.get("SLUICE_RECIPE") else None
+    )
     if named is None:
         message = "say where to look: --recipe RECIPE, --output FOLDER, or set SLUICE_RECIPE"
         raise RecipeError(message)

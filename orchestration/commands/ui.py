@@ -21,5 +21,16 @@ def ui(recipes: Sequence[Path], *, host: str, port: int) -> int:
         "SLUICE_RECIPE": os.pathsep.join(str(path.resolve()) for path in recipes),
         "DAGSTER_HOME": str(home),
     }
-    command = [sys.executable, "-m", "dagster", "dev", "-m", "orchestration.definitions", "-h", host, "-p", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "dagster",
+        "dev",
+        "-m",
+        "orchestration.definitions",
+        "-h",
+        host,
+        "-p",
+        str(port),
+    ]
     return subprocess.call(command, env=environment)
