@@ -52,7 +52,7 @@ def load_recipes(paths: Sequence[Path]) -> list[Recipe]:
                 )
                 raise RecipeError(message)
             if _reading(recipe) != _reading(other):
-                message = f"{pair} share {recipe.state_root}, but key `records.*.read` differs: files would be read in two ways"
+                message = f"{pair} share {recipe.state_root}, but key `records.*.read` differs: it would be read twice"
                 raise RecipeError(message)
     return recipes
 

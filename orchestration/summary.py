@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 
@@ -13,12 +13,13 @@ from orchestration.execute import Outcome
 from orchestration.stages_light import layer_of
 from resources import delta
 from resources.recipe import Recipe
+from resources.rules import matching_rule
 
 
 def summarise(recipe: Recipe, outcome: Outcome) -> dict[str, Any]:
     """Gather the summary of the release that a run ended at, as plain data."""
     release = outcome.release or {}
-    versions: Mapping[str, int] = release["versions"]
+    versions = cast("Mapping[str, int]", release["versions"])
 
     def table(name: str) -> pl.DataFrame:
         root = Path(recipe.state_root if layer_of(name) == "lake" else recipe.output)
@@ -32,7 +33,11 @@ def summarise(recipe: Recipe, outcome: Outcome) -> dict[str, Any]:
     report = table("allocation/report").to_dicts()[0]
     answer = json.loads(analysis[recipe.filtering.publish]["answer"]) if analysis else {}
     aside = table("ingestion/quarantine").height
-    counted = int(tables["counted"].fill_null(0).sum())
+    read = tables.filter(
+        pl.Series([_is_read(recipe, name) for name in tables["table"]], dtype=pl.Boolean)
+    )
+    counted = int(read["counted"].fill_null(0).sum())
+    unread = tables.filter(~pl.col("table").is_in(read["table"].to_list()))
     groups = (
         allocation.group_by("group")
         .agg(
@@ -45,7 +50,9 @@ def summarise(recipe: Recipe, outcome: Outcome) -> dict[str, Any]:
         "changed": outcome.changed,
         "run_id": release["run_id"],
         "rows_in": counted,
-        "tables": tables.height,
+        "tables": read.height,
+        "rows_in_tables_without_rule": int(unread["counted"].fill_null(0).sum()),
+        "tables_without_rule": unread.height,
         "set_aside_share": aside / counted if counted else 0.0,
         "rows_by_fate": release["rows"],
         "redundant_tables": retention.height,
@@ -67,6 +74,11 @@ def summarise(recipe: Recipe, outcome: Outcome) -> dict[str, Any]:
     }
 
 
+def _is_read(recipe: Recipe, table: str) -> bool:
+    index = matching_rule(recipe.records, table)
+    return index is not None and recipe.records[index].role != "ignore"
+
+
 def as_text(summary: Mapping[str, Any], recipe_path: Path) -> str:
     """Write the summary for people."""
     lines = [""]
@@ -79,26 +91,29 @@ def as_text(summary: Mapping[str, Any], recipe_path: Path) -> str:
     )
     for fate, rows in sorted(summary["rows_by_fate"].items(), key=lambda item: -item[1]):
         lines.append(f"  {fate:<14} {rows:>10,}")
+    if summary["tables_without_rule"]:
+        lines.append(
+            f"  and {summary['rows_in_tables_without_rule']:,} rows in {summary['tables_without_rule']} tables "
+            "that no rule reads"
+        )
     megabytes = summary["redundant_bytes"] / 1e6
     lines.append(
         f"Redundant tables: {summary['redundant_tables']} ({megabytes:.1f} MB could be retired and rebuilt)"
     )
-    for plan in summary["plans"]:
-        lines.append(_plan_line(plan, summary["unit"]))
+    lines += [_plan_line(plan, summary["unit"]) for plan in summary["plans"]]
     for step in summary["next_budget"][:1]:
         change = step["changes"]
-        told = ", ".join(
-            [f"adds pool {p}" for p in change["added"]]
-            + [f"drops pool {p}" for p in change["dropped"]]
-        )
+        words = [f"adds pool {p}" for p in change["added"]]
+        words += [f"drops pool {p}" for p in change["dropped"]]
+        told = ", ".join(words)
         lines.append(
             f"At {step['budget']:,.0f} {summary['unit']}: {told or 'the same pools, shown more often'}"
         )
     lines.append("Allocation by group (available, shown, of which unique)")
-    for row in summary["groups"][:20]:
-        lines.append(
-            f"  {row['group'] or '(none)':<14} {row['available']:>9,} {row['samples']:>9,} {row['records']:>9,}"
-        )
+    lines += [
+        f"  {row['group'] or '(none)':<14} {row['available']:>9,} {row['samples']:>9,} {row['records']:>9,}"
+        for row in summary["groups"][:20]
+    ]
     if len(summary["groups"]) > 20:
         lines.append(f"  and {len(summary['groups']) - 20} more groups")
     lines += [f"Note: {message}" for message in summary["warnings"]]

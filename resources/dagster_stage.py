@@ -68,6 +68,10 @@ def stage_asset(
     ----------
     spec
         Tables, reads, code version.
+    naming, specs
+        Where the recipe's assets live, and all stages by table.
+    kinds, pool
+        Shown in the UI; a pool bounds how many of its steps run at once.
     compute
         Writes every table of the stage through the `Stage` and records its checks; returns metadata for each table.
     tables

@@ -23,7 +23,7 @@ SPEC = StageSpec(
     layer="lake",
 )
 SPECS = (SPEC,)
-UNION_SCHEMA = {
+UNION_SCHEMA: dict[str, Any] = {
     "child": pl.String,
     "parents": pl.List(pl.String),
     "versions": pl.List(pl.String),

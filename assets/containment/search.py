@@ -109,6 +109,12 @@ def find_edges(
         Folder for row hashes by content; any file in it may be removed.
     min_containment
         Edges below are left out.
+    equality
+        Which cells are equal.
+    workers
+        Threads that count pairs.
+    progress
+        Receives (message, done, total).
     min_rows
         Children with fewer distinct rows are left out.
 

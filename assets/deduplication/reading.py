@@ -32,6 +32,8 @@ def held_by_others(
 
     Parameters
     ----------
+    recipe
+        Whose rules they are.
     rules
         Rule by table.
     columns

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import numpy as np
@@ -24,6 +24,11 @@ from assets.filtering.flow import (
 from resources.dagster_stage import Facts, Naming, TableInfo, stage_asset
 from resources.recipe import Recipe
 from resources.run import Run, Stage, StageSpec
+
+if TYPE_CHECKING:
+    from assets.filtering.proxies.data import ProxyData
+    from assets.filtering.proxies.design import RunSpec
+    from assets.filtering.proxies.settings import ProxySettings
 
 POOLS, CURVES = "filtering/pools", "filtering/curves"
 LAWS, PLAN, ANALYSIS = "filtering/laws", "filtering/plan", "filtering/analysis"
@@ -192,7 +197,7 @@ def _train_proxies(run: Run) -> pl.DataFrame:
 
 
 def _finished_run(
-    cache: Path, spec: Any, data: Any, device: str, settings: Any
+    cache: Path, spec: RunSpec, data: ProxyData, device: str, settings: ProxySettings
 ) -> list[dict[str, Any]]:
     """Train one proxy, or take its rows from a run that was killed or that had the same records."""
     from assets.filtering.proxies.run import execute

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,10 @@ def read_given_curves(path: Path, schema: Mapping[str, Any]) -> pl.DataFrame:
     GivenCurvesError
         Naming the file and the remedy.
     """
-    readers = {".csv": pl.read_csv, ".parquet": pl.read_parquet}
+    readers: dict[str, Callable[[Path], pl.DataFrame]] = {
+        ".csv": pl.read_csv,
+        ".parquet": pl.read_parquet,
+    }
     try:
         frame = pl.read_delta(str(path)) if path.is_dir() else readers[path.suffix](path)
     except (KeyError, OSError, pl.exceptions.PolarsError) as error:

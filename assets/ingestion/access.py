@@ -95,6 +95,8 @@ def read_table(
         The lake's listing, for what is read in place.
     columns
         Which columns; all by default.
+    batch_rows
+        Most rows a batch.
     as_written
         Leave landed cells as the text that was in the file.
 

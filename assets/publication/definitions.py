@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -262,7 +263,7 @@ def compute_release(run: Run, stage: Stage) -> Facts:
     }
 
 
-RELEASE_SCHEMA = {
+RELEASE_SCHEMA: dict[str, Any] = {
     "release": pl.Int64,
     "run_id": pl.String,
     "recipe_hash": pl.String,

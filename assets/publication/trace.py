@@ -8,13 +8,14 @@ from typing import Any
 import polars as pl
 
 Scan = Callable[[str], pl.LazyFrame]
+ContentOf = Callable[[str, int], str | None]
 
 
 class TraceError(ValueError):
     """Nothing in the release answers to what was asked for."""
 
 
-def trace(scan: Scan, target: str) -> dict[str, Any]:
+def trace(scan: Scan, target: str, content_of: ContentOf | None = None) -> dict[str, Any]:
     """Tell a record's way.
 
     Parameters
@@ -23,6 +24,9 @@ def trace(scan: Scan, target: str) -> dict[str, Any]:
         Scans a table at the release's version.
     target
         A `record_id`, or `TABLE#POSITION` with the position counted from 0.
+
+    content_of
+        Reads one row of a table that was not read into records and returns its content id.
 
     Returns
     -------
@@ -45,7 +49,7 @@ def trace(scan: Scan, target: str) -> dict[str, Any]:
             (pl.col("table") == table) & (pl.col("position") == int(position)),
         )
         if found is None:
-            return _without_record(scan, answer, table, int(position))
+            return _without_record(scan, answer, table, int(position), content_of)
     else:
         found = _one(scan("deduplication/records"), pl.col("record_id") == target)
         if found is None:
@@ -87,7 +91,7 @@ def _way(scan: Scan, answer: dict[str, Any], record: dict[str, Any]) -> dict[str
 
 
 def _without_record(
-    scan: Scan, answer: dict[str, Any], table: str, position: int
+    scan: Scan, answer: dict[str, Any], table: str, position: int, content_of: ContentOf | None
 ) -> dict[str, Any]:
     """Tell of a row that never became a record: set aside, or held by another table."""
     here = pl.col("table") == table
@@ -111,6 +115,13 @@ def _without_record(
             scan("containment/edges"), (pl.col("child") == table) & (pl.col("parent") == line["by"])
         )
         answer["contained"] = edge or {"child": table, "parent": line["by"]}
+        content = content_of(table, position) if content_of is not None else None
+        twin = _one(
+            scan("deduplication/records"),
+            (pl.col("table") == line["by"]) & (pl.col("content_id") == content),
+        )
+        if twin is not None:
+            answer["held_by"] = _way(scan, {"asked": f"{twin['table']}#{twin['position']}"}, twin)
         return answer
     if source["status"] != "ok":
         answer["fate"] = {"fate": "quarantined", "stage": "ingestion", "reason": source["error"]}

@@ -280,7 +280,7 @@ def _score(
     rank[order["row"].to_numpy()] = np.arange(kept.height)
     embedding = np.concatenate(vectors) if vectors else np.empty((0, dim), np.float16)
     about = {
-        "batch": ScoreBatch(kept["record_id"], embedding=embedding),
+        "batch": ScoreBatch(kept["record_id"], embedding=embedding.astype(np.float32)),
         "rank": rank,
         "held_out": kept["held_out"].to_numpy(),
     }
@@ -302,7 +302,7 @@ def _calibration_rows(states: Mapping[str, Any], calibration: str) -> pl.DataFra
 def _silence_rows(
     silences: Mapping[str, Counter[str]], left_out: Mapping[str, str]
 ) -> pl.DataFrame:
-    rows = [
+    rows: list[tuple[str, str, int | None]] = [
         (name, reason, count)
         for name, counts in sorted(silences.items())
         for reason, count in sorted(counts.items())

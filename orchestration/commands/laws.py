@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
+from typing import Literal
 
 import click
 
 from orchestration.commands.tables import read_table
 from resources.errors import RecipeError
 
+Law = Literal["utility", "saturation", "power", "data_constrained", "average"]
+
 
 def laws(
-    curves: Path, *, law: str, form: str, budget: str | None, predict: Path | None, as_json: bool
+    curves: Path,
+    *,
+    law: Law,
+    form: Literal["paper", "code"],
+    budget: str | None,
+    predict: Path | None,
+    as_json: bool,
 ) -> None:
     """Fit laws to curves, and print them with the ranked plans."""
     from assets.filtering.analyse import analyse
@@ -65,9 +75,10 @@ def _samples(budget: str | None) -> float | None:
         return None
     name, _, value = budget.partition("=")
     try:
-        if name != "samples":
-            raise ValueError(name)
-        return float(value)
-    except ValueError as error:
+        samples = float(value) if name == "samples" else math.nan
+    except ValueError:
+        samples = math.nan
+    if not samples > 0:
         message = f"--budget {budget}: write --budget samples=640e6"
-        raise RecipeError(message) from error
+        raise RecipeError(message)
+    return samples

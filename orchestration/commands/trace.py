@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 import polars as pl
+import pyarrow.compute as pc
 
 from assets.publication.trace import trace as find
 from orchestration.stages_light import layer_of
 from resources import delta
 from resources.errors import NotReadyError, RecipeError
-from resources.recipe import load_recipe
+from resources.recipe import Recipe, load_recipe
+from resources.rules import matching_rule
 from resources.run import RELEASES
 
 
@@ -30,7 +33,12 @@ def trace(
         place = state if layer_of(table) == "lake" else root
         return delta.scan(place / table, versions[table])
 
-    answer = find(scan, target)
+    recipe_then = Recipe.model_validate_json(row["recipe"])
+
+    def content_of(table: str, position: int) -> str | None:
+        return _content_of(recipe_then, scan, table, position)
+
+    answer = find(scan, target, content_of)
     answer["release"] = row["release"]
     if as_json:
         click.echo(json.dumps(answer, default=str))
@@ -44,10 +52,44 @@ def _told(value: Any) -> str:  # noqa: ANN401 - plain data of any shape
         return f" {value}"
     lines = []
     for key, item in value.items():
+        if isinstance(item, dict):
+            lines.append(f"\n    {key}:" + _told(item).replace("\n", "\n    "))
+            continue
         text = str(item)
         shown = text if len(text) <= 300 else f"{text[:300]} … ({len(text):,} characters)"
         lines.append(f"\n    {key}: {shown}")
     return "".join(lines)
+
+
+def _content_of(
+    recipe: Recipe, scan: Callable[[str], pl.LazyFrame], table: str, position: int
+) -> str | None:
+    """Read one row where it is and return the content id that it has as a record."""
+    from assets.deduplication.records import RecordMaker, record_schema
+    from assets.ingestion.access import read_table, registered_tables
+    from assets.ingestion.discover import discover
+    from assets.ingestion.model import POSITION_COLUMN, SourceError
+
+    index = matching_rule(recipe.records, table)
+    here = pl.col("table") == table
+    known = registered_tables(
+        scan("ingestion/tables").filter(here).collect(),
+        scan("ingestion/columns").filter(here).collect(),
+    )
+    if index is None or table not in known:
+        return None
+    schema = record_schema(recipe.group_names, recipe.kept_columns)
+    maker = RecordMaker(table, recipe.records[index], index, schema, known[table].columns)
+    try:
+        sources = {source.table: source for source in discover(Path(recipe.lake)).sources}
+        for batch in read_table(known[table], sources):
+            row = batch.filter(pc.equal(batch.column(POSITION_COLUMN), position))
+            if row.num_rows:
+                content: str | None = maker.make(row).column("content_id")[0].as_py()
+                return content
+    except SourceError:
+        return None  # the file has changed since: its rows can't be shown, its fate can
+    return None
 
 
 def _roots(recipe: Path | None, output: Path | None) -> tuple[Path, Path]:
