@@ -147,7 +147,7 @@ def trace(
 @click.option("--predict", type=click.Path(path_type=Path, exists=True), help="Points to predict.")
 @json_option
 def laws(
-    curves: Path, *, law: Any, form: Any, budget: str | None, predict: Path | None, as_json: bool
+    curves: Path, *, law: str, form: str, budget: str | None, predict: Path | None, as_json: bool
 ) -> None:
     """Fit scaling laws to a table of training curves, and plan for a budget."""
     from orchestration.commands.laws import laws as work

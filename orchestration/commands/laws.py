@@ -5,21 +5,22 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import click
 
 from orchestration.commands.tables import read_table
 from resources.errors import RecipeError
 
+Form = Literal["paper", "code"]
 Law = Literal["utility", "saturation", "power", "data_constrained", "average"]
 
 
 def laws(
     curves: Path,
     *,
-    law: Law,
-    form: Literal["paper", "code"],
+    law: str,
+    form: str,
     budget: str | None,
     predict: Path | None,
     as_json: bool,
@@ -29,8 +30,8 @@ def laws(
 
     answer = analyse(
         read_table(curves),
-        law=law,
-        form=form,
+        law=cast("Law", law),
+        form=cast("Form", form),
         budget=_samples(budget),
         predict=read_table(predict) if predict is not None else None,
     )
