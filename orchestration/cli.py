@@ -115,7 +115,7 @@ def ui(recipes: tuple[Path, ...], host: str, port: int) -> None:
     """Open the Dagster UI on some recipes, with the same history as `sluice run`."""
     from orchestration.commands.ui import ui as work
 
-    sys.exit(work(recipes, host=host, port=port))
+    work(recipes, host=host, port=port)
 
 
 @main.command()

@@ -59,6 +59,7 @@ def stage_asset(
     tables: Mapping[str, TableInfo],
     *,
     checks: Mapping[str, str],
+    deps: Sequence[str] | None = None,
     kinds: Sequence[str] = ("polars", "deltalake"),
     pool: str | None = None,
 ) -> dg.AssetsDefinition:
@@ -76,6 +77,8 @@ def stage_asset(
         Writes every table of the stage through the `Stage` and records its checks; returns metadata for each table.
     tables
         Description and columns (name to meaning) of each table.
+    deps
+        Arrows to draw, where `spec.reads` would draw many that others imply.
     checks
         Name and description of each audit that `compute` records; all belong to the stage's first table.
     """
@@ -84,7 +87,7 @@ def stage_asset(
     asset_specs = [
         dg.AssetSpec(
             naming.key(table, specs),
-            deps=[naming.key(name, specs) for name in spec.reads],
+            deps=[naming.key(name, specs) for name in (spec.reads if deps is None else deps)],
             description=tables[table].description,
             group_name=group,
             kinds=set(kinds),
@@ -102,7 +105,7 @@ def stage_asset(
     ]
 
     @dg.multi_asset(
-        name="__".join([*naming.prefix, *spec.name.split("/")]),
+        name="__".join([*naming.prefix, "make", *spec.name.split("/")]),
         specs=asset_specs,
         check_specs=check_specs,
         required_resource_keys={naming.run_key},

@@ -350,6 +350,7 @@ def define(
             compute_release,
             INFO,
             checks={"versions_are_complete": "the release names every table's version"},
+            deps=PUBLISHED_SPEC.tables,  # all else lies upstream of these
         ),
     ]
 

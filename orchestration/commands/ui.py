@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from orchestration.execute import dagster_home
 from orchestration.recipes import load_recipes
 
+HOME = Path(__file__).resolve().parents[2]
 
-def ui(recipes: Sequence[Path], *, host: str, port: int) -> int:
-    """Start webserver, daemon and code server; returns when they end."""
+
+def ui(recipes: Sequence[Path], *, host: str, port: int) -> NoReturn:
+    """Become webserver, daemon and code server."""
     load_recipes(recipes)
     home = dagster_home()
     environment = {
@@ -21,16 +23,8 @@ def ui(recipes: Sequence[Path], *, host: str, port: int) -> int:
         "SLUICE_RECIPE": os.pathsep.join(str(path.resolve()) for path in recipes),
         "DAGSTER_HOME": str(home),
     }
-    command = [
-        sys.executable,
-        "-m",
-        "dagster",
-        "dev",
-        "-m",
-        "orchestration.definitions",
-        "-h",
-        host,
-        "-p",
-        str(port),
-    ]
-    return subprocess.call(command, env=environment)
+    # in a clone pyproject.toml names the code location; elsewhere the module does
+    located = [] if (HOME / "pyproject.toml").exists() else ["-m", "orchestration.definitions"]
+    command = [sys.executable, "-m", "dagster", "dev", *located, "-h", host, "-p", str(port)]
+    os.chdir(HOME)
+    os.execve(sys.executable, command, environment)  # in our place, so that signals reach it
