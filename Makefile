@@ -40,10 +40,10 @@ test-faults: $(DONE)  ## tests that kill processes and break stores
 	$(BIN)/python -m pytest -n 2 -m faults
 
 test-browser: $(DONE)  ## tests that drive headless Chromium
-	$(BIN)/python -m pytest -m browser
+	$(BIN)/python -m pytest -m browser || [ $$? -eq 5 ]
 
 test-compare: $(DONE)  ## tests against peer packages
-	$(BIN)/python -m pytest -m compare
+	$(BIN)/python -m pytest -m compare || [ $$? -eq 5 ]
 
 lint: $(DONE)  ## ruff
 	$(BIN)/ruff check .

@@ -56,8 +56,10 @@ class RegisteredTable:
         return list(self.types)
 
 
-def registered_tables(tables: pl.DataFrame, columns: pl.DataFrame) -> dict[str, RegisteredTable]:
-    """Describe every readable table, sorted by name."""
+def registered_tables(
+    tables: pl.DataFrame, columns: pl.DataFrame, state: Path
+) -> dict[str, RegisteredTable]:
+    """Describe every readable table, sorted by name; landed ones lie below the state root."""
     by_table: dict[str, dict[str, str]] = {}
     for row in columns.sort("table", "ordinal").iter_rows(named=True):
         by_table.setdefault(row["table"], {})[row["column"]] = row["type"]
@@ -69,7 +71,8 @@ def registered_tables(tables: pl.DataFrame, columns: pl.DataFrame) -> dict[str, 
             rows=row["rows"],
             bytes=row["bytes"],
             fingerprint=row["fingerprint"],
-            data_uri=row["data_uri"],
+            # an absolute place stays as it is
+            data_uri=str(state / row["data_uri"]),
             data_version=row["data_version"],
             types=by_table.get(row["table"], {}),
         )

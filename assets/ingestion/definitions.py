@@ -71,7 +71,11 @@ def _fingerprints(run: Run) -> object:
         [s.table, fingerprint(s), options_digest(read_options(run.recipe, s.table))]
         for s in found.sources
     ]
-    return {"sources": sources, "unreadable": [[u.table, u.reason] for u in found.unreadable]}
+    return {
+        "lake": run.recipe.lake,
+        "sources": sources,
+        "unreadable": [[u.table, u.reason] for u in found.unreadable],
+    }
 
 
 SPEC = StageSpec(
@@ -132,7 +136,8 @@ def compute(run: Run, stage: Stage) -> Facts:
 def _register(
     run: Run, source: Source, options: ReadOptions, aside: delta.StagedTable
 ) -> Registered:
-    place = run.state / "ingestion" / "landed" / landed_name(source.table)
+    name = landed_name(source.table)
+    place = run.state / "ingestion" / "landed" / name
 
     def progress(rows: int) -> None:
         run.report("ingestion", f"reading {source.table}: {rows:,} rows", None, None)
@@ -155,7 +160,8 @@ def _register(
     _set_aside(aside, source.table, str(source.path), rejects)
     if registered.sink is not None:
         run.assert_held()
-        registered.table["data_uri"] = str(place)
+        # relative, so that a root can be moved
+        registered.table["data_uri"] = f"ingestion/landed/{name}"
         found = delta.open_table(place)
         number = 0 if found is None else found.version() + 1
         note = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import uuid
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -19,13 +21,25 @@ from resources.run import Run
 def listing(run: Run) -> Discovery:
     """List the lake, or return what this run listed before."""
     if run.listing is None:
+        known = run.scratch / "footers.json"
         try:
-            run.listing = discover(Path(run.recipe.lake))
+            footers = json.loads(known.read_text(encoding="utf-8")) if known.exists() else {}
+            run.listing = discover(Path(run.recipe.lake), footers=footers)
+            if run.listing.footers != footers:
+                _save(known, run.listing.footers)
         except SourceError as error:
             message = f"lake: {error}"
             raise RecipeError(message) from error
     found: Discovery = run.listing
     return found
+
+
+def _save(file: Path, footers: dict[str, str]) -> None:
+    """Remember what had to be looked up inside files, so that unchanged ones are not opened again."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    fresh = file.with_suffix(f".{uuid.uuid4().hex}.new")
+    fresh.write_text(json.dumps(footers), encoding="utf-8")
+    fresh.replace(file)
 
 
 def read_options(recipe: Recipe, table: str) -> ReadOptions:
@@ -46,7 +60,9 @@ def pinned_tables(
     StoreError
         From the function, when a file in place is not what was registered.
     """
-    tables = registered_tables(run.read("ingestion/tables"), run.read("ingestion/columns"))
+    tables = registered_tables(
+        run.read("ingestion/tables"), run.read("ingestion/columns"), run.state
+    )
     sources = {source.table: source for source in listing(run).sources}
 
     def read(table: str, columns: Sequence[str] | None = None) -> Iterable[pa.Table]:

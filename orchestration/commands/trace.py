@@ -36,7 +36,7 @@ def trace(
     recipe_then = Recipe.model_validate_json(row["recipe"])
 
     def content_of(table: str, position: int) -> str | None:
-        return _content_of(recipe_then, scan, table, position)
+        return _content_of(recipe_then, scan, state, table, position)
 
     answer = find(scan, target, content_of)
     answer["release"] = row["release"]
@@ -62,7 +62,7 @@ def _told(value: Any) -> str:  # noqa: ANN401 - plain data of any shape
 
 
 def _content_of(
-    recipe: Recipe, scan: Callable[[str], pl.LazyFrame], table: str, position: int
+    recipe: Recipe, scan: Callable[[str], pl.LazyFrame], state: Path, table: str, position: int
 ) -> str | None:
     """Read one row where it is and return the content id that it has as a record."""
     from assets.deduplication.records import RecordMaker, record_schema
@@ -75,6 +75,7 @@ def _content_of(
     known = registered_tables(
         scan("ingestion/tables").filter(here).collect(),
         scan("ingestion/columns").filter(here).collect(),
+        state,
     )
     if index is None or table not in known:
         return None
