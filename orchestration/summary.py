@@ -61,8 +61,16 @@ def summarise(recipe: Recipe, outcome: Outcome) -> dict[str, Any]:
         "plans": plan.select(
             "budget", "pools", "passes", "predicted", "lo80", "hi80", "published", "reason"
         ).to_dicts(),
-        "next_budget": answer.get("next_budget", []),
-        "warnings": [w["message"] for w in answer.get("warnings", [])]
+        "next_budget": [
+            # the laws count records; people count in the recipe's unit
+            {**step, "budget": step["budget"] * analysis[recipe.filtering.publish]["unit_size"]}
+            for step in answer.get("next_budget", [])
+        ],
+        "warnings": [
+            f"scorer {row['scorer']} is {row['reason']}"
+            for row in table("scoring/silences").filter(pl.col("rows").is_null()).to_dicts()
+        ]
+        + [w["message"] for w in answer.get("warnings", [])]
         + [w["message"] for w in json.loads(report["warnings"])],
         "policy": report["policy"],
         "groups": groups.to_dicts(),

@@ -351,6 +351,7 @@ def compute_plan(run: Run, stage: Stage) -> Facts:
                     budget,
                     json.dumps(answers[i] if answers else {"reason": reason}),
                     json.dumps(worths),
+                    unit_size,
                 )
                 for i, budget in enumerate(budgets)
             ],

@@ -40,7 +40,12 @@ PLAN_SCHEMA: dict[str, Any] = {
     "published": pl.Boolean,
     "reason": pl.String,
 }
-ANALYSIS_SCHEMA: dict[str, Any] = {"budget": pl.Int64, "answer": pl.String, "worths": pl.String}
+ANALYSIS_SCHEMA: dict[str, Any] = {
+    "budget": pl.Int64,
+    "answer": pl.String,
+    "worths": pl.String,
+    "unit_size": pl.Float64,  # of a mean record, in the unit of budgets
+}
 LEAST_WORTH, MOST_WORTH = 0.05, 4.0
 
 

@@ -93,9 +93,11 @@ def compute_publication(run: Run, stage: Stage) -> Facts:
     _write_rows(run, stage, HOLDOUT, held, shown=False)
     lines = record_lines(fates, selected, _left_out(candidates, selected, plan))
     tables = run.read("ingestion/tables")
+    read = read_tables(run, tables)
+    aside = run.scan("ingestion/quarantine").select("table", "position", "reason")
     others = table_lines(
         run.read("deduplication/contained"),
-        run.read("ingestion/quarantine", ["table", "position", "reason"]),
+        aside.filter(pl.col("table").is_in(read)).collect(),
         tables.select("table", "rows"),
     )
     ledger = stage.open(LEDGER_TABLE, delta.frame_schema(pl.DataFrame(schema=LEDGER)))
@@ -185,6 +187,16 @@ def _left_out(candidates: pl.DataFrame, selected: pl.DataFrame, plan: pl.DataFra
     )
 
 
+def read_tables(run: Run, tables: pl.DataFrame) -> list[str]:
+    """Return the tables that a rule of the recipe reads, readable or not: what the ledger answers for."""
+    rules = run.recipe.records
+    return [
+        name
+        for name in tables["table"]
+        if (index := matching_rule(rules, name)) is not None and rules[index].role != "ignore"
+    ]
+
+
 def _audit(
     run: Run,
     stage: Stage,
@@ -193,12 +205,7 @@ def _audit(
     plan: pl.DataFrame,
     pools: pl.DataFrame,
 ) -> None:
-    rules = run.recipe.records
-    read = [
-        name
-        for name in tables["table"]
-        if (index := matching_rule(rules, name)) is not None and rules[index].role != "ignore"
-    ]
+    read = read_tables(run, tables)
     counted = tables.filter(pl.col("table").is_in(read)).select("table", "counted")
     off = unbalanced(stage.staged(LEDGER_TABLE), counted)
     stage.check(

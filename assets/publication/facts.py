@@ -74,7 +74,7 @@ def gather(run: Run, release: Mapping[str, Any], versions: Mapping[str, int]) ->
         silences=run.read("scoring/silences").with_columns(pl.col("rows").fill_null(0)),
         curves=_curves(run),
         curve_bands=_curve_bands(answer),
-        plans=_plans(run),
+        plans=_plans(run, analysis[0]["unit_size"] if analysis else 1.0),
         switch_points=_switch_points(answer),
         warnings=warnings,
         group_curves=_group_curves(run),
@@ -234,12 +234,13 @@ def _curve_bands(answer: Mapping[str, Any]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def _plans(run: Run) -> pl.DataFrame:
+def _plans(run: Run, unit_size: float) -> pl.DataFrame:
+    """Return the candidate plans, with budgets in records: the laws count nothing else."""
     return (
         run.read("filtering/plan")
         .filter(pl.col("predicted").is_not_null())
         .select(
-            pl.col("budget").cast(pl.Float64),
+            pl.col("budget") / unit_size,
             "pools",
             "predicted",
             "lo80",
