@@ -52,10 +52,11 @@ def main() -> None:
 
 @main.command()
 @recipe_argument
+@click.argument("more", nargs=-1, metavar="")
 @click.option(
     "--select",
     multiple=True,
-    metavar="KEY",
+    metavar="KEY...",
     help="A stage, a table, or +table with all that it needs.",
 )
 @click.option(
@@ -81,6 +82,7 @@ def main() -> None:
 @json_option
 def run(
     recipe: Path,
+    more: tuple[str, ...],
     *,
     select: tuple[str, ...],
     dry_run: bool,
@@ -93,12 +95,15 @@ def run(
     from orchestration.commands.run import dry_run as show
     from orchestration.commands.run import run as work
 
+    if more and not select:
+        message = f"unexpected argument {more[0]!r}; one recipe at a time, and keys after --select"
+        raise click.UsageError(message)
     if dry_run:
         show(recipe, as_json=as_json)
         return
     status = work(
         recipe,
-        select=select,
+        select=(*select, *more),
         sample=sample,
         accept_shrink=accept_shrink,
         wait_seconds=wait_seconds,

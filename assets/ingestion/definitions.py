@@ -111,6 +111,8 @@ def compute(run: Run, stage: Stage) -> Facts:
             registered, reused = old, reused + 1
             if old.table["rejected"] or old.table["status"] != "ok":
                 aside.write(known.quarantined(source.table))
+        if registered.table["status"] == "changed":
+            registered = known.standing(source.table, registered)
         rows.append(registered.table)
         columns.extend(registered.columns)
     aside.close()
@@ -219,6 +221,13 @@ class _Known:
             if same and whole and row.get("data_version") == version:
                 return Registered(row, note["columns"])
         return None
+
+    def standing(self, table: str, changed: Registered) -> Registered:
+        """Keep what the last run landed of a table that is being written to; its change waits for the next run."""
+        row = self._rows.get(table)
+        if row is None or row["status"] != "ok" or row["data_version"] is None:
+            return changed
+        return Registered({**row, "notes": changed.table["error"]}, self._columns.get(table, []))
 
     def quarantined(self, table: str) -> pl.DataFrame:
         if self._aside is None:

@@ -6,6 +6,7 @@ that nothing is lost by the cast: no leading zeros or plus signs, no NaN words, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
@@ -50,7 +51,9 @@ class ColumnTypes:
         if cells.is_empty():
             return
         self.seen = True
-        self.possible = frozenset(name for name in self.possible if _fits(cells, name))
+        # one cell rules out most types before a column is looked at in full
+        likely = [name for name in self.possible if _may_be(cells[0], name)]
+        self.possible = frozenset(name for name in likely if _fits(cells, name))
 
     def merge(self, other: ColumnTypes) -> None:
         """Take over what another state saw; commutative and associative."""
@@ -138,6 +141,22 @@ def _timestamp(column: pl.Expr, *, zoned: bool, strict: bool = True) -> pl.Expr:
         return plain.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", strict=strict)
     offset = plain.str.replace("Z$", "+0000").str.replace(r"([+-]\d{2}):(\d{2})$", "${1}${2}")
     return offset.str.to_datetime("%Y-%m-%d %H:%M:%S%.f%z", time_unit="us", strict=strict)
+
+
+_PATTERNS = {
+    "int64": re.compile(_INTEGER),
+    "float64": re.compile(_FLOAT),
+    "date": re.compile(_DATE),
+    "naive": re.compile(_TIMESTAMP),
+    "zoned": re.compile(_TIMESTAMP),
+}
+
+
+def _may_be(cell: str, name: str) -> bool:
+    """Tell whether one cell is written as a type is; never False for a cell that `_fits` accepts."""
+    if name.startswith("bool"):
+        return cell.lower() in ("true", "false")
+    return _PATTERNS[name].search(cell) is not None
 
 
 def _fits(cells: pl.Series, name: str) -> bool:

@@ -53,16 +53,16 @@ def panels(
     if columns > 1:  # no row that is nearly empty
         columns = math.ceil(amount / math.ceil(amount / columns))
     rows = math.ceil(amount / columns)
-    gap_across, heading = 18.0, 24.0
+    gap_across, above = 18.0, 24.0
     width = min(420.0, (WIDTH - left - 16 - gap_across * (columns - 1)) / columns)
-    figure = canvas(rows * (panel_height + heading) + below)
+    figure = canvas(above + rows * (panel_height + between) - between + below)
     axes = []
     for place in range(amount):
         row, column = divmod(place, columns)
         one = axes_at(
             figure,
             left + column * (width + gap_across),
-            heading + row * (panel_height + heading),
+            above + row * (panel_height + between),
             width,
             panel_height,
         )

@@ -34,9 +34,7 @@ def score_histograms(scores: Mapping[str, pl.DataFrame]) -> Figure:
     fullest bin. At most 60 scorers are drawn.
     """
     names = sorted(scores)[:MOST_PANELS]
-    figure, grid = panels(len(names), panel_height=96, left=14, below=30)
-    # each panel has its own scale, so each needs its own labels and room for them
-    figure.set_size_inches(WIDTH / 72, figure.get_size_inches()[1])
+    figure, grid = panels(len(names), panel_height=84, left=14, below=26, between=48)
     for axes, name in zip(grid, names, strict=True):
         frame = scores[name]
         low, high = reals(frame["low"].to_list()), reals(frame["high"].to_list())
@@ -58,11 +56,6 @@ def score_histograms(scores: Mapping[str, pl.DataFrame]) -> Figure:
         axes.tick_params(labelbottom=True, pad=1, labelsize=9)
         axes.spines["left"].set_visible(False)
         numbers_on(axes, across=True, most=4)
-        # the label row of a panel lies in the heading room of the one below it
-        place = axes.get_position()
-        axes.set_position(
-            (place.x0, place.y0 + place.height * 0.2, place.width, place.height * 0.8)
-        )
     return figure
 
 

@@ -1,0 +1,156 @@
+"""Figure of the allocation: available, chosen and repeated by group, beside two simple rules."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from assets.publication.card_figures import MOST_PANELS, WIDTH, axes_at, canvas, numbers_on
+from assets.publication.card_format import compact, natural, shorten
+from assets.publication.card_palette import light
+from assets.publication.card_svg import drawn
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def by_group(allocation: pl.DataFrame) -> pl.DataFrame:
+    """Sum an allocation over its pools and set it beside two rules that look at no curve.
+
+    Parameters
+    ----------
+    allocation
+        `group`, `available`, `samples`, `records`, `marginal_value`, a row a group and pool.
+
+    Returns
+    -------
+    polars.DataFrame
+        A row a group in natural order: `group`, `available`, `samples` (what is drawn, repeats
+        included), `records` (the unique ones among them), `passes` (their ratio), `proportional`
+        and `equal` (the same total by what is available, and in equal parts), `marginal_value` (of
+        the pool where it is largest).
+    """
+    named = allocation.with_columns(pl.col("group").fill_null("(no group)"))
+    summed = named.group_by("group", maintain_order=True).agg(
+        pl.col("available", "samples", "records").sum(), pl.col("marginal_value").max()
+    )
+    order = sorted(summed["group"].to_list(), key=natural)
+    total, held = int(summed["samples"].sum()), int(summed["available"].sum())
+    summed = summed.with_columns(
+        passes=pl.when(pl.col("records") > 0).then(pl.col("samples") / pl.col("records")),
+        proportional=pl.col("available") * (total / held if held else 0.0),
+        equal=pl.lit(total / max(1, summed.height)),
+    )
+    return (
+        pl.DataFrame({"group": order}, schema={"group": pl.String})
+        .join(summed, on="group", how="left", maintain_order="left")
+        .select(
+            "group",
+            "available",
+            "samples",
+            "records",
+            "passes",
+            "proportional",
+            "equal",
+            "marginal_value",
+        )
+    )
+
+
+@drawn
+def allocation_bars(allocation: pl.DataFrame, unit: str) -> Figure:
+    """Draw what is available and what was chosen by group.
+
+    The thick pale bar is what is available, the thin one what is drawn; the part of it that repeats
+    records is hatched. A triangle marks the proportional rule, a bar the equal one. At most 60 groups
+    are drawn, those with the most available. The scale is logarithmic where groups differ more than
+    a hundredfold, since else the small ones would vanish; zero is then at the left edge.
+    """
+    groups = by_group(allocation)
+    if groups.height > MOST_PANELS:
+        largest = groups.sort("available", "group", descending=[True, False]).head(MOST_PANELS)
+        groups = groups.filter(pl.col("group").is_in(largest["group"].to_list()))
+    step = 34 if groups.height <= 16 else 22
+    figure = canvas(step * max(1, groups.height) + 76)
+    axes = axes_at(figure, 150, 30, WIDTH - 260, step * max(1, groups.height))
+    values = [
+        float(value)
+        for name in ("available", "samples", "proportional", "equal")
+        for value in groups[name].drop_nulls()
+        if value > 0
+    ]
+    low, high = (min(values), max(values)) if values else (1.0, 10.0)
+    left = 0.0
+    if high / low > 100:
+        left = low / 2
+        axes.set_xscale("log")
+    axes.set_xlim(left, high * (1.25 if left else 1.06))
+    colour = light("published")
+    for place, row in enumerate(groups.iter_rows(named=True)):
+        drawn_, unique = float(row["samples"] or 0), float(row["records"] or 0)
+        fresh = min(unique, drawn_)
+        axes.barh(
+            place, float(row["available"] or 0) - left, 0.74, left=left, color=light("ghost"), alpha=0.6
+        )
+        axes.barh(place, max(0.0, fresh - left), 0.4, left=left, color=colour)
+        if drawn_ > fresh:
+            axes.barh(
+                place,
+                drawn_ - max(left, fresh),
+                0.4,
+                left=max(left, fresh),
+                color=light("held_out"),
+                hatch="////",
+                edgecolor=light("page"),
+                linewidth=0,
+            )
+        axes.plot([row["proportional"]], [place - 0.3], "v", color=light("contaminated"), ms=6)
+        axes.plot([row["equal"]], [place], "|", color=light("ink"), ms=15, mew=1.8)
+        axes.text(
+            1.012,
+            place,
+            compact(drawn_) + (f" × {row['passes']:.2g}" if (row["passes"] or 0) > 1.005 else ""),
+            transform=axes.get_yaxis_transform(),
+            va="center",
+            fontsize=10,
+        )
+    axes.set_yticks(range(groups.height), [shorten(name, 20) for name in groups["group"]])
+    axes.tick_params(axis="y", labelcolor=light("ink"))
+    axes.set_ylim(groups.height - 0.4, -0.6)
+    axes.grid(axis="x")
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel(f"{unit}, logarithmic scale" if left else unit)
+    numbers_on(axes, across=True, most=8)
+    _legend(figure)
+    return figure
+
+
+def _legend(figure: Figure) -> None:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    def mark(marker: str, colour: str, size: float, label: str) -> Line2D:
+        return Line2D([], [], linestyle="", marker=marker, color=colour, ms=size, mew=1.6, label=label)
+
+    figure.legend(
+        handles=[
+            Patch(color=light("ghost"), alpha=0.6, label="available"),
+            Patch(color=light("published"), label="chosen, first pass"),
+            Patch(
+                facecolor=light("held_out"),
+                hatch="////",
+                edgecolor=light("page"),
+                linewidth=0,
+                label="chosen, repeats",
+            ),
+            mark("v", light("contaminated"), 6, "if proportional"),
+            mark("|", light("ink"), 12, "if equal"),
+        ],
+        loc="upper left",
+        bbox_to_anchor=(142 / WIDTH, 1.0),
+        ncols=5,
+        fontsize=10,
+        borderpad=0.1,
+        columnspacing=1.6,
+    )
