@@ -129,9 +129,7 @@ def _without_implied(
 ) -> dict[tuple[int, int], tuple[float, bool]]:
     """Drop a whole edge a-c when a-b and b-c are whole too: it says nothing new."""
     whole = {pair for pair, (contained, exact) in joined.items() if exact and contained >= 1}
-    implied = {
-        (a, c) for a, b in whole for b2, c in whole if b == b2 and (a, c) in whole
-    }
+    implied = {(a, c) for a, b in whole for b2, c in whole if b == b2 and (a, c) in whole}
     return {pair: value for pair, value in joined.items() if pair not in implied}
 
 
@@ -173,9 +171,7 @@ def _depths(amount: int, pairs: list[tuple[int, int]]) -> list[int]:
     return depth
 
 
-def _untangled(
-    columns: list[list[int]], edges: Iterable[tuple[int, int]]
-) -> list[list[int]]:
+def _untangled(columns: list[list[int]], edges: Iterable[tuple[int, int]]) -> list[list[int]]:
     """Order each column by the mean place of its neighbours, a few sweeps to and fro."""
     neighbours: dict[int, set[int]] = {}
     for child, parent in edges:
@@ -184,9 +180,7 @@ def _untangled(
 
     def places() -> dict[int, float]:
         return {
-            node: (row + 0.5) / len(column)
-            for column in columns
-            for row, node in enumerate(column)
+            node: (row + 0.5) / len(column) for column in columns for row, node in enumerate(column)
         }
 
     for _ in range(4):

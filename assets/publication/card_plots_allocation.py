@@ -91,7 +91,12 @@ def allocation_bars(allocation: pl.DataFrame, unit: str) -> Figure:
         drawn_, unique = float(row["samples"] or 0), float(row["records"] or 0)
         fresh = min(unique, drawn_)
         axes.barh(
-            place, float(row["available"] or 0) - left, 0.74, left=left, color=light("ghost"), alpha=0.6
+            place,
+            float(row["available"] or 0) - left,
+            0.74,
+            left=left,
+            color=light("ghost"),
+            alpha=0.6,
         )
         axes.barh(place, max(0.0, fresh - left), 0.4, left=left, color=colour)
         if drawn_ > fresh:
@@ -131,7 +136,9 @@ def _legend(figure: Figure) -> None:
     from matplotlib.patches import Patch
 
     def mark(marker: str, colour: str, size: float, label: str) -> Line2D:
-        return Line2D([], [], linestyle="", marker=marker, color=colour, ms=size, mew=1.6, label=label)
+        return Line2D(
+            [], [], linestyle="", marker=marker, color=colour, ms=size, mew=1.6, label=label
+        )
 
     figure.legend(
         handles=[

@@ -129,7 +129,7 @@ def _robust(up: list[float], measured: pl.Series) -> tuple[float, float]:
     """Return limits in which a band that explodes does not flatten what was measured."""
     low, high = limits([float(value) for value in measured.drop_nulls()], 0.35)
     outer = limits(up)
-    return (outer if measured.drop_nulls().is_empty() else (max(low, outer[0]), min(high, outer[1])))
+    return outer if measured.drop_nulls().is_empty() else (max(low, outer[0]), min(high, outer[1]))
 
 
 def _split(frame: pl.DataFrame, by: str, order: str) -> dict[str, pl.DataFrame]:
@@ -207,7 +207,9 @@ def plan_frontier(plans: pl.DataFrame, switch_points: pl.DataFrame, unit: str) -
     """
     best = frontier(plans)
     chosen = plans.filter(pl.col("chosen").fill_null(value=False))
-    least = plans.group_by("pools").agg(pl.col("regret").min()).sort("regret", "pools", nulls_last=True)
+    least = (
+        plans.group_by("pools").agg(pl.col("regret").min()).sort("regret", "pools", nulls_last=True)
+    )
     wanted = [*best["pools"], *chosen["pools"], *least["pools"]]
     named = sorted(
         [str(name) for name in dict.fromkeys(wanted) if name is not None][:_PLANS], key=natural
@@ -296,5 +298,11 @@ def _end_labels(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
             va="center",
             fontsize=10.5,
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 1.4, "shrinkA": 0, "shrinkB": 0},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": colour,
+                "linewidth": 1.4,
+                "shrinkA": 0,
+                "shrinkB": 0,
+            },
         )

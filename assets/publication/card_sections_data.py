@@ -1,0 +1,336 @@
+"""Sections on data: redundant tables, twins among rows, and quality."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from assets.publication import plots
+from assets.publication.card_format import count, natural, number, plural, share, size
+from assets.publication.card_graph import layout
+from assets.publication.card_html import (
+    Markup,
+    Page,
+    element,
+    foreign,
+    joined,
+    meter,
+    paragraph,
+    table,
+)
+from assets.publication.card_sections_rows import empty, retired
+
+if TYPE_CHECKING:
+    from assets.publication.card_facts import CardFacts
+
+_SAMPLES, _CHARACTERS = 30, 1200
+
+
+def redundancy(page: Page, facts: CardFacts) -> None:
+    """Add which tables are held by others and what retiring them would save."""
+    parts: list[object] = []
+    if facts.edges.is_empty():
+        parts.append(
+            empty("No table was found to be held by another, so none is redundant as a whole.")
+        )
+    else:
+        graph = layout(facts.edges)
+        gone = frozenset(retired(facts)["table"].drop_nulls().to_list())
+        copies = [node for node in graph.nodes if len(node) > 1]
+        cut = (
+            f" {plural(graph.left_out, 'further table')} with fewer edges is in the table only."
+            if graph.left_out
+            else ""
+        )
+        parts += [
+            paragraph(
+                f"{plural(facts.edges.height, 'time')} a table's rows were found inside another table. "
+                + (
+                    f"{plural(len(copies), 'set')} of tables hold each other in whole, that is, are copies."
+                    if copies
+                    else "No two tables are copies of each other."
+                )
+            ),
+            page.figure(
+                plots.containment_graph(facts.edges, gone),
+                "Which tables are held by which",
+                f"A graph of {len(graph.nodes)} nodes and {len(graph.edges)} arrows from held to holding "
+                "table; the table below lists every edge.",
+                "An arrow runs from a table to one that holds its rows. Solid: all of them, proven. "
+                "Dashed: a part, with its share, or not proven. Copies are one box. A dashed frame could "
+                "be retired. Arrows that follow from two others are not drawn." + cut,
+            ),
+            table(
+                "Containment edges",
+                ("table", "is held by", "share held", "proven", "its rows", "rows of the holder"),
+                [
+                    (
+                        foreign(row["child"] or "—"),
+                        foreign(row["parent"] or "—"),
+                        _percent(row["containment"]),
+                        {True: "yes", False: "no"}.get(row["exact"], "—"),
+                        count(row["child_rows"]),
+                        count(row["parent_rows"]),
+                    )
+                    for row in facts.edges.iter_rows(named=True)
+                ],
+                numeric=(2, 4, 5),
+                elsewhere="containment/edges",
+            ),
+        ]
+    parts += _retention(facts)
+    page.section("redundancy", "Redundant tables", *parts)
+
+
+def _percent(value: float | None) -> str:
+    return "—" if value is None else share(value, 1.0)
+
+
+def _retention(facts: CardFacts) -> list[object]:
+    if facts.retention.is_empty():
+        return [empty("No retention plan was made.")]
+    known = dict(facts.tables.select("table", "bytes").iter_rows())
+    gone = retired(facts)
+    freed = sum(known.get(name) or 0 for name in gone["table"])
+    ranked = facts.retention.sort(
+        pl.col("decision") != "retire",
+        pl.col("saving").fill_null(-1.0),
+        "table",
+        descending=[False, True, False],
+    )
+    return [
+        element("h3", "What could be retired"),
+        paragraph(
+            f"{plural(gone.height, 'table')} of {count(facts.retention.height)} could be retired and "
+            f"rebuilt from what holds them, {size(freed)} in all. Nothing is deleted until somebody runs ",
+            element("code", "sluice retire TABLE"),
+            ", which first proves that the table can be rebuilt.",
+        ),
+        table(
+            "Tables by saving, those that could be retired first",
+            ("table", "decision", "size", "saving", "rebuilt from", "reason"),
+            [
+                (
+                    foreign(row["table"] or "—"),
+                    foreign(row["decision"] or "—"),
+                    size(known.get(row["table"])),
+                    number(row["saving"]),
+                    foreign(", ".join(sorted(row["parents"] or [], key=natural)) or "—"),
+                    foreign(row["reason"] or "—"),
+                )
+                for row in ranked.iter_rows(named=True)
+            ],
+            numeric=(2, 3),
+            most=60,
+            elsewhere="containment/retention",
+        ),
+    ]
+
+
+def duplicates(page: Page, facts: CardFacts) -> None:
+    """Add how many twins there are, and of what kind."""
+    title = "Twins among the rows"
+    frame = facts.clusters
+    if frame.is_empty():
+        page.section(
+            "duplicates", title, empty("No row has a twin: nothing was dropped as a duplicate.")
+        )
+        return
+    surplus = pl.col("clusters") * (pl.col("size") - 1)
+    by_kind = frame.group_by("kind").agg(
+        clusters=pl.col("clusters").sum(),
+        rows=(pl.col("clusters") * pl.col("size")).sum(),
+        surplus=surplus.sum(),
+        largest=pl.col("size").max(),
+        **({"bytes": pl.col("bytes").sum()} if "bytes" in frame.columns else {}),
+    )
+    weighed = "bytes" in frame.columns
+    page.section(
+        "duplicates",
+        title,
+        paragraph(
+            f"{plural(int(frame['clusters'].sum()), 'cluster')} of twins; "
+            f"{plural(int(frame.select(surplus).to_series().sum()), 'row')} beyond the first of each. "
+            "Exact twins have equal content; near ones were each compared in whole with the one that stays."
+        ),
+        page.figure(
+            plots.cluster_sizes(frame),
+            "Clusters of twins by size",
+            "One panel a kind: number of clusters, on a logarithmic scale, by rows in the cluster.",
+            "Few large clusters at the right weigh as much as many small ones at the left.",
+        ),
+        table(
+            "Twins by kind",
+            (
+                "kind",
+                "clusters",
+                "rows in them",
+                "beyond the first",
+                "largest",
+                *(("size",) if weighed else ()),
+            ),
+            [
+                (
+                    foreign(row["kind"] or "—"),
+                    count(row["clusters"]),
+                    count(row["rows"]),
+                    count(row["surplus"]),
+                    count(row["largest"]),
+                    *((size(row["bytes"]),) if weighed else ()),
+                )
+                for row in by_kind.sort("kind", nulls_last=True).iter_rows(named=True)
+            ],
+            numeric=(1, 2, 3, 4, 5),
+            collapsed=False,
+        ),
+        table(
+            "Clusters by size",
+            ("rows in the cluster", "kind", "clusters"),
+            [
+                (count(row["size"]), foreign(row["kind"] or "—"), count(row["clusters"]))
+                for row in frame.iter_rows(named=True)
+            ],
+            numeric=(2,),
+            collapsed=True,
+            elsewhere="deduplication/duplicates",
+        ),
+    )
+
+
+def quality(page: Page, facts: CardFacts) -> None:
+    """Add the scores, the pools, a few records to judge by eye, and where scorers were silent."""
+    parts: list[object] = []
+    filled = {name: frame for name, frame in facts.scores.items() if not frame.is_empty()}
+    hollow = [name for name, frame in facts.scores.items() if frame.is_empty()]
+    if filled:
+        parts += [
+            page.figure(
+                plots.score_histograms(filled),
+                "Scores by scorer",
+                f"{plural(len(filled), 'histogram')}, one a scorer; the table below holds the bins.",
+                "Each scorer has a scale of its own; the height is relative to the fullest bin.",
+            ),
+            table(
+                "Histogram bins by scorer",
+                ("scorer", "from", "to", "rows"),
+                [
+                    (foreign(name), number(low), number(high), count(rows))
+                    for name, frame in filled.items()
+                    for low, high, rows in frame.select("low", "high", "rows").iter_rows()
+                ],
+                numeric=(1, 2, 3),
+                most=400,
+                collapsed=True,
+                elsewhere="scoring/scores",
+            ),
+        ]
+    else:
+        parts.append(empty("No scorer gave a score, so there is no quality to show."))
+    if hollow:
+        parts.append(
+            paragraph("Scorers that gave no score at all: ", foreign(", ".join(hollow)), ".")
+        )
+    parts.append(element("h3", "Quality by pool"))
+    if facts.quality_by_pool.is_empty():
+        parts.append(empty("The records were not divided into quality pools."))
+    else:
+        total = int(facts.quality_by_pool["rows"].sum())
+        parts += [
+            page.figure(
+                plots.pool_quality(facts.quality_by_pool),
+                "Quality by pool",
+                "One bar a pool from its lowest to its highest quality with the median marked.",
+                "Pool 0 is the best. The blue mark is the median.",
+            ),
+            table(
+                "Quality by pool",
+                ("pool", "lowest", "median", "highest", "rows", "share", ""),
+                [
+                    (
+                        "none" if row["pool"] is None else str(row["pool"]),
+                        number(row["low"]),
+                        number(row["median"]),
+                        number(row["high"]),
+                        count(row["rows"]),
+                        share(row["rows"] or 0, total),
+                        meter(row["rows"] or 0, total),
+                    )
+                    for row in facts.quality_by_pool.iter_rows(named=True)
+                ],
+                numeric=(1, 2, 3, 4, 5),
+            ),
+        ]
+    parts += _samples(facts)
+    parts.append(element("h3", "Where a scorer was silent"))
+    if facts.silences.is_empty():
+        parts.append(empty("Every scorer that ran gave every record a score."))
+    else:
+        parts += [
+            paragraph("A rule that does not apply gives no score, rather than a bad one."),
+            table(
+                "Records without a score, by scorer and reason",
+                ("scorer", "reason", "records"),
+                [
+                    (
+                        foreign(row["scorer"] or "—"),
+                        foreign(row["reason"] or "—"),
+                        count(row["rows"]),
+                    )
+                    for row in facts.silences.iter_rows(named=True)
+                ],
+                numeric=(2,),
+                most=120,
+            ),
+        ]
+    page.section("quality", "Quality", *parts)
+
+
+def _samples(facts: CardFacts) -> list[object]:
+    parts: list[object] = [element("h3", "Records to judge by eye")]
+    if facts.samples.is_empty():
+        return [*parts, empty("No record was picked as a sample.")]
+    order = {"best": 0, "median": 1, "worst": 2}
+    rows = sorted(
+        facts.samples.iter_rows(named=True),
+        key=lambda row: (
+            order.get(row["where"] or "", 3),
+            row["where"] or "",
+            -(row["quality"] if row["quality"] is not None else -1e308),
+            row["record_id"] or "",
+        ),
+    )
+    shown: list[object] = []
+    for row in rows[:_SAMPLES]:
+        place = "" if row["position"] is None else f"#{row['position']}"
+        shown.append(
+            element(
+                "div",
+                paragraph(
+                    element("b", row["where"] or "sample"),
+                    f" · quality {number(row['quality'])} · ",
+                    foreign(f"{row['table'] or '—'}{place}"),
+                    " · ",
+                    element("code", foreign(row["record_id"] or "—")),
+                ),
+                _text(row["text"]),
+                class_="record",
+            )
+        )
+    left = len(rows) - _SAMPLES
+    more = (
+        [paragraph(f"{plural(left, 'further sample')} not shown.", class_="note")]
+        if left > 0
+        else []
+    )
+    return [*parts, joined(shown, "\n"), *more]
+
+
+def _text(text: str | None) -> Markup:
+    if text is None:
+        return paragraph("This record has no text: it holds features or points to a file.")
+    if not text.strip():
+        return paragraph("The text of this record is blank.")
+    cut = text[:_CHARACTERS]
+    tail = f"… ({count(len(text))} characters in all)" if len(text) > _CHARACTERS else ""
+    return element("div", cut, tail, dir="auto")
