@@ -14,8 +14,6 @@ import pyarrow as pa
 
 from assets.filtering.flow import (
     ANALYSIS_SCHEMA,
-    LAW_SCHEMA,
-    PLAN_SCHEMA,
     law_rows,
     plan_rows,
     pool_worths,
@@ -421,15 +419,49 @@ INFO = {
     ),
     LAWS: TableInfo(
         "One row a law and pool: the fitted parameters.",
-        {k: f"{v}: {k}" for k, v in LAW_SCHEMA.items()},
+        {
+            "law": "string: utility, saturation, power or data_constrained",
+            "pool": "string: pool",
+            "b": "double: exponent, negative where more data helps",
+            "tau": "double: half-life of repetition, in passes",
+            "b_lo": "double: 80 % interval of b",
+            "b_hi": "double: 80 % interval of b",
+            "tau_lo": "double: 80 % interval of tau",
+            "tau_hi": "double: 80 % interval of tau",
+            "floor": "double: error that no amount of data removes",
+            "anchor": "double: samples at which the reducible error would be 1",
+            "rmse": "double: misfit in sample",
+            "log_score": "double: predictive score on runs left out; the average weighs by it",
+        },
     ),
     PLAN: TableInfo(
         "One row a candidate plan and budget, best first.",
-        {k: f"{v}: {k}" for k, v in PLAN_SCHEMA.items()},
+        {
+            "budget": "int64: in the recipe's unit; null where none is stated",
+            "rank": "int64: 0 is the best",
+            "pools": "string: pools joined by +",
+            "weights": "list: share of the samples that each pool gets",
+            "passes": "list: how often each pool's records are shown",
+            "predicted": "double: metric",
+            "lo80": "double: 80 % interval",
+            "hi80": "double: 80 % interval",
+            "lo90": "double: 90 % interval",
+            "hi90": "double: 90 % interval",
+            "p_best": "double: probability of being the best candidate",
+            "regret": "double: expected loss against the best",
+            "chosen": "bool: the plan of its budget",
+            "published": "bool: the plan that publication's budget follows",
+            "reason": "string: why, where a rule decided",
+        },
     ),
     ANALYSIS: TableInfo(
-        "One row a budget: the whole answer as JSON.",
-        {k: f"{v}: {k}" for k, v in ANALYSIS_SCHEMA.items()},
+        "One row a budget: the whole answer as JSON, as `sluice laws --json` prints it.",
+        {
+            "budget": "int64: budget",
+            "answer": "string: JSON",
+            "worths": "string: JSON, by pool what a sample is worth in samples of pool 0, and its half-life",
+            "unit_size": "double: size of a mean record in the unit of budgets",
+        },
     ),
 }
 

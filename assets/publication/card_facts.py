@@ -124,7 +124,7 @@ def empty(frame: str) -> pl.DataFrame:
 
 
 def _none(frame: str) -> pl.DataFrame:
-    return field(default_factory=lambda: empty(frame))  # type: ignore[no-any-return]
+    return field(default_factory=lambda: empty(frame))
 
 
 @dataclass(frozen=True, eq=False)

@@ -44,6 +44,7 @@ def panels(
     panel_height: float = 140,
     left: float = 52,
     below: float = 46,
+    between: float = 24,
 ) -> tuple[Figure, list[Axes]]:
     """Make a grid of small panels, each with room for a heading, on one figure.
 
@@ -119,7 +120,7 @@ def sample_axis(axes: Axes, values: Sequence[float], *, most: int = 4) -> None:
         numbers_on(axes, across=True, most=most)
 
 
-def limits(values: Sequence[float], margin: float = 0.06) -> tuple[float, float]:
+def limits(values: Sequence[float | None], margin: float = 0.06) -> tuple[float, float]:
     """Return limits that hold all finite values with a margin."""
     finite = [value for value in values if value is not None and math.isfinite(value)]
     if not finite:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -11,6 +12,12 @@ from assets.publication.card_palette import css_variables
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+#: Characters that a cell shows of names, reasons and messages.
+LONGEST = 400
+#: Bytes that a page may take; beyond them its longest folded tables are left out, and said so.
+LARGEST = 1_900_000
 
 
 class Markup(str):
@@ -44,8 +51,14 @@ def paragraph(*content: object, class_: str = "") -> Markup:
 
 
 def foreign(text: object) -> Markup:
-    """Return text that came out of the lake: isolated, so that its direction harms no neighbour."""
-    return element("bdi", text)
+    """Return text that came out of the lake, cut where it is endless.
+
+    It is isolated, so that its direction harms no neighbour.
+    """
+    clean = str(text)
+    if len(clean) > LONGEST:
+        clean = f"{clean[:LONGEST]}… ({count(len(clean))} characters)"
+    return element("bdi", clean)
 
 
 def code(text: object) -> Markup:
@@ -155,7 +168,7 @@ class Page:
             f'<h2 id="{escape(key)}-h">{escape(name)}</h2>\n{content}\n</section>'
             for key, name, content in self.sections
         )
-        return (
+        return _within(
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             # nothing is loaded and no script runs, even if something slipped through the escaping
@@ -168,6 +181,27 @@ class Page:
             f'<nav aria-label="Sections">{links}</nav>\n<main id="main">\n{body}\n</main>\n'
             "</body>\n</html>\n"
         )
+
+
+def _within(page: str) -> str:
+    """Leave out folded tables, longest first, until the page is small enough."""
+    excess = len(page.encode()) - LARGEST
+    # what stands between these tags is escaped, so that the next closing tag is the right one
+    folded = re.compile("<details>(<summary>.*?</summary>).*?</details>", re.DOTALL)
+    note = '<p class="note">{} is left out, to keep the page small.</p>'
+    gone: set[str] = set()
+    for block in sorted((match.group() for match in folded.finditer(page)), key=len, reverse=True):
+        if excess <= 0:
+            break
+        gone.add(block)
+        excess -= len(block.encode()) - 200
+
+    def shorter(match: re.Match[str]) -> str:
+        if match.group() not in gone:
+            return match.group()
+        return note.format(match.group(1).removeprefix("<summary>").removesuffix("</summary>"))
+
+    return folded.sub(shorter, page)
 
 
 def definitions(pairs: Mapping[str, object]) -> Markup:

@@ -92,14 +92,15 @@ def _curves(page: Page, facts: CardFacts) -> list[object]:
         )
     ]
     # metrics of different kinds share no scale, so each has its own figure
-    for metric in metrics or [None]:
+    every: list[str | None] = [*metrics] or [None]
+    for metric in every:
         part = points if metric is None else points.filter(pl.col("metric_name") == metric)
-        only = metric is None or metric == metrics[0]
+        first = metric == every[0]
         parts.append(
             page.figure(
                 plots.curve_panels(
                     part,
-                    bands if only else bands.clear(),
+                    bands if first else bands.clear(),
                     by="pool",
                     predicted="predicted",
                     unit=facts.unit,

@@ -109,7 +109,7 @@ def fates(page: Page, facts: CardFacts) -> None:
         )
         return
     words = "; ".join(f"{_words(fate)} {share(rows, total)}" for fate, rows in pairs)
-    legend = [
+    legend: list[tuple[object, ...]] = [
         (
             joined([swatch(fate_token(fate)), foreign(fate)]),
             FATES.get(fate, "a fate that this page has no words for"),
@@ -206,7 +206,7 @@ def read(page: Page, facts: CardFacts) -> None:
                         size(row["bytes"]),
                         count(row["columns"]),
                         foreign(row["status"] or "—"),
-                        foreign(_cut(row["error"] or "—", 300)),
+                        foreign(row["error"] or "—"),
                     )
                     for row in sorted(
                         facts.tables.iter_rows(named=True),
@@ -229,7 +229,7 @@ def read(page: Page, facts: CardFacts) -> None:
                     (
                         foreign(row["table"] or "—"),
                         "whole file" if row["position"] is None else count(row["position"]),
-                        foreign(_cut(row["reason"] or "—", 300)),
+                        foreign(row["reason"] or "—"),
                     )
                     for row in facts.quarantine.iter_rows(named=True)
                 ],
@@ -238,10 +238,6 @@ def read(page: Page, facts: CardFacts) -> None:
             )
         )
     page.section("read", "What was read and set aside", *parts)
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else f"{text[:width]}… ({count(len(text))} characters)"
 
 
 def groups(page: Page, facts: CardFacts) -> None:
