@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH = 960
+WIDTH = 984
 Floats = NDArray[np.float64]
 #: Panels beyond these would make a page that nobody reads and no browser likes.
 MOST_PANELS = 60
@@ -67,7 +67,8 @@ def panels(
             width,
             panel_height,
         )
-        one.tick_params(labelleft=column == 0, labelbottom=place + columns >= amount)
+        outer = place + columns >= amount
+        one.tick_params(labelleft=column == 0, labelbottom=outer, bottom=outer)
         one.grid(axis="y")
         axes.append(one)
     return figure, axes
@@ -107,7 +108,7 @@ def sample_axis(axes: Axes, values: Sequence[float], *, most: int = 4) -> None:
     if high / low >= 8:
         axes.set_xscale("log")
         axes.set_xlim(low / (high / low) ** 0.06, high * (high / low) ** 0.06)
-        narrow = high / low < 50
+        narrow = high / low < 30 * most
         axes.xaxis.set_major_locator(
             LogLocator(subs=(1.0, 2.0, 5.0) if narrow else (1.0,), numticks=most + 2)
         )
@@ -128,6 +129,11 @@ def limits(values: Sequence[float | None], margin: float = 0.06) -> tuple[float,
     low, high = min(finite), max(finite)
     room = margin * (high - low) or 0.05 * abs(high) or 0.5
     return low - room, high + room
+
+
+def room_for(names: Sequence[str], most: float = 150) -> float:
+    """Return the width in pixels that the longest of some labels needs."""
+    return min(most, 20 + 6.8 * max((len(name) for name in names), default=0))
 
 
 def reals(values: Sequence[float | None]) -> Floats:

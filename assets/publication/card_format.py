@@ -12,6 +12,7 @@ _UNSAFE = re.compile(
     "\ufffe\uffff\ud800-\udfff]"
 )
 _NOTHING = "—"
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def plain(value: object) -> str:
@@ -39,7 +40,10 @@ def count(value: object) -> str:
 
 
 def number(value: object) -> str:
-    """Return a real number with four significant digits, or a dash for null and NaN."""
+    """Return a real number with four significant digits, or a dash for null and NaN.
+
+    Trailing zeros are dropped, so that 0.5 is not taken for a measurement to four digits.
+    """
     if value is None:
         return _NOTHING
     real = float(value)  # type: ignore[arg-type]
@@ -52,12 +56,17 @@ def number(value: object) -> str:
     if real == int(real) and abs(real) < 1e15:
         text = f"{int(real):,}"
     elif abs(real) >= 1e4:
-        text = f"{real:,.0f}" if abs(real) < 1e15 else f"{real:.3e}"
+        text = f"{real:,.0f}" if abs(real) < 1e15 else _power(real)
     elif abs(real) < 1e-4:
-        text = f"{real:.3e}"
+        text = _power(real)
     else:
-        text = f"{real:.{max(0, 3 - math.floor(math.log10(abs(real))))}f}"
+        text = f"{real:.{max(0, 3 - math.floor(math.log10(abs(real))))}f}".rstrip("0").rstrip(".")
     return text.replace("-", "−")
+
+
+def _power(real: float) -> str:
+    mantissa, _, power = f"{real:.3e}".partition("e")
+    return f"{mantissa}×10{str(int(power)).translate(_RAISED)}"
 
 
 def share(part: float, whole: float) -> str:

@@ -248,17 +248,19 @@ p{margin:.5em 0 .9em;max-width:46em}
 figure{margin:1.5em 0 1.2em;break-inside:avoid}
 figcaption{color:var(--soft);font-size:.9rem;line-height:1.45;max-width:54em;margin-top:.5em}
 figcaption b{color:var(--ink);font-weight:600}
+svg *{stroke-linejoin:round;stroke-linecap:butt}
 svg{display:block;max-width:100%;min-width:640px;height:auto;font-family:inherit}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:.89rem;line-height:1.4;margin:.4em 0 1em}
 caption{caption-side:top;text-align:left;color:var(--soft);font-size:.88rem;padding:0 0 .45em}
 th,td{text-align:left;vertical-align:top;padding:5px 14px 5px 0;border-bottom:1px solid var(--line);
 overflow-wrap:anywhere}
-th:last-child,td:last-child{padding-right:0}
 thead th{color:var(--soft);font-weight:600;font-size:.82rem;white-space:nowrap;
 border-bottom-color:var(--ghost)}
 tbody th{font-weight:500;min-width:7em}
+td.n,th.n{padding-right:20px}
 .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap;overflow-wrap:normal}
+th:last-child,td:last-child,th.n:last-child,td.n:last-child{padding-right:0}
 details{margin:.3em 0 1em}
 summary{cursor:pointer;color:var(--link);font-size:.92rem;padding:3px 0}
 details caption{display:none}
@@ -271,8 +273,7 @@ pre{background:var(--panel);padding:12px 14px;border-radius:6px;overflow-x:auto;
 overflow-wrap:anywhere;margin:.6em 0 1em}
 .record{background:var(--panel);border-radius:6px;padding:10px 14px;margin:.7em 0;break-inside:avoid}
 .record p{margin:0 0 .4em;color:var(--soft);font-size:.84rem;max-width:none}
-.record div{white-space:pre-wrap;overflow-wrap:anywhere;font-size:.92rem;unicode-bidi:isolate;
-max-height:15em;overflow-y:auto}
+.record div{white-space:pre-wrap;overflow-wrap:anywhere;font-size:.92rem;unicode-bidi:isolate}
 .warn{border-left:3px solid var(--alert);padding:2px 0 2px 14px;margin:.9em 0}
 .warn p{margin:.15em 0}
 .warn b{color:var(--alert)}
@@ -282,7 +283,7 @@ dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
 nav{position:static;padding:8px 16px}h1{font-size:1.6rem}header{padding-top:24px}}
 @media print{@page{margin:14mm}body{font-size:10.5pt;background:none}nav,.skip{display:none}
 header,main{max-width:none;padding:0}section{padding:14px 0 4px}svg{min-width:0}.scroll{overflow:visible}
-.record div{max-height:none}h2,h3{break-after:avoid}tr{break-inside:avoid}
+h2,h3{break-after:avoid}tr{break-inside:avoid}
 details::details-content{content-visibility:visible;height:auto;display:block}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 """

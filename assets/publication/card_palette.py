@@ -47,7 +47,7 @@ FATES: dict[str, str] = {
 #: Hatches tell neighbours apart where colours can't.
 HATCHES: dict[str, str] = {
     "held_out": "////",
-    "not_allocated": "....",
+    "not_allocated": "||||",
     "duplicate": "\\\\\\\\",
     "contained": "xxxx",
     "forgotten": "----",

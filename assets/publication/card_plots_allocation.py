@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from assets.publication.card_figures import MOST_PANELS, WIDTH, axes_at, canvas, numbers_on
+from assets.publication.card_figures import (
+    MOST_PANELS,
+    WIDTH,
+    axes_at,
+    canvas,
+    numbers_on,
+    room_for,
+)
 from assets.publication.card_format import compact, natural, shorten
 from assets.publication.card_palette import light
 from assets.publication.card_svg import drawn
@@ -73,7 +80,9 @@ def allocation_bars(allocation: pl.DataFrame, unit: str) -> Figure:
         groups = groups.filter(pl.col("group").is_in(largest["group"].to_list()))
     step = 34 if groups.height <= 16 else 22
     figure = canvas(step * max(1, groups.height) + 76)
-    axes = axes_at(figure, 150, 30, WIDTH - 260, step * max(1, groups.height))
+    names = [shorten(name, 20) for name in groups["group"]]
+    margin = room_for(names)
+    axes = axes_at(figure, margin, 30, WIDTH - margin - 100, step * max(1, groups.height))
     values = [
         float(value)
         for name in ("available", "samples", "proportional", "equal")
@@ -120,18 +129,18 @@ def allocation_bars(allocation: pl.DataFrame, unit: str) -> Figure:
             va="center",
             fontsize=10,
         )
-    axes.set_yticks(range(groups.height), [shorten(name, 20) for name in groups["group"]])
+    axes.set_yticks(range(groups.height), names)
     axes.tick_params(axis="y", labelcolor=light("ink"))
     axes.set_ylim(groups.height - 0.4, -0.6)
     axes.grid(axis="x")
     axes.spines["left"].set_visible(False)
     axes.set_xlabel(f"{unit}, logarithmic scale" if left else unit)
     numbers_on(axes, across=True, most=8)
-    _legend(figure)
+    _legend(figure, margin)
     return figure
 
 
-def _legend(figure: Figure) -> None:
+def _legend(figure: Figure, left: float) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -155,7 +164,7 @@ def _legend(figure: Figure) -> None:
             mark("|", light("ink"), 12, "if equal"),
         ],
         loc="upper left",
-        bbox_to_anchor=(142 / WIDTH, 1.0),
+        bbox_to_anchor=((left - 8) / WIDTH, 1.0),
         ncols=5,
         fontsize=10,
         borderpad=0.1,

@@ -49,8 +49,8 @@ def containment_graph(edges: pl.DataFrame, retired: frozenset[str] = frozenset()
     axes.set_xlim(0, WIDTH)
     axes.set_ylim(step * tallest + 12, 0)
     axes.axis("off")
-    gap = min(130.0, 360.0 / columns)
-    width = min(300.0, (WIDTH - 8 - gap * (columns - 1)) / columns)
+    width = min(380.0, (WIDTH - 8 - min(130.0, 360.0 / columns) * (columns - 1)) / columns)
+    gap = min(260.0, (WIDTH - 8 - width * columns) / max(1, columns - 1))
     centre: dict[int, tuple[float, float]] = {}
     for level, layer in enumerate(placed.layers):
         for place, node in enumerate(layer):

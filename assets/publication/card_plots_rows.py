@@ -14,6 +14,8 @@ from assets.publication.card_figures import (
     heading,
     numbers_on,
     panels,
+    room_for,
+    sample_axis,
 )
 from assets.publication.card_format import compact, count, natural, share, shorten
 from assets.publication.card_palette import HATCHES, fate_order, fate_token, light
@@ -57,16 +59,18 @@ def fates_bar(fates: pl.DataFrame) -> Figure:
     fates
         At least `fate` and `rows`.
     """
-    figure = canvas(74)
-    axes = axes_at(figure, 2, 26, WIDTH - 4, 36)
+    figure = canvas(86)
+    axes = axes_at(figure, 0, 40, WIDTH, 40)
     pairs = fate_rows(fates)
     total = sum(rows for _, rows in pairs) or 1
     left = 0.0
     for fate, rows in pairs:
         _segment(axes, 0, left, rows / total, fate, height=1.0)
-        label = f"{shorten(fate, 24)} {share(rows, total)}"
-        if rows / total * WIDTH > 6.4 * len(label) + 8:
-            axes.text(left + 2 / WIDTH, 0.62, label, fontsize=11.5)
+        name, part = shorten(fate.replace("_", " "), 24), share(rows, total)
+        if rows / total * WIDTH > 6.1 * max(len(name), len(part)) + 4:
+            at = left + 1 / WIDTH
+            axes.text(at, 0.62, part, fontsize=10.5, color=light("soft"))
+            axes.text(at, 1.02, name, fontsize=10.5)
         left += rows / total
     axes.set_xlim(0, 1)
     axes.set_ylim(-0.5, 0.5)
@@ -107,15 +111,18 @@ def fates_by_group_bars(fates_by_group: pl.DataFrame) -> Figure:
     step = 24 if len(ranked) <= 16 else 17
     legend_rows = -(-len(fates) // 5)
     figure = canvas(step * max(1, len(ranked)) + 24 + 20 * legend_rows + 8)
-    axes = axes_at(figure, 150, 10 + 20 * legend_rows, WIDTH - 250, step * max(1, len(ranked)))
+    left = room_for([shorten(name, 20) for name in ranked])
+    axes = axes_at(
+        figure, left, 10 + 20 * legend_rows, WIDTH - left - 90, step * max(1, len(ranked))
+    )
     for place, name in enumerate(ranked):
         total = sum(groups[name].values()) or 1
-        left = 0.0
+        at = 0.0
         for fate in fates:
             rows = groups[name].get(fate, 0)
             if rows:
-                _segment(axes, place, left, rows / total, fate, height=0.74)
-            left += rows / total
+                _segment(axes, place, at, rows / total, fate, height=0.74)
+            at += rows / total
         axes.text(1.01, place, count(total), va="center", fontsize=10, color=light("soft"))
     axes.set_yticks(range(len(ranked)), [shorten(name, 20) for name in ranked])
     axes.tick_params(axis="y", labelcolor=light("ink"))
@@ -123,11 +130,11 @@ def fates_by_group_bars(fates_by_group: pl.DataFrame) -> Figure:
     axes.set_xlim(0, 1)
     axes.set_ylim(len(ranked) - 0.4, -0.6)
     axes.spines[["left", "bottom"]].set_visible(False)
-    _legend(figure, fates)
+    _legend(figure, fates, left)
     return figure
 
 
-def _legend(figure: Figure, fates: list[str]) -> None:
+def _legend(figure: Figure, fates: list[str], left: float) -> None:
     from matplotlib.patches import Patch
 
     handles = [
@@ -144,7 +151,7 @@ def _legend(figure: Figure, fates: list[str]) -> None:
         figure.legend(
             handles=handles,
             loc="upper left",
-            bbox_to_anchor=(142 / WIDTH, 1.0),
+            bbox_to_anchor=((left - 8) / WIDTH, 1.0),
             ncols=min(5, len(handles)),
             fontsize=10,
             borderpad=0.1,
@@ -211,15 +218,10 @@ def cluster_sizes(clusters: pl.DataFrame) -> Figure:
         axes.vlines(sizes, 0.5, [summed[one] for one in sizes], color=light("ghost"), linewidth=2)
         axes.plot(sizes, [summed[one] for one in sizes], "o", color=light("duplicate"), ms=6)
         heading(axes, kind, f"{compact(sum(summed.values()))} clusters")
+        sample_axis(axes, [2.0, float(largest), *(float(one) for one in sizes)], most=7)
         axes.set_yscale("log")
         axes.set_ylim(0.5, max(10.0, most * 2.0))
         numbers_on(axes, up=True)
-        if largest > 40:
-            axes.set_xscale("log")
-            axes.set_xlim(1.7, largest * 1.3)
-        else:
-            axes.set_xlim(1.4, max(largest, 4) + 0.6)
-        numbers_on(axes, across=True)
         axes.set_xlabel("rows in the cluster")
     if grid:
         grid[0].set_ylabel("clusters")

@@ -158,7 +158,7 @@ def duplicates(page: Page, facts: CardFacts) -> None:
             plots.cluster_sizes(frame),
             "Clusters of twins by size",
             "One panel a kind: number of clusters, on a logarithmic scale, by rows in the cluster.",
-            "Few large clusters at the right weigh as much as many small ones at the left.",
+            "Of a cluster of n rows at most one is kept, so that large clusters weigh more than they look.",
         ),
         table(
             "Twins by kind",

@@ -244,8 +244,8 @@ def allocation(page: Page, facts: CardFacts) -> None:
         drawn, unique = int(groups["samples"].sum()), int(groups["records"].sum())
         parts += [
             paragraph(
-                f"{plural(drawn, facts.unit[:-1])} in all over {plural(groups.height, 'group')}; "
-                f"{plural(unique, 'record')} of them unique."
+                f"{plural(drawn, facts.unit[:-1])} drawn in all over {plural(groups.height, 'group')}, "
+                f"repeats included, from {plural(unique, 'unique record')}."
             ),
             page.figure(
                 plots.allocation_bars(facts.allocation, facts.unit),

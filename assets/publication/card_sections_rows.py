@@ -46,7 +46,7 @@ def header(facts: CardFacts) -> Markup:
         "rows published": count(published),
         "of the rows": share(published, total),
         "tables found": count(facts.tables.height),
-        "rows and files set aside as unreadable": count(facts.quarantine.height),
+        "unreadable rows and files": count(facts.quarantine.height),
         "tables that could be retired": count(retired(facts).height),
     }
     return joined(
@@ -86,11 +86,11 @@ def _summary(pairs: list[tuple[str, int]], total: int, published: int) -> str:
     )
     if not others:
         return f"{first} None was left out."
-    named = [f"{_words(fate)} {count(rows)}" for fate, rows in others[:3]]
+    named = [f"{_words(fate)} ({count(rows)})" for fate, rows in others[:3]]
+    if len(others) > 3:
+        named.append(plural(len(others) - 3, "smaller one"))
     listed = named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
-    more = len(others) - 3
-    tail = f", and {plural(more, 'smaller reason')}" if more > 0 else ""
-    return f"{first} The others are each listed with one reason, most often {listed}{tail}."
+    return f"{first} Each other row is listed with one reason: {listed}."
 
 
 def _words(fate: str) -> str:

@@ -110,7 +110,9 @@ def inline_svg(figure: Figure, key: str, title: str, description: str) -> str:
         figure.clear()
     raw = buffer.getvalue()
     body = raw[raw.index(">", raw.index("<svg")) + 1 : raw.rindex("</svg>")]
-    body = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = re.sub(
+        r"<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", "", body, flags=re.DOTALL
+    )
     # in matplotlib's output "<" in text is escaped, so that what is between angles is a tag
     body = re.sub(r"<[^>]*>", lambda tag: _restyled(tag.group(), key), body)
     body = re.sub(r">\s*\n\s*<", ">\n<", body)
