@@ -31,7 +31,18 @@ def build(folder: Path) -> Path:
     """Write the lake and return the recipe's path."""
     lake = folder / "lake"
     lake.mkdir(parents=True)
-    words = "river stone cloud letter window garden signal copper winter morning".split()
+    words = [
+        "river",
+        "stone",
+        "cloud",
+        "letter",
+        "window",
+        "garden",
+        "signal",
+        "copper",
+        "winter",
+        "morning",
+    ]
     rows = [
         {
             "text": " ".join(words[(i * k + k) % 10] + str((i * 7 + k) % 97) for k in range(1, 14)),

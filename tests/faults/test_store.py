@@ -62,11 +62,11 @@ def test_a_commit_that_fails_leaves_no_files_behind(
 
     monkeypatch.setattr(delta, "create_table_with_add_actions", refuse)
     monkeypatch.setattr(delta.DeltaTable, "create_write_transaction", refuse)
-    files = {p for p in (output / "ingestion" / "tables").glob("*.parquet")}
+    files = set((output / "ingestion" / "tables").glob("*.parquet"))
     with pytest.raises(StoreError, match="rename failed"):
         execute(load_recipe(released))
     monkeypatch.undo()
-    assert {p for p in (output / "ingestion" / "tables").glob("*.parquet")} == files
+    assert set((output / "ingestion" / "tables").glob("*.parquet")) == files
     release = last_release(output)
     assert release is not None
     assert release["release"] == 1
