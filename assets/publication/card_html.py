@@ -257,13 +257,14 @@ th,td{text-align:left;vertical-align:top;padding:5px 14px 5px 0;border-bottom:1p
 overflow-wrap:anywhere}
 thead th{color:var(--soft);font-weight:600;font-size:.82rem;white-space:nowrap;
 border-bottom-color:var(--ghost)}
-tbody th{font-weight:500;min-width:7em}
+tbody th{font-weight:500;min-width:8.6em}
 td.n,th.n{padding-right:20px}
 .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap;overflow-wrap:normal}
 th:last-child,td:last-child,th.n:last-child,td.n:last-child{padding-right:0}
 details{margin:.3em 0 1em}
 summary{cursor:pointer;color:var(--link);font-size:.92rem;padding:3px 0}
 details caption{display:none}
+@media screen and (max-width:620px){table{min-width:540px}}
 .swatch{display:inline-block;width:.8em;height:.8em;border-radius:2px;margin-right:.2em}
 .meter{display:inline-block;width:100%;min-width:90px;height:.62em;background:var(--panel);border-radius:2px}
 .meter i{display:block;height:100%;border-radius:2px}

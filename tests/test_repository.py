@@ -1,0 +1,122 @@
+"""Rules of the house that no linter knows."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from resources.version import CODE_VERSION
+
+ROOT = Path(__file__).resolve().parents[1]
+STAGES = (
+    "ingestion",
+    "containment",
+    "deduplication",
+    "scoring",
+    "filtering",
+    "allocation",
+    "publication",
+)
+
+
+def tracked() -> list[Path]:
+    found = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if found.returncode or not found.stdout:
+        pytest.skip("not a git checkout")
+    return [ROOT / name for name in found.stdout.splitlines()]
+
+
+def test_one_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["project"]["version"] == CODE_VERSION
+    assert f"## {CODE_VERSION}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_lock_pins_every_dependency_and_names_no_address() -> None:
+    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    pins = [line for line in lines if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", pin) for pin in pins)
+    pinned = {pin.split("==")[0].lower().replace("_", "-") for pin in pins}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    for requirement in [*project["dependencies"], *extras["dev"], *extras["demo"]]:
+        name = re.split(r"[<>=\[; ]", requirement, maxsplit=1)[0]
+        assert name.lower().replace("_", "-") in pinned, requirement
+
+
+def test_no_address_of_a_registry_and_no_home_of_anybody() -> None:
+    wrong = re.compile(r"https?://[^ \"']+/(simple|packages)/|/home/[a-z]+/|/Users/[A-Za-z]+/")
+    for path in tracked():
+        if path.suffix in {".png", ".parquet"} or path == Path(__file__).resolve():
+            continue
+        assert not wrong.search(path.read_text(encoding="utf-8", errors="replace")), path
+
+
+def test_only_definitions_import_dagster() -> None:
+    for path in (ROOT / "assets").rglob("*.py"):
+        if path.name != "definitions.py":
+            assert "dagster" not in imported(path), path
+
+
+def test_every_stage_and_every_scorer_has_its_page() -> None:
+    from assets.scoring.registry import SCORERS
+
+    for stage in STAGES:
+        assert (ROOT / "docs" / "stages" / f"{stage}.md").exists(), stage
+    pages = "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "docs").rglob("*.md"))
+    for scorer in SCORERS:
+        assert scorer in pages, scorer
+
+
+def test_layers_told_without_dagster_are_those_of_the_stages() -> None:
+    from orchestration.stages import BY_TABLE
+    from orchestration.stages_light import layer_of
+
+    assert {table: layer_of(table) for table in BY_TABLE} == {
+        table: spec.layer for table, spec in BY_TABLE.items()
+    }
+
+
+def test_every_table_of_the_code_is_documented() -> None:
+    from orchestration.stages import BY_TABLE, MODULES
+
+    page = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
+    for table in BY_TABLE:
+        assert f"`{table}`" in page, table
+    for module in MODULES:
+        for info in module.INFO.values():
+            assert info.description in page
+
+
+def test_every_key_of_the_recipe_is_documented() -> None:
+    from resources.recipe import (
+        Allocation,
+        Deduplication,
+        Filtering,
+        Proxy,
+        Recipe,
+        RecordRule,
+        Scoring,
+    )
+
+    page = (ROOT / "docs" / "recipe.md").read_text(encoding="utf-8")
+    for model in (Recipe, RecordRule, Deduplication, Scoring, Filtering, Proxy, Allocation):
+        for key in model.model_fields:
+            assert re.search(rf"[`.]{key}[`.:]|`{key}`", page), f"{model.__name__}.{key}"
+
+
+def imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.split(".")[0])
+    return names
