@@ -425,7 +425,8 @@ def _explain(item: Any, raw: dict[str, Any]) -> str:  # noqa: ANN401 - pydantic'
         return f"{where}: is required and missing"
     message = str(item["msg"]).removeprefix("Value error, ")
     value = item.get("input")
-    shown = f" (is {value!r})" if isinstance(value, str | int | float | bool) else ""
+    secret = isinstance(value, str) and _URI_WITH_SECRET.search(value) is not None
+    shown = f" (is {value!r})" if isinstance(value, str | int | float) and not secret else ""
     return f"{where}: {message}{shown}"
 
 

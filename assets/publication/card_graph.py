@@ -63,7 +63,7 @@ def layout(edges: pl.DataFrame, most_nodes: int = 40) -> GraphLayout:
         "child", "parent", "containment", "exact"
     ).iter_rows():
         if child != parent:
-            value = (1.0 if contained is None else float(contained), bool(exact))
+            value = (1.0 if contained is None else min(1.0, float(contained)), bool(exact))
             links[child, parent] = max(links.get((child, parent), (0.0, False)), value)
     groups = _copies(names, links)
     node_of = {name: place for place, group in enumerate(groups) for name in group}
@@ -76,7 +76,7 @@ def layout(edges: pl.DataFrame, most_nodes: int = 40) -> GraphLayout:
     new = {old: place for place, old in enumerate(kept)}
     joined = {(new[a], new[b]): v for (a, b), v in joined.items() if a in new and b in new}
     drawn = _without_implied(joined)
-    depth = _depths(len(kept), sorted(joined, key=lambda pair: (not joined[pair][1], pair)))
+    depth = _depths(len(kept), sorted(joined, key=lambda pair: (joined[pair] != (1.0, True), pair)))
     columns = [
         [node for node in range(len(kept)) if depth[node] == level]
         for level in range(max(depth, default=0) + 1)

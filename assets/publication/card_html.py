@@ -91,7 +91,8 @@ def table(
     elsewhere
         Name of the table that holds all of them.
     collapsed
-        Whether it is folded away until asked for; left out, it is beyond 12 rows. Paper shows all.
+        Whether it is folded away until asked for; left out, it is beyond 12 rows. On paper folded
+        tables are open, and those of more than 60 rows are left out.
     """
     right = frozenset(numeric)
     side = [' class="n"' if place in right else "" for place in range(len(columns))]
@@ -119,7 +120,8 @@ def table(
     )
     if collapsed if collapsed is not None else len(rows) > 12:
         label = f"{escape(caption)} ({count(len(rows))} rows)"
-        return Markup(f"<details><summary>{label}</summary>{inner}</details>")
+        long = ' class="long"' if len(rows) > 60 else ""
+        return Markup(f"<details{long}><summary>{label}</summary>{inner}</details>")
     return Markup(inner)
 
 
@@ -187,7 +189,7 @@ def _within(page: str) -> str:
     """Leave out folded tables, longest first, until the page is small enough."""
     excess = len(page.encode()) - LARGEST
     # what stands between these tags is escaped, so that the next closing tag is the right one
-    folded = re.compile("<details>(<summary>.*?</summary>).*?</details>", re.DOTALL)
+    folded = re.compile("<details[^>]*>(<summary>.*?</summary>).*?</details>", re.DOTALL)
     note = '<p class="note">{} is left out, to keep the page small.</p>'
     gone: set[str] = set()
     for block in sorted((match.group() for match in folded.finditer(page)), key=len, reverse=True):
@@ -258,6 +260,7 @@ overflow-wrap:anywhere}
 thead th{color:var(--soft);font-weight:600;font-size:.82rem;white-space:nowrap;
 border-bottom-color:var(--ghost)}
 tbody th{font-weight:500;min-width:8.6em}
+td{min-width:5.6em}td.n{min-width:0}
 td.n,th.n{padding-right:20px}
 .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap;overflow-wrap:normal}
 th:last-child,td:last-child,th.n:last-child,td.n:last-child{padding-right:0}
@@ -285,6 +288,7 @@ nav{position:static;padding:8px 16px}h1{font-size:1.6rem}header{padding-top:24px
 @media print{@page{margin:14mm}body{font-size:10.5pt;background:none}nav,.skip{display:none}
 header,main{max-width:none;padding:0}section{padding:14px 0 4px}svg{min-width:0}.scroll{overflow:visible}
 h2,h3{break-after:avoid}tr{break-inside:avoid}
-details::details-content{content-visibility:visible;height:auto;display:block}
+.tiles{grid-template-columns:repeat(6,1fr)}.tiles dd{font-size:1.2rem}
+details.long{display:none}details::details-content{content-visibility:visible;height:auto;display:block}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 """

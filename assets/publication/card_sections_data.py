@@ -264,7 +264,11 @@ def quality(page: Page, facts: CardFacts) -> None:
     parts += _samples(facts)
     parts.append(element("h3", "Where a scorer was silent"))
     if facts.silences.is_empty():
-        parts.append(empty("Every scorer that ran gave every record a score."))
+        parts.append(
+            empty("Every scorer that ran gave every record a score.")
+            if filled
+            else empty("No scorer ran, so none was silent.")
+        )
     else:
         parts += [
             paragraph("A rule that does not apply gives no score, rather than a bad one."),

@@ -292,12 +292,10 @@ def allocation(page: Page, facts: CardFacts) -> None:
 
 def _policy(facts: CardFacts) -> Markup:
     if not facts.policy:
-        return joined(
-            [
-                element("b", "No policy stated."),
-                " Nobody has named an objective for dividing the budget between groups, so nothing was "
-                "reallocated by one.",
-            ]
+        return paragraph(
+            element("b", "No policy stated."),
+            " Nobody has named an objective for dividing the budget between groups, so nothing was "
+            "reallocated by one.",
         )
     first = [key for key in ("owner", "reason") if key in facts.policy]
     rest = sorted(set(facts.policy) - set(first))

@@ -219,7 +219,11 @@ def read(page: Page, facts: CardFacts) -> None:
         ]
     parts.append(element("h3", "Set aside because it could not be read"))
     if facts.quarantine.is_empty():
-        parts.append(empty("Nothing: every file and every row of the lake could be read."))
+        parts.append(
+            empty("Nothing: every file and every row of the lake could be read.")
+            if facts.tables.height
+            else empty("Nothing was read, so nothing was set aside.")
+        )
     else:
         parts.append(
             table(
