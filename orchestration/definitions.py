@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
@@ -23,8 +24,11 @@ def executor() -> dg.ExecutorDefinition:
     return dg.in_process_executor
 
 
-def definitions_for(recipes: list[Recipe]) -> dg.Definitions:
-    """Build the definitions of some recipes."""
+def definitions_for(
+    recipes: list[Recipe],
+    resource_of: Callable[[Recipe], dg.ResourceDefinition] = run_resource,
+) -> dg.Definitions:
+    """Build the definitions of some recipes; `resource_of` gives each the resource that holds its run."""
     assets: list[dg.AssetsDefinition] = []
     jobs: list[object] = []
     schedules: list[dg.ScheduleDefinition] = []
@@ -36,7 +40,7 @@ def definitions_for(recipes: list[Recipe]) -> dg.Definitions:
         jobs.extend(jobs_of(recipe, assets))
         schedules.extend(schedules_of(recipe))
         sensors.extend(sensors_of(recipe))
-        resources[naming(recipe).run_key] = run_resource(recipe)
+        resources[naming(recipe).run_key] = resource_of(recipe)
     return dg.Definitions(
         assets=assets,
         jobs=jobs,  # type: ignore[arg-type]

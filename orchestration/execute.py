@@ -14,7 +14,7 @@ import dagster as dg
 from orchestration.definitions import definitions_for
 from orchestration.jobs import job_name
 from orchestration.preflight import check_recipe_against_lake
-from orchestration.stages import BY_TABLE, SPECS, naming
+from orchestration.stages import BY_TABLE, SPECS, STAGE_NAMES, naming
 from resources.errors import NotReadyError, RecipeError, SluiceError
 from resources.recipe import Recipe
 from resources.run import Report, Run, last_release, silent
@@ -109,12 +109,11 @@ def execute(
 
 
 def _execute_job(recipe: Recipe, run: Run, select: Sequence[str]) -> None:
-    definitions = definitions_for([recipe])
-
     @dg.resource
     def _this_run(_context: dg.InitResourceContext) -> Iterator[Run]:
         yield run
 
+    definitions = definitions_for([recipe], lambda _recipe: _this_run)
     logging.getLogger("dagster").setLevel(logging.ERROR)
     job = definitions.resolve_job_def(job_name(recipe))
     keys = _selected_keys(recipe, definitions, select) if select else None
@@ -123,7 +122,6 @@ def _execute_job(recipe: Recipe, run: Run, select: Sequence[str]) -> None:
             instance=instance,
             run_id=run.run_id,
             raise_on_error=False,
-            resources={naming(recipe).run_key: _this_run},
             asset_selection=keys,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
@@ -147,7 +145,8 @@ def _selected_keys(
         try:
             chosen |= set(selection.resolve(graph))
         except Exception as error:
-            message = f"--select {text}: {error}"
+            known = ", ".join([*STAGE_NAMES, *sorted(BY_TABLE)])
+            message = f"--select {text} names nothing that there is; choose from {known}"
             raise RecipeError(message) from error
     if not chosen:
         message = f"--select {' '.join(select)} matches no table; there are: {', '.join(sorted(BY_TABLE))}"

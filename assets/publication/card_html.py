@@ -260,7 +260,7 @@ overflow-wrap:anywhere}
 thead th{color:var(--soft);font-weight:600;font-size:.82rem;white-space:nowrap;
 border-bottom-color:var(--ghost)}
 tbody th{font-weight:500;min-width:8.6em}
-td{min-width:5.6em}td.n{min-width:0}
+td{min-width:6.6em}td.n{min-width:0}
 td.n,th.n{padding-right:20px}
 .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap;overflow-wrap:normal}
 th:last-child,td:last-child,th.n:last-child,td.n:last-child{padding-right:0}

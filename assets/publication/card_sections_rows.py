@@ -390,7 +390,7 @@ def lineage(page: Page, facts: CardFacts) -> None:
         element("h3", "Read the training set"),
         Markup(f"<pre><code>{escape(lines)}</code></pre>"),
         element("h3", "Ask what became of a row"),
-        Markup(f"<pre><code>{escape(f'sluice trace {example}')}</code></pre>"),
+        Markup(f"<pre><code>{escape(f'sluice trace {example} --recipe RECIPE')}</code></pre>"),
         paragraph(
             "It takes a record id, or a table and a position in it, written TABLE#POSITION, and answers "
             "for rows that were dropped too.",

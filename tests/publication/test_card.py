@@ -33,57 +33,55 @@ from assets.publication.card_plots_budget import frontier
 LIMIT = 2_000_000
 VOID = {"meta", "br", "hr", "img", "input", "link"}
 #: All elements that the page may hold: nothing that runs, loads, submits or embeds.
-ALLOWED = set(
-    [
-        "html",
-        "head",
-        "meta",
-        "title",
-        "style",
-        "body",
-        "a",
-        "header",
-        "nav",
-        "main",
-        "section",
-        "h1",
-        "h2",
-        "h3",
-        "p",
-        "b",
-        "bdi",
-        "code",
-        "pre",
-        "div",
-        "span",
-        "i",
-        "dl",
-        "dt",
-        "dd",
-        "table",
-        "caption",
-        "thead",
-        "tbody",
-        "tr",
-        "th",
-        "td",
-        "details",
-        "summary",
-        "figure",
-        "figcaption",
-        "svg",
-        "desc",
-        "g",
-        "path",
-        "defs",
-        "clippath",
-        "rect",
-        "use",
-        "text",
-        "tspan",
-        "pattern",
-    ]
-)
+ALLOWED = {
+    "html",
+    "head",
+    "meta",
+    "title",
+    "style",
+    "body",
+    "a",
+    "header",
+    "nav",
+    "main",
+    "section",
+    "h1",
+    "h2",
+    "h3",
+    "p",
+    "b",
+    "bdi",
+    "code",
+    "pre",
+    "div",
+    "span",
+    "i",
+    "dl",
+    "dt",
+    "dd",
+    "table",
+    "caption",
+    "thead",
+    "tbody",
+    "tr",
+    "th",
+    "td",
+    "details",
+    "summary",
+    "figure",
+    "figcaption",
+    "svg",
+    "desc",
+    "g",
+    "path",
+    "defs",
+    "clippath",
+    "rect",
+    "use",
+    "text",
+    "tspan",
+    "pattern",
+}
 
 
 def frame(name: str, rows: list[tuple[object, ...]]) -> pl.DataFrame:
@@ -387,7 +385,7 @@ def test_mutant_that_drops_a_fate_is_rejected(monkeypatch: pytest.MonkeyPatch) -
 def test_says_how_to_read_and_to_ask(page: str) -> None:
     text = Reader(page).text
     assert "pl.read_delta('/data/out/publication/training_set', version=31)" in text
-    assert "sluice trace id-1" in text
+    assert "sluice trace id-1 --recipe RECIPE" in text
 
 
 def test_is_one_harmless_document(page: str) -> None:
@@ -539,7 +537,7 @@ def test_a_huge_lake_still_gives_a_small_page() -> None:
         warnings=[{"code": f"{n}", "message": long, "remedy": long} for n in range(500)],
     )
     text = check_harmless(render_card(known)).text
-    assert "more rows are not shown" in text
+    assert "470 further samples not shown" in text
     assert "is left out, to keep the page small" in text
 
 
