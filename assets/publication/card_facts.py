@@ -155,10 +155,13 @@ class CardFacts:
     clusters
         Clusters of twins by size and kind; a further column `bytes` is summed when present.
     scores, quality_by_pool, samples, silences
-        A histogram a scorer, the range of quality a pool, a few records as text, and how many
-        records a scorer said nothing about.
+        A histogram a scorer (its outermost bins also hold what lies beyond them), the 10th, 50th and
+        90th percentile of quality a pool, a few records as text, and how many records a scorer said
+        nothing about.
     curves, curve_bands
-        Evaluations of training runs by pool, and the law fitted to them on a grid.
+        Evaluations of training runs by pool or mixture, and the law fitted to them on a grid. Where
+        evaluations have several metrics, `curve_bands` says by a further column `metric_name` which
+        one it predicts; without it no band is drawn then.
     plans, switch_points, warnings
         Candidate plans by budget, where the best one changes, and what the data can't say
         (``code``, ``message``, ``remedy``).

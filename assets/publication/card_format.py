@@ -34,6 +34,16 @@ def shorten(value: object, width: int) -> str:
     return f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
 
 
+def shorten_path(value: object, width: int) -> str:
+    """Return the last parts of a path that fit; its name tells more than its folders."""
+    text = " ".join(plain(value).split())
+    parts = text.split("/")
+    while len(parts) > 1 and len("/".join(parts)) + 2 * (len(parts) < text.count("/") + 1) > width:
+        parts = parts[1:]
+    kept = "/".join(parts)
+    return shorten(kept if kept == text else f"…/{kept}", width)
+
+
 def count(value: object) -> str:
     """Return a whole number with thousands separated, or a dash for null."""
     return _NOTHING if value is None else f"{int(value):,}"  # type: ignore[call-overload]
@@ -60,7 +70,9 @@ def number(value: object) -> str:
     elif abs(real) < 1e-4:
         text = _power(real)
     else:
-        text = f"{real:.{max(0, 3 - math.floor(math.log10(abs(real))))}f}".rstrip("0").rstrip(".")
+        digits = max(0, 3 - math.floor(math.log10(abs(real))))
+        text = f"{real:,.{digits}f}"
+        text = text.rstrip("0").rstrip(".") if digits else text
     return text.replace("-", "−")
 
 

@@ -25,7 +25,8 @@ class GraphLayout:
     layers
         Node numbers by column, left to right: a table stands left of all that hold it.
     edges
-        ``(child node, parent node, containment, exact)`` without those that follow from others.
+        ``(child node, parent node, containment, exact)`` without those that follow from others. Of
+        the partial ones, the largest of each table that nothing holds in whole.
     left_out
         Tables that have an edge and are not drawn.
     """
@@ -50,8 +51,8 @@ def layout(edges: pl.DataFrame, most_nodes: int = 40) -> GraphLayout:
     Notes
     -----
     Copies are the strongly connected components of whole and exact edges. Other cycles can't occur
-    among whole edges; partial ones (containment below 1) are drawn as they are and do not decide
-    layers unless the whole ones leave that open. O(V E) for dropping edges that follow from others,
+    among whole edges; partial ones (containment below 1) do not decide layers unless the whole ones
+    leave that open. O(V E) for dropping edges that follow from others,
     with V at most `most_nodes`.
     """
     frame = edges.filter(pl.col("child").is_not_null() & pl.col("parent").is_not_null())
@@ -76,7 +77,7 @@ def layout(edges: pl.DataFrame, most_nodes: int = 40) -> GraphLayout:
     new = {old: place for place, old in enumerate(kept)}
     joined = {(new[a], new[b]): v for (a, b), v in joined.items() if a in new and b in new}
     drawn = _without_implied(joined)
-    depth = _depths(len(kept), sorted(joined, key=lambda pair: (joined[pair] != (1.0, True), pair)))
+    depth = _depths(len(kept), sorted(drawn, key=lambda pair: (drawn[pair] != (1.0, True), pair)))
     columns = [
         [node for node in range(len(kept)) if depth[node] == level]
         for level in range(max(depth, default=0) + 1)
@@ -127,10 +128,23 @@ def _most_linked(
 def _without_implied(
     joined: dict[tuple[int, int], tuple[float, bool]],
 ) -> dict[tuple[int, int], tuple[float, bool]]:
-    """Drop a whole edge a-c when a-b and b-c are whole too: it says nothing new."""
+    """Drop edges that say little.
+
+    A whole edge a-c follows from whole a-b and b-c. Of partial edges a lake has a great many, and a
+    table that is held in whole needs none of them; of the others the largest tells most.
+    """
     whole = {pair for pair, (contained, exact) in joined.items() if exact and contained >= 1}
     implied = {(a, c) for a, b in whole for b2, c in whole if b == b2 and (a, c) in whole}
-    return {pair: value for pair, value in joined.items() if pair not in implied}
+    held = {child for child, _ in whole}
+    partial: dict[int, tuple[int, int]] = {}
+    for pair in sorted(joined):
+        if pair[::-1] in whole:  # how much of the holder is held follows from their rows
+            continue
+        best = partial.get(pair[0])
+        if pair[0] not in held and (best is None or joined[pair] > joined[best]):
+            partial[pair[0]] = pair
+    kept = (whole - implied) | set(partial.values())
+    return {pair: value for pair, value in joined.items() if pair in kept}
 
 
 def _depths(amount: int, pairs: list[tuple[int, int]]) -> list[int]:

@@ -259,7 +259,7 @@ th,td{text-align:left;vertical-align:top;padding:5px 14px 5px 0;border-bottom:1p
 overflow-wrap:anywhere}
 thead th{color:var(--soft);font-weight:600;font-size:.82rem;white-space:nowrap;
 border-bottom-color:var(--ghost)}
-tbody th{font-weight:500;min-width:8.6em}
+tbody th{font-weight:500;min-width:11em}
 td{min-width:6.6em}td.n{min-width:0}
 td.n,th.n{padding-right:20px}
 .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap;overflow-wrap:normal}

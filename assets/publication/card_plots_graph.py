@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from assets.publication.card_figures import WIDTH, axes_at, canvas
-from assets.publication.card_format import compact, shorten
+from assets.publication.card_format import compact, shorten, shorten_path
 from assets.publication.card_graph import layout
 from assets.publication.card_palette import light
 from assets.publication.card_svg import drawn
@@ -26,12 +26,12 @@ def containment_graph(edges: pl.DataFrame, retired: frozenset[str] = frozenset()
     edges
         `child`, `parent`, `containment`, `exact`, `child_rows`, `parent_rows`.
     retired
-        Tables that the retention plan could retire; their frames are dashed and say so.
+        Tables that the retention plan could retire; their frames are dashed and say "retire".
 
     Notes
     -----
     Copies are one node. Whole and proven edges are solid; others are dashed and carry their
-    containment. At most 40 nodes are drawn.
+    containment, and only the largest is drawn, for tables that nothing holds in whole. At most 40 nodes are drawn.
     """
     placed = layout(edges)
     rows: dict[str, int] = {}
@@ -142,15 +142,19 @@ def _node(
     axes.text(
         at[0] - width / 2 + 8,
         at[1] - 2,
-        shorten(tables[0], max(6, room)) + more,
+        shorten_path(tables[0], max(6, room)) + more,
         va="bottom",
         fontsize=11,
     )
-    notes = [f"{compact(rows[tables[0]])} rows"] if tables[0] in rows else []
+    notes = (
+        [f"{compact(rows[tables[0]])} row{'' if rows[tables[0]] == 1 else 's'}"]
+        if tables[0] in rows
+        else []
+    )
     if len(tables) > 1:
         notes.append(f"{len(tables)} copies")
     if gone:
-        notes.append("could be retired" if len(tables) == 1 else f"{len(gone)} could be retired")
+        notes.append("retire" if len(tables) == 1 else f"retire {len(gone)}")
     axes.text(
         at[0] - width / 2 + 8,
         at[1] + 2,

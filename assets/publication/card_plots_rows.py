@@ -193,7 +193,7 @@ def survival_panels(survival: pl.DataFrame) -> Figure:
         )
         heading(axes, name, compact(rows[0]))
         axes.set_xticks(range(len(steps)), steps, rotation=40, ha="right", rotation_mode="anchor")
-        axes.set_ylim(0, max(1.18, max(shares) * 1.15))
+        axes.set_ylim(0, max(1.28, max(shares) * 1.2))
         axes.set_yticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
         axes.spines["left"].set_visible(False)
     return figure

@@ -84,7 +84,6 @@ def _curves(page: Page, facts: CardFacts) -> list[object]:
     points, bands = facts.curves, facts.curve_bands
     metrics = sorted({str(name) for name in points["metric_name"].drop_nulls()})
     pools = {*points["pool"].drop_nulls(), *bands["pool"].drop_nulls()}
-    lawless = "" if bands.height else " No law was fitted, so only what was measured is drawn."
     parts: list[object] = [
         paragraph(
             f"{plural(points.height, 'evaluation')} on {plural(len(pools), 'pool')}"
@@ -95,12 +94,12 @@ def _curves(page: Page, facts: CardFacts) -> list[object]:
     every: list[str | None] = [*metrics] or [None]
     for metric in every:
         part = points if metric is None else points.filter(pl.col("metric_name") == metric)
-        first = metric == every[0]
+        law = _law_of(bands, metric, alone=len(every) == 1)
         parts.append(
             page.figure(
                 plots.curve_panels(
                     part,
-                    bands if first else bands.clear(),
+                    law,
                     by="pool",
                     predicted="predicted",
                     unit=facts.unit,
@@ -109,7 +108,12 @@ def _curves(page: Page, facts: CardFacts) -> list[object]:
                 f"One panel a pool: {plural(part.height, 'measured point')}, the fitted curve and its "
                 "80 % band; the table below holds the points.",
                 "Circles: measured, with one standard error. Line and band: the fitted law and its 80 % "
-                "interval. Grey: the laws of the other pools." + lawless,
+                "interval. Grey: the laws of the other pools."
+                + (
+                    ""
+                    if law.height
+                    else " No law is known for this metric, so only points are drawn."
+                ),
             )
         )
     parts.append(
@@ -149,6 +153,13 @@ def _curves(page: Page, facts: CardFacts) -> list[object]:
     return parts
 
 
+def _law_of(bands: pl.DataFrame, metric: str | None, *, alone: bool) -> pl.DataFrame:
+    """Return the law that predicts a metric; none where it is not said which one it predicts."""
+    if "metric_name" in bands.columns:
+        return bands.filter(pl.col("metric_name") == metric)
+    return bands if alone else bands.clear()
+
+
 def _plans(page: Page, facts: CardFacts) -> list[object]:
     plans = facts.plans
     best = frontier(plans)
@@ -158,7 +169,8 @@ def _plans(page: Page, facts: CardFacts) -> list[object]:
         odds = (
             ""
             if row["p_best"] is None
-            else f" It is the best one with probability {number(row['p_best'])}."
+            else f" It is the best one with probability {number(row['p_best'])}, and costs "
+            f"{number(row['regret'])} of the metric against the best on average."
         )
         parts.append(
             paragraph(
@@ -175,9 +187,10 @@ def _plans(page: Page, facts: CardFacts) -> list[object]:
             plots.plan_frontier(plans, facts.switch_points, facts.unit),
             "Predicted metric by budget",
             f"{plural(plans['pools'].n_unique(), 'candidate plan')} at "
-            f"{plural(best.height, 'budget')}, the best at each as a heavy line with its 80 % band.",
-            "Heavy line: the best candidate at each budget, with its 80 % interval. Star: the chosen plan. "
-            "Dotted: budgets at which the best plan changes. Grey: further candidates.",
+            f"{plural(best.height, 'budget')}, that of least regret at each as a heavy line with its 80 % band.",
+            "Heavy line: the candidate of least expected regret at each budget, with its 80 % interval. Star: the chosen plan. "
+            "Dotted: budgets at which the best plan changes; those far off are in the table only. Grey: "
+            "further candidates.",
         )
     )
     winners = set(best.select("budget", "pools").iter_rows())
@@ -202,7 +215,7 @@ def _plans(page: Page, facts: CardFacts) -> list[object]:
                         word
                         for word, holds in (
                             ("chosen", bool(row["chosen"])),
-                            ("best", (row["budget"], row["pools"]) in winners),
+                            ("least regret", (row["budget"], row["pools"]) in winners),
                         )
                         if holds
                     ),
@@ -231,152 +244,9 @@ def _plans(page: Page, facts: CardFacts) -> list[object]:
     return parts
 
 
-def allocation(page: Page, facts: CardFacts) -> None:
-    """Add how the budget was divided, on what curves, and who said so."""
-    name = facts.group_name or "group"
-    parts: list[object] = [_policy(facts)]
-    groups = by_group(facts.allocation)
-    if groups.is_empty():
-        parts.append(
-            empty("There is no allocation, so no group was given more or less than it had.")
-        )
-    else:
-        drawn, unique = int(groups["samples"].sum()), int(groups["records"].sum())
-        parts += [
-            paragraph(
-                f"{plural(drawn, facts.unit[:-1])} drawn in all over {plural(groups.height, 'group')}, "
-                f"repeats included, from {plural(unique, 'unique record')}."
-            ),
-            page.figure(
-                plots.allocation_bars(facts.allocation, facts.unit),
-                f"Available and chosen by {plain(name)}",
-                "One bar a group with what is available and what is drawn, and marks for a proportional "
-                "and an equal division; the table below holds the numbers.",
-                "Two simple rules stand beside the choice: the same total in proportion to what is "
-                "available (triangle), and in equal parts (upright line), which may ask for more than there is.",
-            ),
-            table(
-                f"Allocation by {plain(name)}",
-                (
-                    name,
-                    "available",
-                    "drawn",
-                    "unique",
-                    "passes",
-                    "share",
-                    "proportional",
-                    "equal",
-                    "marginal value",
-                ),
-                [
-                    (
-                        foreign(row["group"]),
-                        count(row["available"]),
-                        count(row["samples"]),
-                        count(row["records"]),
-                        number(row["passes"]),
-                        share(row["samples"] or 0, drawn),
-                        count(round(row["proportional"] or 0)),
-                        count(round(row["equal"] or 0)),
-                        number(row["marginal_value"]),
-                    )
-                    for row in groups.iter_rows(named=True)
-                ],
-                numeric=range(1, 9),
-            ),
-            _cells(facts, name),
-        ]
-    parts += _group_curves(page, facts, name, groups)
-    page.section("allocation", "Allocation between groups", *parts)
 
 
-def _policy(facts: CardFacts) -> Markup:
-    if not facts.policy:
-        return paragraph(
-            element("b", "No policy stated."),
-            " Nobody has named an objective for dividing the budget between groups, so nothing was "
-            "reallocated by one.",
-        )
-    first = [key for key in ("owner", "reason") if key in facts.policy]
-    rest = sorted(set(facts.policy) - set(first))
-    return joined(
-        [
-            paragraph(
-                "The division of the budget is a decision of people. This one was stated as:"
-            ),
-            definitions({plain(key): foreign(facts.policy[key]) for key in [*first, *rest]}),
-        ]
-    )
 
 
-def _cells(facts: CardFacts, name: str) -> Markup:
-    return table(
-        f"Allocation by {plain(name)} and pool",
-        (name, "pool", "available", "drawn", "unique", "passes", "probability", "marginal value"),
-        [
-            (
-                foreign(row["group"] or "(no group)"),
-                "—" if row["pool"] is None else str(row["pool"]),
-                *(count(row[key]) for key in ("available", "samples", "records")),
-                *(number(row[key]) for key in ("passes", "sampling_prob", "marginal_value")),
-            )
-            for row in sorted(
-                facts.allocation.iter_rows(named=True), key=lambda row: natural(row["group"] or "")
-            )
-        ],
-        numeric=range(2, 8),
-        most=400,
-        collapsed=True,
-        elsewhere="allocation/plan",
-    )
 
 
-def _group_curves(page: Page, facts: CardFacts, name: str, groups: pl.DataFrame) -> list[object]:
-    parts: list[object] = [element("h3", "What more data is worth to each group")]
-    points, bands = facts.group_curves, facts.group_bands
-    if points.is_empty() and bands.is_empty():
-        return [*parts, empty("No learning curves were measured by group.")]
-    sizes = {
-        str(group): float(samples)
-        for group, samples in groups.select("group", "samples").drop_nulls().iter_rows()
-        if samples > 0
-    }
-    measured = {*points["group"].drop_nulls(), *bands["group"].drop_nulls()}
-    blind = sorted(set(groups["group"]) - measured, key=natural)
-    if blind:
-        some = ", ".join(blind[:20]) + (" …" if len(blind) > 20 else "")
-        parts.append(paragraph("Groups without a curve of their own: ", foreign(some), "."))
-    drawn = min(60, len(measured))
-    capped = f" {drawn} of {len(measured)} groups are drawn." if drawn < len(measured) else ""
-    parts += [
-        page.figure(
-            plots.curve_panels(
-                points, bands, by="group", predicted="performance", unit=facts.unit, chosen=sizes
-            ),
-            f"Learning curves by {plain(name)}",
-            "One panel a group: measured points, the fitted curve with its 80 % band, and the chosen size "
-            "marked by a dashed line.",
-            "Circles: measured, with one standard error. Line and band: the fitted curve and its 80 % "
-            "interval. Dashed: the size that was chosen." + capped,
-        ),
-        table(
-            f"Evaluations by {plain(name)}",
-            (name, "seen", "value", "se"),
-            [
-                (
-                    foreign(row["group"] or "(none)"),
-                    count(row["samples_seen"]),
-                    number(row["metric_value"]),
-                    number(row["se"]),
-                )
-                for row in sorted(
-                    points.iter_rows(named=True), key=lambda row: natural(row["group"] or "")
-                )
-            ],
-            numeric=(1, 2, 3),
-            most=300,
-            collapsed=True,
-            elsewhere="allocation/group_curves",
-        ),
-    ]
-    return parts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -46,7 +47,7 @@ def header(facts: CardFacts) -> Markup:
         "rows published": count(published),
         "of the rows": share(published, total),
         "tables found": count(facts.tables.height),
-        "unreadable rows and files": count(facts.quarantine.height),
+        "rows set aside as unreadable": count(dict(pairs).get("quarantined", 0)),
         "tables that could be retired": count(retired(facts).height),
     }
     return joined(
@@ -244,158 +245,13 @@ def read(page: Page, facts: CardFacts) -> None:
     page.section("read", "What was read and set aside", *parts)
 
 
-def groups(page: Page, facts: CardFacts) -> None:
-    """Add how each group fared through the stages."""
-    title = "Groups through the stages"
-    name = facts.group_name or "group"
-    parts: list[object] = []
-    if facts.survival.is_empty() and facts.fates_by_group.is_empty():
-        why = (
-            f"The records carry the group {name!r}, but no row of it was counted."
-            if facts.group_name
-            else "The recipe names no group, so rows were not counted by one."
-        )
-        page.section("groups", title, empty(why))
-        return
-    if not facts.survival.is_empty():
-        held = group_rows(facts.survival)
-        steps = list(next(iter(held.values())))
-        lost = min(held, key=lambda one: (_ratio(held[one], steps), natural(one)))
-        parts += [
-            paragraph(
-                f"Rows left after each step, for {plural(len(held), 'value')} of ",
-                foreign(name),
-                f". “unique” is after twins are gone, “kept” after the quality cut, “planned” after the "
-                f"allocation. The smallest share from {steps[0]} to {steps[-1]} is that of ",
-                foreign(lost),
-                f": {share(held[lost][steps[-1]], held[lost][steps[0]])}.",
-            ),
-            page.figure(
-                plots.survival_panels(facts.survival),
-                f"Rows left after each step, by {plain(name)}",
-                f"One panel a group with a bar a step, as a share of the rows at {steps[0]}; "
-                "the table below holds the counts.",
-                f"The number at the upper right of a panel is its rows at the step “{plain(steps[0])}”."
-                + _capped(len(held)),
-            ),
-            table(
-                f"Rows by {plain(name)} and step",
-                (name, *steps, "left"),
-                [
-                    (
-                        foreign(group),
-                        *(count(value) for value in rows.values()),
-                        share(rows[steps[-1]], rows[steps[0]]),
-                    )
-                    for group, rows in held.items()
-                ],
-                numeric=range(1, len(steps) + 2),
-            ),
-        ]
-    if not facts.fates_by_group.is_empty():
-        parts += _fates_by_group(page, facts.fates_by_group, name)
-    page.section("groups", title, *parts)
 
 
-def _ratio(rows: dict[str, int], steps: list[str]) -> float:
-    return rows[steps[-1]] / rows[steps[0]] if rows[steps[0]] else 1.0
 
 
-def _capped(amount: int, most: int = 60) -> str:
-    return f" The {most} largest of {amount} groups are drawn." if amount > most else ""
 
 
-def _fates_by_group(page: Page, frame: pl.DataFrame, name: str) -> list[object]:
-    by_group: dict[str, pl.DataFrame] = {
-        str(key[0]): part
-        for key, part in frame.with_columns(pl.col("group").fill_null("(no group)"))
-        .partition_by("group", as_dict=True, maintain_order=True)
-        .items()
-    }
-    fates_ = [fate for fate, _ in fate_rows(frame)]
-    cells = []
-    for group in sorted(by_group, key=natural):
-        rows = dict(fate_rows(by_group[group]))
-        cells.append(
-            (
-                foreign(group),
-                *(count(rows.get(fate, 0)) for fate in fates_),
-                count(sum(rows.values())),
-            )
-        )
-    return [
-        page.figure(
-            plots.fates_by_group_bars(frame),
-            f"Fates by {plain(name)}",
-            "One bar a group, all of one length, split by fate; the table below holds the counts.",
-            "Parts are shares of the group's own rows, which stand at the right."
-            + _capped(len(by_group)),
-        ),
-        table(
-            f"Rows by {plain(name)} and fate",
-            (name, *(_words(fate) for fate in fates_), "all"),
-            cells,
-            numeric=range(1, len(fates_) + 2),
-        ),
-    ]
 
 
-def lineage(page: Page, facts: CardFacts) -> None:
-    """Add where this comes from, and how to read it and ask about a row."""
-    root = plain(facts.output or "OUTPUT").rstrip("/")
-    version = next(
-        (
-            facts.versions[name]
-            for name in sorted(facts.versions)
-            if name == "publication/training_set" or name.endswith("/training_set")
-        ),
-        None,
-    )
-    pinned = "" if version is None else f", version={version}"
-    lines = (
-        f"import polars as pl\nrows = pl.read_delta({root + '/publication/training_set'!r}{pinned})"
-    )
-    known = facts.samples["record_id"].drop_nulls()
-    example = plain(known[0]) if len(known) else "RECORD_ID"
-    versions: object = empty("The release names no table versions.")
-    if facts.versions:
-        versions = table(
-            "Tables of this release",
-            ("table", "version"),
-            [
-                (foreign(name), count(facts.versions[name]))
-                for name in sorted(facts.versions, key=natural)
-            ],
-            numeric=(1,),
-            most=120,
-            elsewhere="publication/releases",
-        )
-    page.section(
-        "lineage",
-        "Lineage, and how to read it",
-        paragraph(
-            "The release pins one version of every table; only these are promised to fit together."
-        ),
-        definitions(
-            {
-                "release": count(facts.release),
-                "run": code(facts.run_id or "—"),
-                "recipe hash": code(facts.recipe_hash or "—"),
-                "code version": code(facts.code_version or "—"),
-                "time": facts.time or "—",
-                "a budget counts": facts.unit,
-                "tables lie in": code(facts.output or "—"),
-            }
-        ),
-        element("h3", "Read the training set"),
-        Markup(f"<pre><code>{escape(lines)}</code></pre>"),
-        element("h3", "Ask what became of a row"),
-        Markup(f"<pre><code>{escape(f'sluice trace {example} --recipe RECIPE')}</code></pre>"),
-        paragraph(
-            "It takes a record id, or a table and a position in it, written TABLE#POSITION, and answers "
-            "for rows that were dropped too.",
-            class_="note",
-        ),
-        element("h3", "Versions"),
-        versions,
-    )
+
+

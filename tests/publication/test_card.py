@@ -25,6 +25,7 @@ from assets.publication.card_format import (
     number,
     share,
     shorten,
+    shorten_path,
     size,
 )
 from assets.publication.card_graph import layout
@@ -385,7 +386,7 @@ def test_mutant_that_drops_a_fate_is_rejected(monkeypatch: pytest.MonkeyPatch) -
 def test_says_how_to_read_and_to_ask(page: str) -> None:
     text = Reader(page).text
     assert "pl.read_delta('/data/out/publication/training_set', version=31)" in text
-    assert "sluice trace id-1 --recipe RECIPE" in text
+    assert "sluice trace id-1 --output /data/out --release 12" in text
 
 
 def test_is_one_harmless_document(page: str) -> None:
@@ -662,7 +663,14 @@ def test_a_graph_keeps_what_it_says(pairs: list[tuple[int, int, float]]) -> None
     for node in range(len(placed.nodes)):  # dropping implied arrows loses no holder
         assert reach(node, whole) == reach(node, drawn)
     assert all(level[a] < level[b] for a, b in drawn)
-    assert len(placed.edges) == len({(a, b) for a, b, _, _ in placed.edges})
+    partial = [(a, part) for a, _, part, _ in placed.edges if part < 1.0]
+    assert len(partial) == len({a for a, _ in partial})
+    assert not {a for a, _ in partial} & {a for a, _ in drawn}
+    assert {a for a, _, _, _ in placed.edges} == {
+        home[str(a)]
+        for a, b, _ in pairs
+        if home[str(a)] != home[str(b)] and ((home[str(b)], home[str(a)]) not in whole)
+    }
 
 
 def test_a_graph_too_large_says_so() -> None:
@@ -692,6 +700,11 @@ def test_the_frontier_follows_regret_and_not_the_value() -> None:
         (number(1.5e-7), "1.500×10⁻⁷"),
         (number(-2.5), "−2.5"),
         (number(12_345.6), "12,346"),
+        (number(3_239.4), "3,239"),
+        (number(1_000.4), "1,000"),
+        (shorten_path("a/b/report.csv", 14), "a/b/report.csv"),
+        (shorten_path("a/b/report.csv", 13), "…/report.csv"),
+        (shorten_path("a/a-very-long-name.csv", 12), "…/a-v…me.csv"),
         (number(float("nan")), "—"),
         (number(float("-inf")), "−∞"),
         (number(None), "—"),
