@@ -51,10 +51,11 @@ class StagedTable:
         self._writer: pq.ParquetWriter | None = None
         self._buffer: list[pa.Table] = []
         self._buffered = 0
+        self._committed = False
 
     def write(self, data: pa.Table | pa.RecordBatch | pl.DataFrame) -> None:
         """Append rows; columns are matched by name and cast to the schema."""
-        table = _as_table(data, self.schema)
+        table = _as_table(data, self.schema, self.uri)
         if table.num_rows == 0:
             return
         self.rows += table.num_rows
@@ -109,7 +110,9 @@ class StagedTable:
         return pl.scan_parquet(self.files)
 
     def discard(self) -> None:
-        """Remove the staged files; nothing refers to them."""
+        """Remove the staged files, unless they are committed: then the log refers to them."""
+        if self._committed:
+            return
         with contextlib.suppress(Exception):
             self._close_writer()
         for file in self.files:
@@ -135,29 +138,54 @@ class StagedTable:
         actions = [_add_action(self.uri, file) for file in self.files]
         schema = Schema.from_arrow(self.schema)
         try:
-            table = open_table(self.uri)
-            # the transaction makes two writers from one snapshot conflict, even if neither removes a file
-            number = (table.version() + 1) if table is not None else 0
-            properties = CommitProperties(
-                custom_metadata={METADATA_KEY: metadata},
-                app_transactions=[Transaction("sluice", number)],
-            )
-            if table is None:
-                self.uri.mkdir(parents=True, exist_ok=True)
-                create_table_with_add_actions(
-                    str(self.uri), schema, actions, mode="error", commit_properties=properties
-                )
-                return 0
-            table.create_write_transaction(actions, mode, schema, commit_properties=properties)
-            return table.version() if table.version() == number else number
-        except CommitFailedError as error:
-            self.discard()
-            message = f"{self.uri}: another writer committed at the same time; run again"
-            raise StoreError(message) from error
+            version = self._commit(actions, schema, metadata, mode)
         except (DeltaError, OSError) as error:
-            self.discard()
-            message = f"{self.uri}: the commit failed: {error}"
-            raise StoreError(message) from error
+            # the entry may be there all the same: a checkpoint after it failed, or the answer was lost
+            landed = self._landed()
+            if landed is None:
+                self.discard()
+                message = f"{self.uri}: the commit failed: {error}"
+                if isinstance(error, CommitFailedError):
+                    message = f"{self.uri}: another writer committed at the same time; run again"
+                raise StoreError(message) from error
+            version = landed
+        self._committed = True
+        return version
+
+    def _commit(
+        self,
+        actions: list[AddAction],
+        schema: Schema,
+        metadata: dict[str, Any],
+        mode: Literal["overwrite", "append"],
+    ) -> int:
+        table = open_table(self.uri)
+        # the transaction makes two writers from one snapshot conflict, even if neither removes a file
+        number = (table.version() + 1) if table is not None else 0
+        properties = CommitProperties(
+            custom_metadata={METADATA_KEY: metadata},
+            app_transactions=[Transaction("sluice", number)],
+        )
+        if table is None:
+            self.uri.mkdir(parents=True, exist_ok=True)
+            create_table_with_add_actions(
+                str(self.uri), schema, actions, mode="error", commit_properties=properties
+            )
+            return 0
+        table.create_write_transaction(actions, mode, schema, commit_properties=properties)
+        return table.version() if table.version() == number else number
+
+    def _landed(self) -> int | None:
+        """Return the newest version if it holds the staged files; what can't be looked up is kept and told."""
+        try:
+            table = open_table(self.uri)
+        except StoreError:
+            self._committed = True  # unknown: an orphan does no harm, a missing file does
+            raise
+        if table is None or not self.files:
+            return None
+        held = {Path(uri).name for uri in table.file_uris()}
+        return table.version() if all(file.name in held for file in self.files) else None
 
 
 def open_table(uri: Path, version: int | None = None) -> DeltaTable | None:
@@ -196,7 +224,7 @@ def storable_schema(schema: pa.Schema) -> pa.Schema:
 
 
 def storable_type(kind: pa.DataType) -> pa.DataType:
-    """Return the Delta type that holds every value of `kind` (unsigned 64-bit values are reinterpreted as signed)."""
+    """Return the Delta type that holds the values of `kind`; the few it can't hold are refused when written."""
     if pa.types.is_dictionary(kind):
         return storable_type(kind.value_type)
     if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) or pa.types.is_null(kind):
@@ -215,6 +243,8 @@ def storable_type(kind: pa.DataType) -> pa.DataType:
         return pa.int64()
     if pa.types.is_float16(kind):
         return pa.float32()
+    if pa.types.is_decimal256(kind):
+        return pa.decimal128(kind.precision, kind.scale) if kind.precision <= 38 else pa.string()
     if pa.types.is_timestamp(kind):
         return pa.timestamp("us", tz=kind.tz)
     if pa.types.is_time(kind) or pa.types.is_duration(kind):
@@ -231,11 +261,28 @@ def frame_schema(frame: pl.DataFrame) -> pa.Schema:
     return storable_schema(frame.head(0).to_arrow().schema)
 
 
-def _as_table(data: pa.Table | pa.RecordBatch | pl.DataFrame, schema: pa.Schema) -> pa.Table:
+def _as_table(
+    data: pa.Table | pa.RecordBatch | pl.DataFrame, schema: pa.Schema, uri: Path
+) -> pa.Table:
     if isinstance(data, pl.DataFrame):
         data = data.to_arrow()
     table = pa.Table.from_batches([data]) if isinstance(data, pa.RecordBatch) else data
-    return table.select(schema.names).cast(schema)
+    table = table.select(schema.names)
+    columns = [_cast(c, f, uri) for c, f in zip(table.columns, schema, strict=True)]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _cast(column: pa.ChunkedArray, field: pa.Field, uri: Path) -> pa.ChunkedArray:
+    if pa.types.is_time32(column.type):
+        column = column.cast(pa.int32())  # Arrow has no direct way to 64 bits
+    try:
+        return column.cast(field.type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        message = (
+            f"{uri}: column {field.name!r} is {column.type} and can't be stored as {field.type}: {error}; "
+            "cast it in the source, or leave it out"
+        )
+        raise StoreError(message) from error
 
 
 def _add_action(uri: Path, file: Path) -> AddAction:

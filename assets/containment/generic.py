@@ -105,6 +105,7 @@ def _ticks(array: pa.Array) -> list[Any]:
 
 
 def _whole_bits(values: list[int]) -> float:
+    values = list(set(values))  # 0.0 and -0.0 came as two
     if not values:
         return 0.0
     if len(values) == 1:

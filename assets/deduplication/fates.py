@@ -103,7 +103,11 @@ def decide(
     dropped = duplicates.filter(pl.col("record_id") != pl.col("keeper")).select(
         "record_id",
         _by="keeper",
-        _reason=pl.format("{} duplicate, similarity {}", "kind", pl.col("similarity").round(4)),
+        # a chain's end was never compared with the row that is kept
+        _reason=pl.coalesce(
+            pl.format("{} duplicate, similarity {}", "kind", pl.col("similarity").round(4)),
+            pl.format("{} duplicate, by a chain of twins", "kind"),
+        ),
     )
     if label_conflicts == "drop_all":
         conflicting = duplicates.filter("label_conflict").select(

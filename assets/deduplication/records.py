@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -135,13 +136,13 @@ class RecordMaker:
             if len(fields) == 1:
                 return "text", fields[0].fill_null("")
             # an empty field takes no line: null it, then join what is left
-            parts = [
-                pc.if_else(pc.equal(f.fill_null(""), ""), pa.scalar(None, pa.string()), f)
-                for f in fields
-            ]
-            return "text", pc.binary_join_element_wise(
-                *parts, "\n", null_handling="skip"
-            ).fill_null("")
+            # (in polars: Arrow 26's join with null_handling="skip" drops a last row of nulls)
+            parts = {str(i): pl.Series(field, dtype=pl.String) for i, field in enumerate(fields)}
+            frame = pl.DataFrame(parts).with_columns(
+                pl.when(pl.all() != "").then(pl.all())  # null where empty
+            )
+            joined = frame.select(pl.concat_str(pl.all(), separator="\n", ignore_nulls=True))
+            return "text", joined.to_series().fill_null("").to_arrow().cast(pa.string())
         if self.rule.features:
             return "features", self._features(rows)
         return "uri", self._text_of(rows, self.rule.uri)

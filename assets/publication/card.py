@@ -28,19 +28,25 @@ def render_card(facts: CardFacts) -> str:
     it leaves out. About 0.2 s a figure of a few panels, 3 s one of 60.
     """
     # the sections import matplotlib when they draw; nothing of it is needed to gather facts
-    from assets.publication import card_sections_data as data
-    from assets.publication import card_sections_plan as plan
-    from assets.publication import card_sections_rows as rows
+    from assets.publication import (
+        card_sections_allocation,
+        card_sections_data,
+        card_sections_groups,
+        card_sections_lineage,
+        card_sections_plan,
+        card_sections_quality,
+        card_sections_rows,
+    )
     from assets.publication.card_html import Page
 
     page = Page()
-    rows.fates(page, facts)
-    rows.read(page, facts)
-    data.redundancy(page, facts)
-    data.duplicates(page, facts)
-    data.quality(page, facts)
-    plan.budget(page, facts)
-    plan.allocation(page, facts)
-    rows.groups(page, facts)
-    rows.lineage(page, facts)
-    return page.render(f"{facts.title} · release {facts.release}", rows.header(facts))
+    card_sections_rows.fates(page, facts)
+    card_sections_rows.read(page, facts)
+    card_sections_data.redundancy(page, facts)
+    card_sections_data.duplicates(page, facts)
+    card_sections_quality.quality(page, facts)
+    card_sections_plan.budget(page, facts)
+    card_sections_allocation.allocation(page, facts)
+    card_sections_groups.groups(page, facts)
+    card_sections_lineage.lineage(page, facts)
+    return page.render(f"{facts.title} · release {facts.release}", card_sections_rows.header(facts))

@@ -174,3 +174,37 @@ def spread(heights: Sequence[float], least: float, low: float, high: float) -> l
         placed[place] = min(placed[place], ceiling)
         ceiling = placed[place] - least
     return placed
+
+
+def beside(axes: Axes, at: float, height: float, text: str, colour: str) -> None:
+    """Write beside an upright line, on the side that has more room."""
+    left = _left_half(axes, at)
+    axes.annotate(
+        text,
+        (at, height),
+        xycoords=axes.get_xaxis_transform(),
+        xytext=(4 if left else -4, 0),
+        textcoords="offset points",
+        ha="left" if left else "right",
+        fontsize=9.5,
+        color=colour,
+    )
+
+
+def _left_half(axes: Axes, value: float) -> bool:
+    low, high = axes.get_xlim()
+    if axes.get_xscale() == "log":
+        low, high, value = math.log(low), math.log(high), math.log(max(value, 1e-300))
+    return value < (low + high) / 2
+
+
+def robust_limits(
+    outer: Sequence[float | None], measured: Sequence[float | None], room: float = 0.35
+) -> tuple[float, float]:
+    """Return limits in which a band that explodes does not flatten what was measured."""
+    known = [value for value in measured if value is not None and math.isfinite(value)]
+    whole = limits(outer)
+    if not known:
+        return whole
+    low, high = limits(known, room)
+    return max(low, whole[0]), min(high, whole[1])

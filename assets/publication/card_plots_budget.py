@@ -1,79 +1,34 @@
-"""Figures of the budget: training curves with their laws, and predicted metric against budget."""
+"""Figure of the budget: predicted metric of every candidate plan, and the best by budget."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
 
-import numpy as np
 import polars as pl
 
 from assets.publication.card_figures import (
-    MOST_PANELS,
     WIDTH,
     axes_at,
+    beside,
     canvas,
-    heading,
-    limits,
     numbers_on,
-    panels,
     reals,
+    robust_limits,
     room_for,
     sample_axis,
     series,
     spread,
-    thinned,
 )
-from assets.publication.card_format import compact, natural, plural, shorten
+from assets.publication.card_format import compact, natural, shorten
 from assets.publication.card_palette import light
 from assets.publication.card_svg import drawn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_POINTS, _GRID, _PLANS = 160, 48, 8
-
-
-
-
-def _beside(axes: Axes, at: float, height: float, text: str, colour: str) -> None:
-    """Write beside an upright line, on the side that has more room."""
-    left = _left_half(axes, at)
-    axes.annotate(
-        text,
-        (at, height),
-        xycoords=axes.get_xaxis_transform(),
-        xytext=(4 if left else -4, 0),
-        textcoords="offset points",
-        ha="left" if left else "right",
-        fontsize=9.5,
-        color=colour,
-    )
-
-
-def _left_half(axes: Axes, value: float) -> bool:
-    low, high = axes.get_xlim()
-    if axes.get_xscale() == "log":
-        low, high, value = math.log(low), math.log(high), math.log(max(value, 1e-300))
-    return value < (low + high) / 2
-
-
-def _robust(up: list[float | None], measured: pl.Series, room: float = 0.35) -> tuple[float, float]:
-    """Return limits in which a band that explodes does not flatten what was measured."""
-    low, high = limits([float(value) for value in measured.drop_nulls()], room)
-    outer = limits(up)
-    return outer if measured.drop_nulls().is_empty() else (max(low, outer[0]), min(high, outer[1]))
-
-
-
-
-
-
-
-
+_PLANS = 8
 
 
 def frontier(plans: pl.DataFrame) -> pl.DataFrame:
@@ -122,7 +77,7 @@ def plan_frontier(plans: pl.DataFrame, switch_points: pl.DataFrame, unit: str) -
     if len(set(budgets)) > 1:  # so that the names stand where the lines end
         axes.set_xlim(right=max(budgets))
     bounds = [*plans["predicted"], *best["lo80"], *best["hi80"]]
-    axes.set_ylim(*_robust(bounds, plans["predicted"], 0.7))
+    axes.set_ylim(*robust_limits(bounds, plans["predicted"].to_list(), 0.7))
     axes.grid()
     others = plans.filter(~pl.col("pools").is_in(named))
     for part in list(others.partition_by("pools", maintain_order=True))[:60]:
@@ -157,7 +112,7 @@ def plan_frontier(plans: pl.DataFrame, switch_points: pl.DataFrame, unit: str) -
     for place, at in enumerate(switches):
         axes.axvline(at, color=light("soft"), linewidth=1, linestyle=":")
         text = f"best plan changes at {compact(at)}"
-        _beside(axes, at, 0.02 + 0.05 * (place % 3), text, light("soft"))
+        beside(axes, at, 0.02 + 0.05 * (place % 3), text, light("soft"))
     _end_labels(axes, ends)
     numbers_on(axes, up=True, most=6)
     axes.set_xlabel(f"budget ({unit})")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,21 +9,16 @@ import polars as pl
 
 from assets.publication.card_figures import (
     MOST_PANELS,
-    WIDTH,
-    axes_at,
-    canvas,
+    beside,
     heading,
-    limits,
     numbers_on,
     panels,
     reals,
-    room_for,
+    robust_limits,
     sample_axis,
-    series,
-    spread,
     thinned,
 )
-from assets.publication.card_format import compact, natural, plural, shorten
+from assets.publication.card_format import compact, natural, plural
 from assets.publication.card_palette import light
 from assets.publication.card_svg import drawn
 
@@ -34,11 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_POINTS, _GRID, _PLANS = 160, 48, 8
-
-
-
-from assets.publication.card_plots_budget import x
+_POINTS, _GRID = 160, 48
 
 
 @drawn
@@ -97,7 +87,7 @@ def curve_panels(
     ]
     for axes, name in zip(grid, names, strict=True):
         sample_axis(axes, across, most=3 if many else 4)
-        axes.set_ylim(*_robust(up, points["metric_value"]))
+        axes.set_ylim(*robust_limits(up, points["metric_value"].to_list()))
         numbers_on(axes, up=True, most=5)
         if not many:
             for other in names:
@@ -108,7 +98,7 @@ def curve_panels(
         drawn_points = _points(axes, observed[name]) if name in observed else 0
         if name in chosen:
             axes.axvline(chosen[name], color=light("contaminated"), linewidth=1.4, linestyle="--")
-            _beside(axes, chosen[name], 0.04, compact(chosen[name]), light("alert"))
+            beside(axes, chosen[name], 0.04, compact(chosen[name]), light("alert"))
         label = f"{by} {name}" if name[:1].isdecimal() else name
         heading(axes, label, "" if many or not drawn_points else plural(drawn_points, "point"))
     height = float(figure.get_size_inches()[1]) * 72

@@ -19,13 +19,10 @@ from assets.publication.card_html import (
     table,
 )
 from assets.publication.card_plots_allocation import by_group
-from assets.publication.card_plots_budget import frontier
 from assets.publication.card_sections_rows import empty
 
 if TYPE_CHECKING:
     from assets.publication.card_facts import CardFacts
-
-
 
 
 def allocation(page: Page, facts: CardFacts) -> None:

@@ -1,4 +1,4 @@
-"""Sections on data: redundant tables, twins among rows, and quality."""
+"""Sections on redundancy: tables held by other tables, and twins among rows."""
 
 from __future__ import annotations
 
@@ -10,12 +10,9 @@ from assets.publication import plots
 from assets.publication.card_format import count, natural, number, plural, share, size
 from assets.publication.card_graph import layout
 from assets.publication.card_html import (
-    Markup,
     Page,
     element,
     foreign,
-    joined,
-    meter,
     paragraph,
     table,
 )
@@ -23,8 +20,6 @@ from assets.publication.card_sections_rows import empty, retired
 
 if TYPE_CHECKING:
     from assets.publication.card_facts import CardFacts
-
-_SAMPLES, _CHARACTERS = 30, 1200
 
 
 def redundancy(page: Page, facts: CardFacts) -> None:
@@ -197,9 +192,3 @@ def duplicates(page: Page, facts: CardFacts) -> None:
             elsewhere="deduplication/duplicates",
         ),
     )
-
-
-
-
-
-

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from assets.publication import plots
-from assets.publication.card_format import count, escape, natural, plain, plural, share, size
+from assets.publication.card_format import count, natural, plain, plural, share
 from assets.publication.card_html import (
-    Markup,
     Page,
-    code,
-    definitions,
-    element,
     foreign,
-    joined,
-    meter,
     paragraph,
-    swatch,
     table,
 )
-from assets.publication.card_palette import FATES, fate_token
 from assets.publication.card_plots_rows import fate_rows, group_rows
 
 if TYPE_CHECKING:
     from assets.publication.card_facts import CardFacts
-from assets.publication.card_sections_rows import _words, empty
+from assets.publication.card_sections_rows import empty, words
 
 
 def groups(page: Page, facts: CardFacts) -> None:
@@ -128,7 +119,7 @@ def _fates_by_group(page: Page, frame: pl.DataFrame, name: str) -> list[object]:
         ),
         table(
             f"Rows by {plain(name)} and fate",
-            (name, *(_words(fate) for fate in fates_), "all"),
+            (name, *(words(fate) for fate in fates_), "all"),
             cells,
             numeric=range(1, len(fates_) + 2),
         ),

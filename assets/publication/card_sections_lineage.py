@@ -5,10 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-import polars as pl
-
-from assets.publication import plots
-from assets.publication.card_format import count, escape, natural, plain, plural, share, size
+from assets.publication.card_format import count, escape, natural, plain
 from assets.publication.card_html import (
     Markup,
     Page,
@@ -16,14 +13,9 @@ from assets.publication.card_html import (
     definitions,
     element,
     foreign,
-    joined,
-    meter,
     paragraph,
-    swatch,
     table,
 )
-from assets.publication.card_palette import FATES, fate_token
-from assets.publication.card_plots_rows import fate_rows, group_rows
 
 if TYPE_CHECKING:
     from assets.publication.card_facts import CardFacts

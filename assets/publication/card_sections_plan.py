@@ -1,4 +1,4 @@
-"""Sections on decisions: what the budget is worth spending on, and how groups share it."""
+"""Section on the budget: training curves, candidate plans, and what the data can't say."""
 
 from __future__ import annotations
 
@@ -7,18 +7,14 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from assets.publication import plots
-from assets.publication.card_format import count, natural, number, plain, plural, share
+from assets.publication.card_format import count, natural, number, plain, plural
 from assets.publication.card_html import (
-    Markup,
     Page,
-    definitions,
     element,
     foreign,
-    joined,
     paragraph,
     table,
 )
-from assets.publication.card_plots_allocation import by_group
 from assets.publication.card_plots_budget import frontier
 from assets.publication.card_sections_rows import empty
 
@@ -188,7 +184,8 @@ def _plans(page: Page, facts: CardFacts) -> list[object]:
             "Predicted metric by budget",
             f"{plural(plans['pools'].n_unique(), 'candidate plan')} at "
             f"{plural(best.height, 'budget')}, that of least regret at each as a heavy line with its 80 % band.",
-            "Heavy line: the candidate of least expected regret at each budget, with its 80 % interval. Star: the chosen plan. "
+            "Heavy line: the candidate of least expected regret at each budget, with its 80 % "
+            "interval. Star: the chosen plan. "
             "Dotted: budgets at which the best plan changes; those far off are in the table only. Grey: "
             "further candidates.",
         )
@@ -242,11 +239,3 @@ def _plans(page: Page, facts: CardFacts) -> list[object]:
             )
         )
     return parts
-
-
-
-
-
-
-
-

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import polars as pl
-
 from assets.publication import plots
-from assets.publication.card_format import count, natural, number, plural, share, size
-from assets.publication.card_graph import layout
+from assets.publication.card_format import count, number, plural, share
 from assets.publication.card_html import (
     Markup,
     Page,
@@ -19,14 +16,12 @@ from assets.publication.card_html import (
     paragraph,
     table,
 )
-from assets.publication.card_sections_rows import empty, retired
+from assets.publication.card_sections_rows import empty
 
 if TYPE_CHECKING:
     from assets.publication.card_facts import CardFacts
 
 _SAMPLES, _CHARACTERS = 30, 1200
-
-
 
 
 def quality(page: Page, facts: CardFacts) -> None:

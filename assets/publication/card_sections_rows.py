@@ -1,19 +1,16 @@
-"""Sections on rows: the summary, what was read and set aside, survival by group, and lineage."""
+"""Sections on rows: the summary, what became of each, what was read and what was set aside."""
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from assets.publication import plots
-from assets.publication.card_format import count, escape, natural, plain, plural, share, size
+from assets.publication.card_format import count, natural, plural, share, size
 from assets.publication.card_html import (
     Markup,
     Page,
-    code,
-    definitions,
     element,
     foreign,
     joined,
@@ -23,7 +20,7 @@ from assets.publication.card_html import (
     table,
 )
 from assets.publication.card_palette import FATES, fate_token
-from assets.publication.card_plots_rows import fate_rows, group_rows
+from assets.publication.card_plots_rows import fate_rows
 
 if TYPE_CHECKING:
     from assets.publication.card_facts import CardFacts
@@ -87,14 +84,15 @@ def _summary(pairs: list[tuple[str, int]], total: int, published: int) -> str:
     )
     if not others:
         return f"{first} None was left out."
-    named = [f"{_words(fate)} ({count(rows)})" for fate, rows in others[:3]]
+    named = [f"{words(fate)} ({count(rows)})" for fate, rows in others[:3]]
     if len(others) > 3:
         named.append(plural(len(others) - 3, "smaller one"))
     listed = named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
     return f"{first} Each other row is listed with one reason: {listed}."
 
 
-def _words(fate: str) -> str:
+def words(fate: str) -> str:
+    """Return a fate as it is said."""
     return fate.replace("_", " ")
 
 
@@ -109,7 +107,7 @@ def fates(page: Page, facts: CardFacts) -> None:
             empty("Nothing was counted: the ledger of this release holds no line."),
         )
         return
-    words = "; ".join(f"{_words(fate)} {share(rows, total)}" for fate, rows in pairs)
+    parts = "; ".join(f"{words(fate)} {share(rows, total)}" for fate, rows in pairs)
     legend: list[tuple[object, ...]] = [
         (
             joined([swatch(fate_token(fate)), foreign(fate)]),
@@ -140,7 +138,7 @@ def fates(page: Page, facts: CardFacts) -> None:
         page.figure(
             plots.fates_bar(facts.fates),
             "All rows by fate",
-            f"One bar of {plural(total, 'row')}: {words}.",
+            f"One bar of {plural(total, 'row')}: {parts}.",
             "Every row has one fate, named by the first stage that dropped it. The table names all parts.",
         ),
         table(
@@ -243,15 +241,3 @@ def read(page: Page, facts: CardFacts) -> None:
             )
         )
     page.section("read", "What was read and set aside", *parts)
-
-
-
-
-
-
-
-
-
-
-
-

@@ -8,7 +8,8 @@ Importing this module does not import matplotlib.
 from __future__ import annotations
 
 from assets.publication.card_plots_allocation import allocation_bars
-from assets.publication.card_plots_budget import curve_panels, plan_frontier
+from assets.publication.card_plots_budget import plan_frontier
+from assets.publication.card_plots_curves import curve_panels
 from assets.publication.card_plots_graph import containment_graph
 from assets.publication.card_plots_quality import pool_quality, score_histograms
 from assets.publication.card_plots_rows import (

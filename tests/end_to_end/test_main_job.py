@@ -66,7 +66,9 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (lake / "no.parquet").write_bytes(b"this is no parquet file")
     (lake / "empty.csv").write_bytes(b"")
     text = path.read_text(encoding="utf-8")
-    path.write_text(text.replace('"*.jsonl", text', '["*.jsonl", "*.parquet"], text'), encoding="utf-8")
+    path.write_text(
+        text.replace('"*.jsonl", text', '["*.jsonl", "*.parquet"], text'), encoding="utf-8"
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DAGSTER_HOME", str(folder / "dagster"))
         outcome = execute(load_recipe(path))

@@ -103,8 +103,8 @@ def test_slices_and_dictionaries_and_chunks_encode_as_their_values() -> None:
     assert encode_cells(pa.chunked_array([plain[:1], plain[1:1], plain[1:]])).to_pylist() == (
         expected
     )
-    for kind in (pa.bool_(), pa.int32(), pa.float32(), pa.date32(), pa.timestamp("us")):
-        numbers = pa.array([0, None, 1, 1], pa.int32()).cast(kind)
+    for kind in (pa.bool_(), pa.int32(), pa.float32(), pa.timestamp("us")):
+        numbers = pa.array([0, None, 1, 1], pa.int64()).cast(kind, safe=False)
         assert encode_cells(numbers[1:3]).to_pylist() == encode_cells(numbers).to_pylist()[1:3]
 
 
@@ -147,9 +147,7 @@ def tables(draw: st.DrawFn) -> pa.Table:
     return pa.table(
         {
             name: pa.array(
-                draw(
-                    st.lists(st.none() | COLUMNS[name][1], min_size=height, max_size=height)
-                ),
+                draw(st.lists(st.none() | COLUMNS[name][1], min_size=height, max_size=height)),
                 COLUMNS[name][0],
             )
             for name in names
@@ -258,7 +256,9 @@ def test_instants_less_than_a_microsecond_apart_are_told_apart() -> None:
 @pytest.mark.parametrize("kind", [pa.time64("ns"), pa.duration("ns")])
 def test_times_and_durations_of_nanoseconds_are_encoded(kind: pa.DataType) -> None:
     assert cell(1, kind) != cell(2, kind)
-    assert cell(1000, kind) == cell(1, pa.time64("us") if pa.types.is_time(kind) else pa.duration("us"))
+    assert cell(1000, kind) == cell(
+        1, pa.time64("us") if pa.types.is_time(kind) else pa.duration("us")
+    )
 
 
 # -- keys ------------------------------------------------------------------------------------------
@@ -282,7 +282,9 @@ def test_a_content_is_its_learned_values_alone() -> None:
 
 
 def test_features_are_identified_by_value() -> None:
-    vectors = pa.array([[1.0, math.nan], [1.0, math.nan], [1.0, None], None], pa.list_(pa.float64()))
+    vectors = pa.array(
+        [[1.0, math.nan], [1.0, math.nan], [1.0, None], None], pa.list_(pa.float64())
+    )
     one, two, three, four = content_ids("features", vectors)
     assert one == two != three
     assert four is None

@@ -1,130 +1,427 @@
-"""Staged tables: invisible until committed, atomic, and with statistics that never hide a row."""
+"""Staged tables: unseen until committed, gone when discarded, one winner of two, statistics that never lie."""
 
 from __future__ import annotations
 
 import datetime as dt
+import decimal
+import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from resources import delta
 from resources.errors import StoreError
 
-
-def stage(uri: Path, frame: pl.DataFrame) -> delta.StagedTable:
-    staged = delta.StagedTable(uri, delta.frame_schema(frame))
-    staged.write(frame)
-    staged.close()
-    return staged
+FRAME = pl.DataFrame({"a": [1, 2], "s": ["x", None]})
 
 
-def test_nothing_shows_before_the_commit_and_each_version_stays(tmp_path: Path) -> None:
-    first, second = pl.DataFrame({"a": [1, 2]}), pl.DataFrame({"a": [3.5], "b": ["new column"]})
-    staged = stage(tmp_path, first)
-    assert delta.open_table(tmp_path) is None
-    assert staged.scan().collect().equals(first)
-    assert staged.commit({"run": "one"}) == 0
-    assert stage(tmp_path, second).commit({"run": "two"}) == 1
-    assert delta.scan(tmp_path, 0).collect().equals(first)
-    assert delta.scan(tmp_path, 1).collect().equals(second)
-    assert [(v, m["run"]) for v, m in delta.commits(tmp_path)] == [(1, "two"), (0, "one")]
+def staged(uri: Path, *frames: pl.DataFrame) -> delta.StagedTable:
+    table = delta.StagedTable(uri, delta.frame_schema(frames[0]))
+    for frame in frames:
+        table.write(frame)
+    table.close()
+    return table
 
 
-def test_appends_add_and_empty_tables_are_tables(tmp_path: Path) -> None:
-    frame = pl.DataFrame({"a": [1]})
-    assert stage(tmp_path, frame.clear()).commit({}) == 0
-    assert stage(tmp_path, frame).commit({}, mode="append") == 1
-    assert stage(tmp_path, frame).commit({}, mode="append") == 2
-    assert delta.scan(tmp_path, 2).collect().height == 2
-    assert delta.scan(tmp_path, 0).collect().height == 0
+def files_of(uri: Path) -> set[Path]:
+    return set(uri.rglob("*.parquet"))
 
 
-def test_discarded_files_are_gone(tmp_path: Path) -> None:
-    stage(tmp_path, pl.DataFrame({"a": [1]})).discard()
-    assert not list(tmp_path.glob("*.parquet"))
+def log_of(uri: Path) -> list[dict[str, Any]]:
+    newest = max((uri / "_delta_log").glob("*.json"))
+    return [json.loads(line) for line in newest.read_text(encoding="utf-8").splitlines()]
 
 
-def test_two_writers_from_one_snapshot_cannot_both_win(
+def test_what_is_staged_is_unseen_until_it_is_committed(tmp_path: Path) -> None:
+    uri = tmp_path / "t"
+    first = staged(uri, FRAME)
+    assert delta.open_table(uri) is None
+    assert first.scan().collect().equals(FRAME)
+    assert first.rows == 2
+    assert first.commit({"n": 0}) == 0
+    second = staged(uri, FRAME.with_columns(a=pl.lit(7)))
+    assert delta.open_table(uri).version() == 0  # type: ignore[union-attr]
+    assert pl.read_delta(str(uri)).equals(FRAME)
+    assert second.commit({"n": 1}) == 1
+    assert delta.scan(uri, 1).collect()["a"].to_list() == [7, 7]
+    assert delta.scan(uri, 0).collect().equals(FRAME), "a former version changed"
+
+
+def test_a_discarded_table_leaves_no_file_and_no_trace(tmp_path: Path) -> None:
+    uri = tmp_path / "t"
+    staged(uri, FRAME).commit({})
+    before = files_of(uri)
+    table = delta.StagedTable(uri, delta.frame_schema(FRAME))
+    table.write(FRAME)
+    table._flush()  # a file is open and half written
+    table.discard()
+    staged(uri, FRAME).discard()
+    assert files_of(uri) == before
+    assert delta.open_table(uri).version() == 0  # type: ignore[union-attr]
+
+
+def test_files_of_a_killed_writer_are_never_read(tmp_path: Path) -> None:
+    uri = tmp_path / "t"
+    staged(uri, FRAME).commit({})
+    staged(uri, FRAME)  # and nobody comes back for it
+    assert delta.scan(uri, 0).collect().height == 2
+    assert staged(uri, FRAME).commit({}, mode="append") == 1
+    assert delta.scan(uri, 1).collect().height == 4
+
+
+def _refuse(*_: Any, **__: Any) -> None:
+    message = "the store said no"
+    raise OSError(message)
+
+
+@pytest.mark.parametrize("existing", [True, False])
+def test_a_failed_commit_leaves_the_version_and_removes_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, existing: bool
+) -> None:
+    uri = tmp_path / "t"
+    if existing:
+        staged(uri, FRAME).commit({})
+    before = files_of(uri)
+    monkeypatch.setattr(delta.DeltaTable, "create_write_transaction", _refuse)
+    monkeypatch.setattr(delta, "create_table_with_add_actions", _refuse)
+    with pytest.raises(StoreError, match=r"t: the commit failed: the store said no"):
+        staged(uri, FRAME).commit({})
+    assert files_of(uri) == before
+    table = delta.open_table(uri)
+    assert (table.version() if table is not None else None) == (0 if existing else None)
+
+
+@pytest.mark.parametrize("existing", [True, False])
+def test_files_that_the_log_holds_are_kept_though_the_commit_reported_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, existing: bool
+) -> None:
+    """The entry is written, then what follows it (a checkpoint, a lost answer) fails."""
+    uri = tmp_path / "t"
+    if existing:
+        staged(uri, FRAME).commit({})
+    changed = FRAME.with_columns(a=pl.lit(7))
+
+    def then_fail(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> None:
+            real(*arguments, **named)
+            message = "checkpoint: disk full"
+            raise DeltaError(message)
+
+        return call
+
+    for owner, name in (
+        (delta.DeltaTable, "create_write_transaction"),
+        (delta, "create_table_with_add_actions"),
+    ):
+        monkeypatch.setattr(owner, name, then_fail(getattr(owner, name)))
+    version = staged(uri, changed).commit({"n": 1})
+    assert version == (1 if existing else 0)
+    assert delta.scan(uri, version).collect().equals(changed)
+
+
+def test_discarding_after_the_commit_removes_nothing(tmp_path: Path) -> None:
+    table = staged(tmp_path / "t", FRAME)
+    version = table.commit({})
+    table.discard()
+    assert delta.scan(tmp_path / "t", version).collect().equals(FRAME)
+
+
+def test_files_whose_fate_is_unknown_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    frame = pl.DataFrame({"a": [1]})
-    stage(tmp_path, frame.clear()).commit({})
-    snapshot = delta.open_table(tmp_path)
-    stage(tmp_path, frame).commit({"run": "quick"})
-    monkeypatch.setattr(delta, "open_table", lambda uri, version=None: snapshot)
-    slow = stage(tmp_path, frame)
-    with pytest.raises(StoreError, match="another writer"):
-        slow.commit({"run": "slow"})
+    table = staged(tmp_path / "t", FRAME)
+
+    def unreachable(*_: Any) -> None:
+        message = "the store is gone"
+        raise StoreError(message)
+
+    monkeypatch.setattr(delta, "create_table_with_add_actions", _refuse)
+    monkeypatch.setattr(table, "_commit", _refuse)
+    monkeypatch.setattr(delta, "open_table", unreachable)
+    with pytest.raises(StoreError, match="the store is gone"):
+        table.commit({})
+    table.discard()
+    assert len(files_of(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("mode", ["append", "overwrite"])
+def test_of_two_writers_from_one_snapshot_one_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: Any
+) -> None:
+    uri = tmp_path / "t"
+    staged(uri, FRAME).commit({})
+    snapshot = delta.open_table(uri)
+    one, two = staged(uri, FRAME), staged(uri, FRAME)
+    assert one.commit({"by": "one"}, mode=mode) == 1
+    before = files_of(uri)
+    loser = set(two.files)
+    monkeypatch.setattr(delta, "open_table", lambda _uri, version=None: snapshot)
+    with pytest.raises(StoreError, match="another writer committed at the same time"):
+        two.commit({"by": "two"}, mode=mode)
     monkeypatch.undo()
-    assert [m.get("run") for _, m in delta.commits(tmp_path)] == ["quick", None]
-    assert len(list(tmp_path.glob("*.parquet"))) == 1
+    assert files_of(uri) == before - loser
+    assert [m.get("by") for _, m in delta.commits(uri)] == ["one", None]
 
 
-def test_types_that_delta_lacks_are_stored_as_types_that_hold_them() -> None:
-    schema = pa.schema(
-        [
-            ("u", pa.uint32()),
-            ("d", pa.dictionary(pa.int8(), pa.string())),
-            ("l", pa.large_list(pa.large_string())),
-            ("t", pa.timestamp("ns")),
-            ("n", pa.null()),
-        ]
-    )
-    stored = [str(f.type) for f in delta.storable_schema(schema)]
-    assert stored == [
-        "int64",
-        "string",
-        "list<element: string>",
-        "timestamp[us]",
-        "string",
-    ] or stored == [
-        "int64",
-        "string",
-        "list<item: string>",
-        "timestamp[us]",
-        "string",
+def test_of_two_who_create_a_table_one_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = tmp_path / "t"
+    one, two = staged(uri, FRAME), staged(uri, FRAME.with_columns(a=pl.lit(9)))
+    one.commit({})
+    monkeypatch.setattr(delta, "open_table", lambda _uri, version=None: None)
+    with pytest.raises(StoreError):
+        two.commit({})
+    monkeypatch.undo()
+    assert pl.read_delta(str(uri)).equals(FRAME)
+    assert len(files_of(uri)) == 1
+
+
+def test_commits_carry_their_provenance_newest_first(tmp_path: Path) -> None:
+    uri = tmp_path / "t"
+    assert list(delta.commits(uri)) == []
+    for n in range(3):
+        staged(uri, FRAME).commit({"n": n, "reads": {"x": n}})
+    DeltaTable(str(uri)).optimize.compact()  # somebody else's commit carries nothing of ours
+    told = list(delta.commits(uri))
+    assert [(version, m["n"], m["reads"]) for version, m in told] == [
+        (2, 2, {"x": 2}),
+        (1, 1, {"x": 1}),
+        (0, 0, {"x": 0}),
     ]
 
 
-names = st.sampled_from(["a b", "x.y", "sum(%)", "ü", "c,d;{}="])
-columns: dict[str, tuple[pl.DataType, st.SearchStrategy[Any]]] = {
-    "int": (pl.Int64(), st.integers(-5, 5) | st.integers(-(2**63), 2**63 - 1)),
-    "float": (pl.Float64(), st.sampled_from([math.nan, math.inf, -math.inf, 0.0, -0.0, 1.5, -2.0])),
-    "text": (pl.String(), st.text("azé\U0001f600", max_size=4) | st.just("z" * 70)),
-    "date": (pl.Date(), st.dates(dt.date(1600, 1, 1), dt.date(2400, 1, 1))),
-    "bool": (pl.Boolean(), st.booleans()),
+def test_an_overwrite_may_change_the_columns(tmp_path: Path) -> None:
+    uri = tmp_path / "t"
+    staged(uri, FRAME).commit({})
+    other = pl.DataFrame({"s": [1.5], "b": [True]})
+    assert staged(uri, other).commit({}) == 1
+    assert delta.scan(uri, 1).collect().equals(other)
+    assert delta.scan(uri, 0).collect().equals(FRAME)
+
+
+def test_a_table_without_rows_keeps_its_columns(tmp_path: Path) -> None:
+    uri = tmp_path / "t"
+    empty = staged(uri, FRAME.head(0))
+    assert empty.files == []
+    assert empty.scan().collect().schema == FRAME.schema
+    assert empty.commit({}) == 0
+    assert delta.scan(uri, 0).collect().schema == FRAME.schema
+    assert staged(uri, FRAME).commit({}, mode="append") == 1
+    assert staged(uri, FRAME.head(0)).commit({}) == 2
+    assert delta.scan(uri, 2).collect().height == 0
+    assert delta.scan(uri, 1).collect().height == 2
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a b", "a.b", "a,b;{}()=", "é", "a\nb", "", '"q"', "A`b", "a/b", "%20", "a:b", "a\tb", "_"],
+)
+def test_odd_column_names_go_through(tmp_path: Path, name: str) -> None:
+    frame = pl.DataFrame({name: [1, 2, None], "z": ["u", "v", "w"]})
+    version = staged(tmp_path / "t", frame).commit({})
+    scanned = delta.scan(tmp_path / "t", version)
+    assert scanned.collect().equals(frame)
+    assert scanned.filter(pl.col(name) > 1).collect()["z"].to_list() == ["v"]
+    assert scanned.filter(pl.col(name).is_null()).collect()["z"].to_list() == ["w"]
+
+
+def test_columns_are_matched_by_name_and_widened(tmp_path: Path) -> None:
+    schema = pa.schema([("a", pa.uint8()), ("s", pa.dictionary(pa.int8(), pa.string()))])
+    table = delta.StagedTable(tmp_path / "t", schema)
+    table.write(pl.DataFrame({"s": ["x"], "a": [255], "more": [None]}))
+    table.write(pa.record_batch({"a": pa.array([0], pa.uint8()), "s": pa.array(["y"])}))
+    table.close()
+    rows = delta.scan(tmp_path / "t", table.commit({})).collect()
+    assert rows.to_dict(as_series=False) == {"a": [255, 0], "s": ["x", "y"]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "read"),
+    [
+        (pa.uint64(), 2**63 - 1, 2**63 - 1),
+        (pa.float16(), 1.5, 1.5),
+        (pa.null(), None, None),
+        (pa.binary(2), b"ab", b"ab"),
+        (pa.large_list(pa.uint8()), [1, None], [1, None]),
+        (pa.struct([("a", pa.uint16())]), {"a": 65535}, {"a": 65535}),
+        (pa.time64("us"), 5, 5),
+        (pa.time32("s"), 5, 5),
+        (pa.duration("ms"), 5, 5),
+        (pa.decimal256(30, 2), decimal.Decimal("1.5"), decimal.Decimal("1.50")),
+        (pa.decimal256(60, 2), decimal.Decimal("1.5"), "1.50"),
+        (pa.date64(), dt.date(1970, 1, 2), dt.date(1970, 1, 2)),
+        (pa.timestamp("s"), dt.datetime(1970, 1, 1), dt.datetime(1970, 1, 1)),
+    ],
+)
+def test_types_that_delta_lacks_are_stored_as_ones_that_hold_them(
+    tmp_path: Path, kind: pa.DataType, value: Any, read: Any
+) -> None:
+    table = delta.StagedTable(tmp_path / "t", pa.schema([("c", kind)]))
+    table.write(pa.table({"c": pa.array([value], kind)}))
+    table.close()
+    assert delta.scan(tmp_path / "t", table.commit({})).collect()["c"].to_list() == [read]
+
+
+@pytest.mark.parametrize(("kind", "value"), [(pa.uint64(), 2**63), (pa.timestamp("ns"), 1001)])
+def test_a_value_that_delta_cannot_hold_is_refused_by_column(
+    tmp_path: Path, kind: pa.DataType, value: Any
+) -> None:
+    with pytest.raises(StoreError, match=r"column 'c' is .*cast it"):
+        delta.StagedTable(tmp_path / "t", pa.schema([("c", kind)])).write(
+            pa.table({"c": pa.array([value], kind)})
+        )
+    assert files_of(tmp_path) == set()
+
+
+def test_many_files_are_one_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delta, "_GROUP_ROWS", 3)
+    monkeypatch.setattr(delta, "_ROLL_BYTES", 1)
+    frame = pl.DataFrame({"a": range(10), "s": [str(i) for i in range(10)]})
+    table = staged(tmp_path / "t", *(frame[i : i + 2] for i in range(0, 10, 2)))
+    assert len(table.files) > 1
+    version = table.commit({})
+    assert delta.scan(tmp_path / "t", version).sort("a").collect().equals(frame)
+
+
+# -- statistics ------------------------------------------------------------------------------------
+
+NUMBERS = st.floats(allow_subnormal=False) | st.sampled_from([0.0, -0.0, 1.0, math.nan, math.inf])
+VALUES: dict[str, tuple[pl.DataType, st.SearchStrategy[Any]]] = {
+    "n": (pl.Int64(), st.integers(-4, 4) | st.integers(-(2**63), 2**63 - 1)),
+    "i": (pl.Int32(), st.integers(-4, 4)),
+    "x": (pl.Float64(), NUMBERS),
+    "s": (pl.String(), st.text(max_size=3) | st.sampled_from(["a", "b", "é" * 40, "\U0010ffff"])),
+    "b": (pl.Boolean(), st.booleans()),
+    "d": (pl.Date(), st.dates(dt.date(1960, 1, 1), dt.date(2040, 1, 1))),
+    "t": (pl.Datetime("us"), st.datetimes(dt.datetime(1960, 1, 1), dt.datetime(2040, 1, 1))),
 }
 
 
-@given(st.data())
-@settings(max_examples=40, deadline=None)
-def test_a_predicate_finds_what_a_full_scan_finds(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+@st.composite
+def files(draw: st.DrawFn) -> tuple[str, list[pl.DataFrame]]:
+    name = draw(st.sampled_from(sorted(VALUES)))
+    kind, values = VALUES[name]
+    parts = draw(
+        st.lists(st.lists(values | st.none(), min_size=1, max_size=4), min_size=2, max_size=4)
+    )
+    return name, [pl.DataFrame({"c": part}, schema={"c": kind}) for part in parts]
+
+
+def predicates(value: Any, kind: pl.DataType) -> list[pl.Expr]:
+    column, literal = pl.col("c"), pl.lit(value, kind)
+    return [
+        column > literal,
+        column >= literal,
+        column < literal,
+        column <= literal,
+        column == literal,
+        column != literal,
+        ~(column <= literal),
+        column.eq_missing(literal),
+        column.is_null(),
+        column.is_not_null(),
+        column.is_in([value]),
+    ]
+
+
+@given(files(), st.data())
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_a_filtered_scan_equals_a_filter_of_the_whole(
+    tmp_path_factory: pytest.TempPathFactory, made: tuple[str, list[pl.DataFrame]], data: Any
 ) -> None:
-    kind = data.draw(st.sampled_from(sorted(columns)))
-    name = data.draw(names)
-    dtype, values = columns[kind]
+    name, parts = made
     uri = tmp_path_factory.mktemp("t")
-    cells = st.lists(st.none() | values, max_size=5)
-    for number in range(3):
-        part = pl.DataFrame({name: pl.Series(data.draw(cells), dtype=dtype)})
-        stage(uri, part).commit({}, mode="append" if number else "overwrite")
-    table = delta.open_table(uri)
-    assert table is not None
-    lazy = delta.scan(uri, table.version())
-    whole = lazy.collect()
-    probe = pl.lit(data.draw(values), dtype=dtype)
-    for predicate in (
-        pl.col(name) == probe,
-        pl.col(name) > probe,
-        pl.col(name) <= probe,
-        pl.col(name).is_null(),
-        pl.col(name).is_not_null(),
-    ):
-        assert lazy.filter(predicate).collect().height == whole.filter(predicate).height
+    schema = delta.frame_schema(parts[0])
+    tables = []
+    for part in parts:  # a file each, so that whole files can be skipped
+        tables.append(staged(uri, part))
+    whole = delta.StagedTable(uri, schema)
+    whole.files = [file for table in tables for file in table.files]
+    version = whole.commit({})
+    rows = pl.concat(parts)
+    value = data.draw(VALUES[name][1] | st.sampled_from(rows["c"].drop_nulls().to_list() or [None]))
+    for predicate in predicates(value, rows.schema["c"]):
+        skipping = delta.scan(uri, version).filter(predicate).collect()["c"].sort()
+        assert skipping.equals(rows.filter(predicate)["c"].sort(), null_equal=True), str(predicate)
+
+
+def bounds(uri: Path) -> list[dict[str, Any]]:
+    return [json.loads(entry["add"]["stats"]) for entry in log_of(uri) if "add" in entry]
+
+
+def sound(statistics: dict[str, Any], values: list[Any]) -> bool:
+    """Tell whether what the log says of a file is true of its values (NaN is above every bound)."""
+    known = [v for v in values if v is not None and not (isinstance(v, float) and math.isnan(v))]
+    low, high = statistics["minValues"].get("c"), statistics["maxValues"].get("c")
+    nulls = statistics["nullCount"].get("c", sum(v is None for v in values))
+    return (
+        statistics["numRecords"] == len(values)
+        and nulls == sum(v is None for v in values)
+        and all((low is None or low <= v) and (high is None or v <= high) for v in known)
+    )
+
+
+@given(files())
+@settings(max_examples=60, deadline=None)
+def test_statistics_are_true(
+    tmp_path_factory: pytest.TempPathFactory, made: tuple[str, list[pl.DataFrame]]
+) -> None:
+    name, parts = made
+    uri = tmp_path_factory.mktemp("t")
+    staged(uri, parts[0]).commit({})
+    (told,) = bounds(uri)
+    assert sound(told, parts[0]["c"].to_list())
+    if name in ("d", "t"):
+        assert told["minValues"] == {}, "bounds of logical types are not plain numbers"
+
+
+def test_a_bound_cut_short_would_be_caught() -> None:
+    told = {
+        "numRecords": 2,
+        "minValues": {"c": "a"},
+        "maxValues": {"c": "é" * 32},
+        "nullCount": {"c": 0},
+    }
+    assert not sound(told, ["a", "é" * 40])
+    assert not sound({**told, "maxValues": {"c": 1.0}, "minValues": {"c": 0.5}}, [0.0, 1.0])
+
+
+def test_statistics_speak_of_every_row_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delta, "_GROUP_ROWS", 2)
+    frame = pl.DataFrame({"c": [5, 6, None, None, 1, 9], "s": ["b", "c", "a", None, "z", "b"]})
+    table = staged(tmp_path / "t", frame)
+    table.commit({})
+    assert pq.read_metadata(table.files[0]).num_row_groups == 3
+    assert bounds(tmp_path / "t") == [
+        {
+            "numRecords": 6,
+            "minValues": {"c": 1, "s": "a"},
+            "maxValues": {"c": 9, "s": "z"},
+            "nullCount": {"c": 2, "s": 1},
+        }
+    ]
+
+
+def test_total_rows_are_summed(tmp_path: Path) -> None:
+    assert delta.total_rows([staged(tmp_path / "a", FRAME), staged(tmp_path / "b", FRAME)]) == 4
+
+
+def test_a_version_that_is_gone_is_named(tmp_path: Path) -> None:
+    staged(tmp_path / "t", FRAME).commit({})
+    with pytest.raises(StoreError, match="version 7"):
+        delta.open_table(tmp_path / "t", 7)

@@ -1,0 +1,82 @@
+"""The ledger: one line a record, and a balance that a lossy reader fails."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from assets.publication.ledger import FATES, record_lines, table_lines, unbalanced
+
+FATES_SO_FAR = pl.DataFrame(
+    {
+        "record_id": ["1", "2", "3", "4", "5"],
+        "table": ["t"] * 4 + ["u"],
+        "fate": [None, "duplicate", None, "held_out", "evaluation"],
+        "reason": [None, "near duplicate", None, "held out", "role is evaluation"],
+        "by": [None, "1", None, None, None],
+    }
+)
+UNSELECTED = pl.DataFrame(
+    {"record_id": ["3"], "fate": ["not_allocated"], "stage": ["allocation"], "reason": ["no room"]}
+)
+
+
+def lines() -> pl.DataFrame:
+    return record_lines(FATES_SO_FAR, pl.DataFrame({"record_id": ["1"]}), UNSELECTED)
+
+
+def test_every_record_has_one_line_with_its_fate() -> None:
+    found = dict(lines().select("record_id", "fate").iter_rows())
+    assert found == {
+        "1": "published",
+        "2": "duplicate",
+        "3": "not_allocated",
+        "4": "held_out",
+        "5": "evaluation",
+    }
+    assert set(found.values()) <= set(FATES)
+    assert lines()["reason"].null_count() == 0
+    assert dict(lines().select("record_id", "stage").iter_rows())["3"] == "allocation"
+
+
+def test_a_survivor_that_is_neither_chosen_nor_explained_is_an_error() -> None:
+    with pytest.raises(ValueError, match="without a fate"):
+        record_lines(FATES_SO_FAR, pl.DataFrame({"record_id": ["1"]}), UNSELECTED.clear())
+
+
+def test_a_record_explained_twice_is_an_error() -> None:
+    with pytest.raises(ValueError, match="got 6 lines"):
+        record_lines(
+            FATES_SO_FAR, pl.DataFrame({"record_id": ["1"]}), pl.concat([UNSELECTED, UNSELECTED])
+        )
+
+
+def test_the_balance_holds_with_contained_and_quarantined_rows_and_not_without() -> None:
+    others = table_lines(
+        pl.DataFrame({"table": ["v"], "parent": ["t"], "rows": [7]}),
+        pl.DataFrame(
+            {
+                "table": ["t", "t", "w"],
+                "position": [4, 9, None],
+                "reason": ["ragged", "broken", "no Parquet"],
+            },
+            schema={"table": pl.String, "position": pl.Int64, "reason": pl.String},
+        ),
+        pl.DataFrame({"table": ["t", "u", "v"], "rows": [4, 1, 7]}),
+    )
+    counted = pl.DataFrame(
+        {"table": ["t", "u", "v", "w"], "counted": [6, 1, 7, None]},
+        schema={"table": pl.String, "counted": pl.Int64},
+    )
+    whole = pl.concat([lines(), others])
+    assert unbalanced(whole.lazy(), counted).is_empty()
+    assert others.filter(pl.col("table") == "t")["reason"][0] == "broken (and 1 more reasons)"
+    # a reader that drops ragged rows without a word
+    lossy = whole.filter(~((pl.col("fate") == "quarantined") & (pl.col("table") == "t")))
+    assert unbalanced(lossy.lazy(), counted).to_dicts() == [
+        {"table": "t", "counted": 6, "accounted": 4}
+    ]
+    # and a table that nobody mentions
+    assert unbalanced(whole.filter(pl.col("table") != "u").lazy(), counted)["table"].to_list() == [
+        "u"
+    ]
