@@ -32,6 +32,10 @@ _GROUP_ROWS = 65_536
 _STATISTICS_TYPES = ("INT32", "INT64", "DOUBLE", "BOOLEAN")
 
 
+class UnstorableValueError(StoreError, pa.ArrowInvalid):
+    """A value that no Delta type holds; also an Arrow error, so that ingestion sets its source aside."""
+
+
 class StagedTable:
     """Files of one table that are written and not yet committed.
 
@@ -278,11 +282,12 @@ def _cast(column: pa.ChunkedArray, field: pa.Field, uri: Path) -> pa.ChunkedArra
     try:
         return column.cast(field.type)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        where = "/".join(uri.parts[-2:])
         message = (
-            f"{uri}: column {field.name!r} is {column.type} and can't be stored as {field.type}: {error}; "
+            f"{where}: column {field.name!r} is {column.type} and can't be stored as {field.type}: {error}; "
             "cast it in the source, or leave it out"
         )
-        raise StoreError(message) from error
+        raise UnstorableValueError(message) from error
 
 
 def _add_action(uri: Path, file: Path) -> AddAction:

@@ -16,6 +16,7 @@ from assets.filtering.flow import (
     ANALYSIS_SCHEMA,
     law_rows,
     plan_rows,
+    pool_bands,
     pool_worths,
     read_given_curves,
 )
@@ -337,6 +338,15 @@ def compute_plan(run: Run, stage: Stage) -> Facts:
             pool_sizes=whole,
             seed=recipe.seed,
             bootstraps=20,
+        )
+        answers[recipe.filtering.publish]["pool_bands"] = pool_bands(
+            analyse,
+            curves,
+            sizes,
+            law=recipe.filtering.law,
+            pool_sizes=whole,
+            seed=recipe.seed,
+            bootstraps=60,
         )
     plans = plan_rows(answers, budgets, sizes, reason=reason, publish=recipe.filtering.publish)
     stage.put(LAWS, law_rows(answers[recipe.filtering.publish] if answers else None))

@@ -217,6 +217,34 @@ def pool_worths(
     }
 
 
+def pool_bands(
+    analyse: Any,  # noqa: ANN401 - `assets.filtering.analyse.analyse`, or a stand-in for tests
+    curves: pl.DataFrame,
+    sizes: Mapping[str, int],
+    **settings: Any,  # noqa: ANN401 - passed on
+) -> list[dict[str, Any]]:
+    """Predict each pool's own curve on fresh records, from the smallest run to four times the largest."""
+    seen = curves["samples_seen"].cast(pl.Float64)
+    grid = np.geomspace(float(seen.min() or 1.0), 4.0 * float(seen.max() or 1.0), 24)  # type: ignore[arg-type]
+    points = [(pool, float(max(n, size)), n) for pool, size in sizes.items() for n in grid]
+    asked = pl.DataFrame(
+        points,
+        schema={"pool": pl.String, "pool_unique": pl.Float64, "samples_seen": pl.Float64},
+        orient="row",
+    )
+    answer = analyse(curves, predict=asked, **settings)
+    return [
+        {
+            "pool": point[0],
+            "samples": point[2],
+            "predicted": row["predicted"],
+            "lo80": row["lo80"],
+            "hi80": row["hi80"],
+        }
+        for point, row in zip(points, answer["predictions"], strict=True)
+    ]
+
+
 def _half_lives(answer: Mapping[str, Any]) -> dict[str, float]:
     laws = answer["laws"]
     for name in ("saturation", "utility", *laws):

@@ -99,9 +99,7 @@ def _retention(facts: CardFacts) -> list[object]:
         element("h3", "What could be retired"),
         paragraph(
             f"{plural(gone.height, 'table')} of {count(facts.retention.height)} could be retired and "
-            f"rebuilt from what holds them, {size(freed)} in all. Nothing is deleted until somebody runs ",
-            element("code", "sluice retire TABLE"),
-            ", which first proves that the table can be rebuilt.",
+            f"rebuilt from what holds them, {size(freed)} in all. This is advice: Sluice deletes nothing.",
         ),
         table(
             "Tables by saving, those that could be retired first",

@@ -59,7 +59,7 @@ def gather(run: Run, release: Mapping[str, Any], versions: Mapping[str, int]) ->
         tables=run.read("ingestion/tables"),
         quarantine=run.scan("ingestion/quarantine")
         .select("table", "position", "reason")
-        .head(200)
+        .head(1000)
         .collect(),
         fates=_fates(run),
         group_name=by,
@@ -198,7 +198,7 @@ def _samples(run: Run) -> pl.DataFrame:
         chosen.lazy().select("record_id").unique(), on="record_id", how="semi"
     )
     return chosen.join(wide.collect(), on="record_id").select(
-        "where", "record_id", "table", "position", "quality", pl.col("text").str.slice(0, 600)
+        "where", "record_id", "table", "position", "quality", "text"
     )
 
 
@@ -219,11 +219,7 @@ def _curves(run: Run) -> pl.DataFrame:
 
 
 def _curve_bands(answer: Mapping[str, Any]) -> pl.DataFrame:
-    """Return the frontier's predictions along the budget, by the pools that lead there."""
-    rows = [
-        ("+".join(p["pools"]), float(p["samples"]), p["predicted"], *p["interval80"])
-        for p in answer.get("frontier", [])
-    ]
+    """Return each pool's own law, on fresh records."""
     schema = {
         "pool": pl.String,
         "samples": pl.Float64,
@@ -231,7 +227,7 @@ def _curve_bands(answer: Mapping[str, Any]) -> pl.DataFrame:
         "lo80": pl.Float64,
         "hi80": pl.Float64,
     }
-    return pl.DataFrame(rows, schema=schema, orient="row")
+    return pl.DataFrame(answer.get("pool_bands", []), schema=schema, orient="row")
 
 
 def _plans(run: Run, unit_size: float) -> pl.DataFrame:

@@ -277,11 +277,30 @@ def test_types_that_delta_lacks_are_stored_as_ones_that_hold_them(
 def test_a_value_that_delta_cannot_hold_is_refused_by_column(
     tmp_path: Path, kind: pa.DataType, value: Any
 ) -> None:
-    with pytest.raises(StoreError, match=r"column 'c' is .*cast it"):
+    with pytest.raises(delta.UnstorableValueError, match=r"column 'c' is .*cast it"):
         delta.StagedTable(tmp_path / "t", pa.schema([("c", kind)])).write(
             pa.table({"c": pa.array([value], kind)})
         )
     assert files_of(tmp_path) == set()
+
+
+def test_types_are_replaced_wherever_they_nest() -> None:
+    schema = pa.schema(
+        [
+            ("u", pa.uint32()),
+            ("d", pa.dictionary(pa.int8(), pa.large_string())),
+            ("l", pa.large_list(pa.large_string())),
+            ("t", pa.timestamp("ns", "UTC")),
+            ("n", pa.null()),
+        ]
+    )
+    assert [f.type for f in delta.storable_schema(schema)] == [
+        pa.int64(),
+        pa.string(),
+        pa.list_(pa.string()),
+        pa.timestamp("us", "UTC"),
+        pa.string(),
+    ]
 
 
 def test_many_files_are_one_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,7 +322,7 @@ VALUES: dict[str, tuple[pl.DataType, st.SearchStrategy[Any]]] = {
     "x": (pl.Float64(), NUMBERS),
     "s": (pl.String(), st.text(max_size=3) | st.sampled_from(["a", "b", "é" * 40, "\U0010ffff"])),
     "b": (pl.Boolean(), st.booleans()),
-    "d": (pl.Date(), st.dates(dt.date(1960, 1, 1), dt.date(2040, 1, 1))),
+    "d": (pl.Date(), st.dates(dt.date(1600, 1, 1), dt.date(2400, 1, 1))),
     "t": (pl.Datetime("us"), st.datetimes(dt.datetime(1960, 1, 1), dt.datetime(2040, 1, 1))),
 }
 

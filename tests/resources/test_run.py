@@ -156,7 +156,8 @@ def test_before_the_first_release_work_with_the_same_fingerprint_is_read(recipe:
 def test_what_is_not_there_is_named_with_its_remedy(recipe: Recipe) -> None:
     with run_of(recipe, "first") as run:
         with pytest.raises(
-            NotReadyError, match=r"ingestion/tables has not been written.*--select \+ingestion/tables"
+            NotReadyError,
+            match=r"ingestion/tables has not been written.*--select \+ingestion/tables",
         ):
             run.stage(RECORDS)
         assert NotReadyError.exit_status == 2
@@ -324,7 +325,37 @@ def test_identities_chain(recipe: Recipe) -> None:
 def test_digests_do_not_depend_on_the_order_of_keys() -> None:
     assert digest({"a": 1, "b": [1, 2]}) == digest({"b": [1, 2], "a": 1})
     assert digest({"a": [1, 2]}) != digest({"a": [2, 1]})
-    assert digest({"a": 1}) == "2d9bf1de0b5c4a0a7b3b0e1d1a7e1d9a" or len(digest({"a": 1})) == 32
+    assert digest({"a": 1}) == "6903fb303cd60ccb0a2b9c2592fa773b"  # pinned: it is in every log
+
+
+def go_through(recipe: Recipe, value: int, listing: str = "lake 1") -> list[bool]:
+    """Do every stage of a run, adopting where possible; returns which were computed."""
+    tables = replace(TABLES, extra=lambda run: run.listing)
+    computed = []
+    with Run(recipe, specs=(tables, *SPECS[1:])) as run:
+        run.listing = listing
+        for spec in (tables, RECORDS, SET):
+            computed.append(run.stage(spec).adopt() is None)
+            if computed[-1]:
+                write(run, spec, value)
+        computed.append(run.stage(RELEASE).adopt() is None)
+        if computed[-1]:
+            publish(run)
+    return computed
+
+
+def test_only_what_changed_and_what_stands_on_it_is_done_again(recipe: Recipe) -> None:
+    assert go_through(recipe, 1) == [True, True, True, True]
+    assert go_through(recipe, 2) == [False, False, False, False]
+    loose = recipe_in(Path(recipe.output).parent, deduplication={"similarity": 0.5})
+    assert go_through(loose, 2) == [False, True, True, True]
+    assert go_through(recipe, 3, "lake 2") == [True, True, True, True]
+    # back to the first state: all is there, and still a new release says that it stands again
+    assert go_through(recipe, 4) == [False, False, False, True]
+    release = last_release(Path(recipe.output))
+    assert release is not None
+    assert release["release"] == 3
+    assert set(release["versions"].values()) == {0}
 
 
 # -- audit before commit ---------------------------------------------------------------------------
@@ -396,8 +427,7 @@ def test_a_stage_that_failed_half_way_keeps_what_it_committed(
         assert not any(file.exists() for file in refused.files)
     with run_of(recipe, "third") as run:
         assert value_of(run, "ingestion/tables") == 1
-        assert run.stage(TABLES).adopt() is not None or True
-        write(run, TABLES, 2)
+        assert run.stage(TABLES).adopt() is not None, "what the first run wrote is still there"
 
 
 def test_a_table_that_was_not_written_or_is_not_the_stages_own_is_an_error(recipe: Recipe) -> None:
@@ -434,9 +464,7 @@ def test_a_commit_says_who_wrote_it_from_what(recipe: Recipe) -> None:
 
 def test_each_layer_lies_under_its_root(recipe: Recipe, tmp_path: Path) -> None:
     whole_run(recipe, "first", 1)
-    found = {
-        path.parent.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("_delta_log")
-    }
+    found = {path.parent.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("_delta_log")}
     assert found == {
         "state/ingestion/tables",
         "state/ingestion/columns",
