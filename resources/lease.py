@@ -3,6 +3,9 @@
 The file is created exclusively, so two runs that start together can't both hold it. A lease is taken over when it has
 expired, or when its holder was a process of this very machine that is gone: after a kill the next run need not wait.
 Every commit asks `Lease.assert_held` first, so a run that lost its lease (a machine that slept) can't write any more.
+
+The steps of a multi-process run share its lease. Each leaves a small member file beside it, so that a step which ends
+hands the lease to its siblings, and one that is killed doesn't make the whole run look dead.
 """
 
 from __future__ import annotations
@@ -53,7 +56,7 @@ class Lease:
         self._token = uuid.uuid4().hex
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._joined = False
+        self._member = self.path.with_name(f"lease.{uuid.uuid4().hex}.member")
 
     def __enter__(self) -> Self:
         self.acquire()
@@ -95,9 +98,14 @@ class Lease:
         if self._thread is not None:
             self._thread.join(timeout=5)
             self._thread = None
-        if not self._joined and (self._read() or {}).get("token") == self._token:
-            with contextlib.suppress(FileNotFoundError):
-                self.path.unlink()
+        self._member.unlink(missing_ok=True)
+        if (self._read() or {}).get("token") != self._token:
+            return
+        siblings = self._members(self.holder)
+        if siblings:
+            self._write({**siblings[0], "expires": time.time() + self.seconds})
+            return
+        self.path.unlink(missing_ok=True)
 
     def assert_held(self) -> None:
         """Raise `BusyError` unless the lease is still this run's: the fence before every commit."""
@@ -113,10 +121,9 @@ class Lease:
         if current is None:
             return self._create()
         if current.get("holder") == self.holder:
-            self._joined = True
-            self._token = str(current.get("token"))
-            return True
-        if current.get("expires", 0) > time.time() and not _holder_is_gone(current):
+            return self._join()
+        gone = _holder_is_gone(current) and not self._members(str(current.get("holder")))
+        if current.get("expires", 0) > time.time() and not gone:
             return False
         # only one of several takers succeeds in moving the old file away
         grave = self.path.with_name(f"lease.{self._token}.expired")
@@ -131,6 +138,35 @@ class Lease:
         grave.unlink()
         return self._create()
 
+    def _join(self) -> bool:
+        """Share the lease of this run; the member file comes first, so that a sibling that ends now sees it."""
+        self._write_member(self._token)
+        current = self._read()
+        if current is None or current.get("holder") != self.holder:
+            self._member.unlink(missing_ok=True)
+            return self._create()
+        self._token = str(current.get("token"))
+        self._write_member(self._token)
+        if _holder_is_gone(current):
+            self._write(self._content())  # a step that crashed, tried again
+        return True
+
+    def _members(self, holder: str) -> list[dict[str, Any]]:
+        """Return what the living steps of a run wrote of themselves; files of dead ones are removed."""
+        living = []
+        for file in sorted(self.path.parent.glob("lease.*.member")):
+            told = _load(file)
+            if told is None or told.get("holder") != holder:
+                continue
+            if _holder_is_gone(told):
+                file.unlink(missing_ok=True)
+            else:
+                living.append(told)
+        return living
+
+    def _write_member(self, token: str) -> None:
+        self._write({**self._content(), "token": token}, self._member)
+
     def _create(self) -> bool:
         try:
             handle = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
@@ -138,6 +174,10 @@ class Lease:
             return False
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(json.dumps(self._content()))
+        for member in self.path.parent.glob("lease.*.member"):
+            if (_load(member) or {}).get("holder") != self.holder:
+                member.unlink(missing_ok=True)  # of a run that is fenced out by now
+        self._write_member(self._token)
         return True
 
     def _content(self) -> dict[str, Any]:
@@ -158,10 +198,14 @@ class Lease:
             current = self._read()
             if current is None or current.get("token") != self._token:
                 return
-            fresh = self.path.with_name(f"lease.{uuid.uuid4().hex}.new")
             with contextlib.suppress(OSError):
-                fresh.write_text(json.dumps(self._content()), encoding="utf-8")
-                fresh.replace(self.path)
+                self._write(self._content())
+
+    def _write(self, content: dict[str, Any], path: Path | None = None) -> None:
+        """Replace the lease file (or another) in one step."""
+        fresh = self.path.with_name(f"lease.{uuid.uuid4().hex}.new")
+        fresh.write_text(json.dumps(content), encoding="utf-8")
+        fresh.replace(path or self.path)
 
 
 def _load(path: Path) -> dict[str, Any] | None:

@@ -13,8 +13,9 @@ tag     values                                   payload
 ``y``   binary                                   8 bytes length, bytes
 ``d``   dates                                    8 bytes, days since 1970-01-01
 ``t``   timestamps                               8 bytes, microseconds since 1970-01-01 (UTC if zoned)
+``T``   timestamps between two microseconds      8 bytes, nanoseconds since 1970-01-01
 ``x``   decimals                                 8 bytes length, plain text without trailing zeros
-``j``   nested values                            8 bytes length, JSON with sorted keys
+``j``   nested values; times and durations       8 bytes length, JSON with sorted keys; nanoseconds
 ======  =======================================  ==================================================
 
 A row is its cells in the order of the sorted column names, each after its name (8 bytes length,
@@ -81,11 +82,23 @@ def encode_cells(array: pa.Array) -> pa.Array:
         return encode_cells(array.dictionary_decode())
     if pa.types.is_null(kind):
         return pa.array([b"n"] * len(array), pa.large_binary())
-    tag, payload = _payload(array, kind)
-    cells = pc.binary_join_element_wise(
-        pa.scalar(tag, pa.large_binary()), payload, pa.scalar(b"", pa.large_binary())
-    )
+    cells = _tagged(*_payload(array, kind))
+    if pa.types.is_uint64(kind):
+        large = pc.greater_equal(array, pa.scalar(2**63, pa.uint64()))
+        if pc.any(large).as_py():
+            cells = pc.if_else(large, _tagged(b"I", _sized(pc.cast(array, pa.string()))), cells)
+    if pa.types.is_timestamp(kind) and kind.unit == "ns":
+        instants = pc.cast(array, pa.int64())
+        whole = pc.multiply(pc.divide(instants, 1000), 1000)
+        finer = pc.not_equal(instants, whole)
+        if pc.any(finer).as_py():
+            cells = pc.if_else(finer, _tagged(b"T", _fixed(_integers(instants))), cells)
     return pc.if_else(array.is_valid(), cells, pa.scalar(b"n", pa.large_binary()))
+
+
+def _tagged(tag: bytes, payload: pa.Array) -> pa.Array:
+    empty = pa.scalar(b"", pa.large_binary())
+    return pc.binary_join_element_wise(pa.scalar(tag, pa.large_binary()), payload, empty)
 
 
 def _payload(array: pa.Array, kind: pa.DataType) -> tuple[bytes, pa.Array]:
@@ -95,8 +108,10 @@ def _payload(array: pa.Array, kind: pa.DataType) -> tuple[bytes, pa.Array]:
             pc.cast(array, pa.uint8()).fill_null(0).to_numpy(zero_copy_only=False).astype(">u1")
         )
     if types.is_integer(kind):
-        if types.is_uint64(kind) and len(array) and (pc.max(array).as_py() or 0) >= 2**63:
-            return b"I", _sized(pc.cast(array, pa.string()))
+        if types.is_uint64(kind):
+            # larger ones are encoded by the caller, cell by cell
+            small = pc.less(array, pa.scalar(2**63, pa.uint64()))
+            array = pc.if_else(small, array, pa.scalar(0, pa.uint64()))
         return b"i", _fixed(_integers(array))
     if types.is_floating(kind):
         values = pc.cast(array, pa.float64()).fill_null(0.0).to_numpy(zero_copy_only=False) + 0.0
@@ -118,8 +133,11 @@ def _payload(array: pa.Array, kind: pa.DataType) -> tuple[bytes, pa.Array]:
             _integers(pc.cast(pc.cast(array, pa.timestamp("us", kind.tz), safe=False), pa.int64()))
         )
     if types.is_time(kind) or types.is_duration(kind):
+        factor = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}[kind.unit]
+        width = pa.int32() if types.is_time32(kind) else pa.int64()
+        ticks = array.view(width).to_pylist()
         return b"j", _sized(
-            pa.array([None if v is None else str(v) for v in array.to_pylist()], pa.string())
+            pa.array([None if v is None else f"{v * factor}ns" for v in ticks], pa.string())
         )
     if types.is_decimal(kind):
         return b"x", _sized(
@@ -152,7 +170,9 @@ def _sized(array: pa.Array) -> pa.Array:
 
 
 def _decimal(value: Any) -> str:  # noqa: ANN401 - decimal.Decimal
-    text = format(value.normalize(), "f")
+    text = format(value, "f")  # not normalize(): that rounds to the context's 28 digits
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
     return "0" if text in ("-0", "0") else text
 
 

@@ -7,12 +7,13 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from resources.errors import BusyError
+from resources.errors import BusyError, StoreError
 from resources.lease import Lease
 
 
@@ -99,3 +100,74 @@ def test_of_many_takers_one_wins(tmp_path: Path) -> None:
     told = [taker.communicate(timeout=60)[0].strip() for taker in takers]
     assert told.count("won") == 1, told
     assert told.count("BusyError") == 5, told
+
+
+def test_a_step_that_ends_leaves_the_lease_to_its_siblings(tmp_path: Path) -> None:
+    first, second = Lease(tmp_path, "run"), Lease(tmp_path, "run")
+    first.acquire()
+    second.acquire()
+    first.release()  # it made the file, and is done before its sibling
+    second.assert_held()
+    with pytest.raises(BusyError, match="run"):
+        Lease(tmp_path, "another").acquire()
+    second.release()
+    assert not list((tmp_path / "_sluice").iterdir())
+
+
+STEP = (
+    "import os, sys, time\nfrom pathlib import Path\nfrom resources.lease import Lease\n"
+    "Lease(Path(sys.argv[1]), sys.argv[2], seconds=0.15).acquire()\n"
+    "time.sleep(0.5)\nos._exit(9)\n"
+)
+
+
+def test_a_sibling_that_is_killed_does_not_make_the_run_look_dead(tmp_path: Path) -> None:
+    with Lease(tmp_path, "run") as lease:
+        subprocess.run([sys.executable, "-c", STEP, str(tmp_path), "run"], check=False)
+        # the heartbeat of the killed step has left its process number behind
+        held = json.loads(lease.path.read_text(encoding="utf-8"))
+        lease.path.write_text(json.dumps({**held, "expires": time.time() + 1000}), encoding="utf-8")
+        with pytest.raises(BusyError, match="run"):
+            Lease(tmp_path, "another").acquire()
+        lease.assert_held()
+    assert not list((tmp_path / "_sluice").iterdir())
+
+
+def test_a_step_tried_again_after_a_crash_is_the_holder(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", STEP, str(tmp_path), "run"], check=False)
+    with Lease(tmp_path, "run") as lease:
+        with pytest.raises(BusyError, match=f"process {os.getpid()}"):
+            Lease(tmp_path, "another").acquire()
+        lease.assert_held()
+    assert not list((tmp_path / "_sluice").iterdir())
+
+
+def test_all_of_a_killed_run_is_swept_by_the_next(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", STEP, str(tmp_path), "killed"], check=False)
+    with Lease(tmp_path, "next") as lease:
+        lease.assert_held()
+    assert not list((tmp_path / "_sluice").iterdir())
+
+
+def test_a_heartbeat_keeps_a_lease_that_would_expire(tmp_path: Path) -> None:
+    with Lease(tmp_path, "me", seconds=0.3) as lease:
+        first = json.loads(lease.path.read_text(encoding="utf-8"))["expires"]
+        deadline = time.monotonic() + 20
+        while json.loads(lease.path.read_text(encoding="utf-8"))["expires"] == first:
+            assert time.monotonic() < deadline, "no heartbeat"
+            time.sleep(0.05)
+        lease.assert_held()
+
+
+def test_a_run_that_waits_takes_over_when_the_other_ends(tmp_path: Path) -> None:
+    first = Lease(tmp_path, "first")
+    first.acquire()
+    threading.Timer(0.3, first.release).start()
+    with Lease(tmp_path, "second", wait_seconds=30) as lease:
+        lease.assert_held()
+
+
+def test_a_root_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file, no folder", encoding="utf-8")
+    with pytest.raises(StoreError, match="out"):
+        Lease(tmp_path / "out", "me").acquire()
