@@ -59,6 +59,7 @@ def stage_asset(
     tables: Mapping[str, TableInfo],
     *,
     checks: Mapping[str, str],
+    advisory: Sequence[str] = (),
     deps: Sequence[str] | None = None,
     kinds: Sequence[str] = ("polars", "deltalake"),
     pool: str | None = None,
@@ -77,6 +78,8 @@ def stage_asset(
         Writes every table of the stage through the `Stage` and records its checks; returns metadata for each table.
     tables
         Description and columns (name to meaning) of each table.
+    advisory
+        Checks among them that warn and hold nothing back.
     deps
         Arrows to draw, where `spec.reads` would draw many that others imply.
     checks
@@ -98,9 +101,9 @@ def stage_asset(
         )
         for table in spec.tables
     ]
-    # blocking is enforced here, before the commit; Dagster need not hold anything back again
+    # blocking is enforced by `Stage.commit`; to Dagster it is said so that people see it
     check_specs = [
-        dg.AssetCheckSpec(name, asset=first, description=description)
+        dg.AssetCheckSpec(name, asset=first, description=description, blocking=name not in advisory)
         for name, description in checks.items()
     ]
 

@@ -32,7 +32,7 @@ _GROUP_ROWS = 65_536
 _STATISTICS_TYPES = ("INT32", "INT64", "DOUBLE", "BOOLEAN")
 
 
-class UnstorableValueError(StoreError, pa.ArrowInvalid):  # type: ignore[misc]  # pyarrow is untyped  # type: ignore[misc]  # pyarrow is untyped
+class UnstorableValueError(StoreError, pa.ArrowInvalid):  # type: ignore[misc]  # pyarrow is untyped
     """A value that no Delta type holds; also an Arrow error, so that ingestion sets its source aside."""
 
 

@@ -323,4 +323,8 @@ def define(
     recipe: Recipe, naming: Naming, specs: Mapping[str, StageSpec]
 ) -> list[dg.AssetsDefinition]:
     """Make the stage's assets."""
-    return [stage_asset(SPEC, naming, specs, compute, INFO, checks=CHECKS)]
+    return [
+        stage_asset(
+            SPEC, naming, specs, compute, INFO, checks=CHECKS, advisory=["little_is_set_aside"]
+        )
+    ]

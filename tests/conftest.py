@@ -1,0 +1,42 @@
+"""Fixtures that several folders of tests share: the tiny lake, run once a session, and a Dagster home of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests import lakes
+
+
+@dataclass(frozen=True)
+class RunLake:
+    """The tiny lake after one run; read it, never write to it."""
+
+    lake: lakes.Lake
+    run_id: str
+    home: Path
+
+
+@pytest.fixture
+def dagster_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep the history of a test's runs in its own folder."""
+    home = tmp_path / "dagster"
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    return home
+
+
+@pytest.fixture(scope="session")
+def run_lake(tmp_path_factory: pytest.TempPathFactory) -> RunLake:
+    """Build the tiny lake and run it, once a session (once a worker under xdist)."""
+    from orchestration.execute import execute
+    from resources.recipe import load_recipe
+
+    lake = lakes.build(tmp_path_factory.mktemp("tiny"))
+    home = lake.folder / "dagster"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", str(home))
+        outcome = execute(load_recipe(lake.recipe))
+    assert outcome.changed
+    return RunLake(lake, outcome.run_id, home)
