@@ -298,7 +298,8 @@ def _add_action(uri: Path, file: Path) -> AddAction:
         partition_values={},
         modification_time=int(time.time() * 1000),
         data_change=True,
-        stats=json.dumps(_statistics(metadata)),
+        # as UTF-8: escaped pairs of surrogates come back from the log as other characters
+        stats=json.dumps(_statistics(metadata), ensure_ascii=False),
     )
 
 

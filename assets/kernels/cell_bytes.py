@@ -139,7 +139,8 @@ def _value_decimal(number: decimal.Decimal) -> tuple[str, int | str]:
     nearest = float(number)
     if decimal.Decimal(repr(nearest)) == number:
         return "number/float", int(np.float64(nearest).view(np.int64))
-    return "number/text", format(number.normalize(), "f")
+    # a fraction; not normalize(): that rounds to the context's 28 digits
+    return "number/text", format(number, "f").rstrip("0")
 
 
 _TICKS_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}

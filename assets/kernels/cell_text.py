@@ -41,7 +41,7 @@ def json_text(value: Any, data_type: pa.DataType, equality: str) -> str:  # noqa
         exact = decimal.Decimal(repr(value)) if isinstance(value, float) else value
         if exact == exact.to_integral_value():
             return str(int(value))
-        return format(exact.normalize(), "f")
+        return format(exact, "f").rstrip("0")  # a fraction; normalize() would round to 28 digits
     if isinstance(value, int | float | decimal.Decimal):
         return scalar_text(value)
     return _quote(scalar_text(value))

@@ -1,7 +1,7 @@
-"""What a run promises about its rows: counted without our readers, followed through the releases, alone and beside others.
+"""What a run promises about its rows: counted without our readers, followed through releases, beside other runs.
 
-Most tests read the one run of `tests.conftest.run_lake`. What differs from it (no budget, no policy, three keys, a second
-recipe on the same lake) runs on lakes of a few rows.
+Most tests read the one run of `tests.conftest.run_lake`. What differs from it (no budget, no policy, three keys,
+a second recipe on the same lake) runs on lakes of a few rows.
 """
 
 from __future__ import annotations
@@ -239,7 +239,7 @@ def test_no_text_of_a_record_is_in_the_history_of_dagster(run_lake: RunLake) -> 
     mark = lakes.MARKER.encode()
     assert [p for p in files if mark in p.read_bytes()] == []
     # and the search would have found it: the tables hold it
-    parts = [p for p in run_lake.lake.output.rglob("records/*.parquet")]
+    parts = list(run_lake.lake.output.rglob("records/*.parquet"))
     assert any(lakes.MARKER in str(pl.read_parquet(p)["text"].to_list()) for p in parts)
 
 

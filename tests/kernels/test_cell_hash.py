@@ -257,3 +257,10 @@ def test_types_have_one_name():
     assert logical_type(pa.struct([("b", pa.int8()), ("a", pa.list_(pa.date64()))])) == (
         "struct<a:list<date>,b:int8>"
     )
+
+
+@pytest.mark.parametrize("equality", EQUALITIES)
+def test_long_decimals_are_told_apart(equality):
+    near = [D("1." + "1" * 36 + end) for end in "12"]
+    assert one(near[0], None, equality) != one(near[1], None, equality)
+    assert one([near[0]], None, equality) != one([near[1]], None, equality)
