@@ -138,18 +138,20 @@ class CardFacts:
     release, run_id, recipe_hash, code_version, time
         Which release this is. `time` is printed as given; a card reads no clock.
     unit
-        What a budget counts: ``"records"`` or ``"tokens"``.
+        What a budget counts: ``"records"`` or ``"tokens"``. Budgets of `plans` and sizes of
+        `switch_points` are in it; curves and the allocation always count records.
     output
         Root of the recipe's tables, as a path or URI.
     versions
         Version of each table that the release names, by its path below `output`.
     tables, quarantine
-        What was found in the lake, and which files and rows could not be read.
+        What was found in the lake, and which files and rows could not be read. A further column
+        `read` (bool) says which tables a rule of the recipe reads.
     fates
         Rows by fate, stage and reason: the one frame that must account for every row.
     group_name, fates_by_group, survival
         The same by the group that allocation divides by. Steps of `survival` are ``read``,
-        ``unique``, ``kept``, ``planned`` and ``published``.
+        ``unique``, ``kept``, ``offered`` (less what is held out), ``planned`` and ``published``.
     edges, retention
         Which tables are held by which others, and what could be retired.
     clusters
@@ -164,9 +166,11 @@ class CardFacts:
         one it predicts; without it no band is drawn then.
     plans, switch_points, warnings
         Candidate plans by budget, where the best one changes, and what the data can't say
-        (``code``, ``message``, ``remedy``).
+        (``code``, ``message``, ``remedy``). Further columns of `plans`: `published` (bool), the
+        one that the release follows; `tie` (bool), not told apart from the best prediction.
     group_curves, group_bands, allocation, policy
-        Learning curves by group, the plan that was followed, and who set its objective and why.
+        Learning curves by group (`lo80` and `hi80` of a group's band hold four of five single runs),
+        the plan that was followed, and who set its objective and why.
 
     Raises
     ------

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 #: Steps of `survival` in the order that rows pass them.
-STEPS = ("read", "unique", "kept", "planned", "published")
+STEPS = ("read", "unique", "kept", "offered", "planned", "published")
 
 
 def fate_rows(fates: pl.DataFrame) -> list[tuple[str, int]]:

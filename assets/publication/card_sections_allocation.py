@@ -38,11 +38,11 @@ def allocation(page: Page, facts: CardFacts) -> None:
         drawn, unique = int(groups["samples"].sum()), int(groups["records"].sum())
         parts += [
             paragraph(
-                f"{plural(drawn, facts.unit[:-1])} drawn in all over {plural(groups.height, 'group')}, "
+                f"{plural(drawn, 'record')} drawn in all over {plural(groups.height, 'group')}, "
                 f"repeats included, from {plural(unique, 'unique record')}."
             ),
             page.figure(
-                plots.allocation_bars(facts.allocation, facts.unit),
+                plots.allocation_bars(facts.allocation, "records"),
                 f"Available and chosen by {plain(name)}",
                 "One bar a group with what is available and what is drawn, and marks for a proportional "
                 "and an equal division; the table below holds the numbers.",
@@ -145,13 +145,15 @@ def _group_curves(page: Page, facts: CardFacts, name: str, groups: pl.DataFrame)
     parts += [
         page.figure(
             plots.curve_panels(
-                points, bands, by="group", predicted="performance", unit=facts.unit, chosen=sizes
+                points, bands, by="group", predicted="performance", unit="records", chosen=sizes
             ),
             f"Learning curves by {plain(name)}",
-            "One panel a group: measured points, the fitted curve with its 80 % band, and the chosen size "
-            "marked by a dashed line.",
-            "Circles: measured, with one standard error. Line and band: the fitted curve and its 80 % "
-            "interval. Dashed: the size that was chosen." + capped,
+            "One panel a group: measured points, the fitted curve, the band in which four of five runs "
+            "fall, and the chosen size marked by a dashed line.",
+            "Circles: measured, with one standard error. Line: the fitted curve. Band: where four of five "
+            "single runs fall if they scatter as those that were measured; it does not say how uncertain "
+            "the curve is beyond them. Dashed: the size that was chosen, repeats included; a repeat is "
+            "worth at most what a fresh record is." + capped,
         ),
         table(
             f"Evaluations by {plain(name)}",

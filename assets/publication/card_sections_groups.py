@@ -41,8 +41,8 @@ def groups(page: Page, facts: CardFacts) -> None:
             paragraph(
                 f"Rows left after each step, for {plural(len(held), 'value')} of ",
                 foreign(name),
-                ". “unique” is after twins and evaluation rows are gone, “kept” after the quality cut, "
-                "“planned” after the allocation.",
+                ". ",
+                _explained(steps),
                 *_worst(held, steps),
             ),
             page.figure(
@@ -70,6 +70,19 @@ def groups(page: Page, facts: CardFacts) -> None:
     if not facts.fates_by_group.is_empty():
         parts += _fates_by_group(page, facts.fates_by_group, name)
     page.section("groups", title, *parts)
+
+
+_MEANING = {
+    "unique": "after twins and evaluation rows are gone",
+    "kept": "after the quality cut",
+    "offered": "what the plan could choose from, without the rows held out for measuring",
+    "planned": "what the plan asks for",
+}
+
+
+def _explained(steps: list[str]) -> str:
+    known = [f"“{step}” is {_MEANING[step]}" for step in steps if step in _MEANING]
+    return f"{'; '.join(known)}." if known else ""
 
 
 def _worst(held: dict[str, dict[str, int]], steps: list[str]) -> tuple[object, ...]:

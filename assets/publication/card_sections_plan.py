@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -98,7 +98,7 @@ def _curves(page: Page, facts: CardFacts) -> list[object]:
                     law,
                     by="pool",
                     predicted="predicted",
-                    unit=facts.unit,
+                    unit="records",
                 ),
                 f"Training curves by pool{'' if metric is None else f': {plain(metric)}'}",
                 f"One panel a pool: {plural(part.height, 'measured point')}, the fitted curve and its "
@@ -149,6 +149,27 @@ def _curves(page: Page, facts: CardFacts) -> list[object]:
     return parts
 
 
+def _instead(row: dict[str, Any], best: pl.DataFrame) -> tuple[object, ...]:
+    """Say which plan has the least regret where another was chosen, and why, as far as it is known."""
+    least = next(
+        (one for one in best.iter_rows(named=True) if one["budget"] == row["budget"]), None
+    )
+    if least is None or least["regret"] is None or least["pools"] == row["pools"]:
+        return ()
+    odds = "" if least["p_best"] is None else f", best with probability {number(least['p_best'])}"
+    why = (
+        "; the runs do not tell the two apart, and of plans that tie the one that repeats its records "
+        "least is taken."
+        if row.get("tie") and least.get("tie")
+        else "."
+    )
+    return (
+        " The least expected regret is that of ",
+        element("b", foreign(least["pools"] or "—")),
+        f" (predicted {number(least['predicted'])}{odds}){why}",
+    )
+
+
 def _law_of(bands: pl.DataFrame, metric: str | None, *, alone: bool) -> pl.DataFrame:
     """Return the law that predicts a metric; none where it is not said which one it predicts."""
     if "metric_name" in bands.columns:
@@ -174,6 +195,8 @@ def _plans(page: Page, facts: CardFacts) -> list[object]:
                 element("b", foreign(row["pools"] or "—")),
                 f", with a predicted metric of {number(row['predicted'])} (80 % interval "
                 f"{number(row['lo80'])} to {number(row['hi80'])}).{odds}",
+                *_instead(row, best),
+                " This release follows it." if row.get("published") else "",
             )
         )
     if chosen.is_empty():

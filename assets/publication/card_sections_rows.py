@@ -159,6 +159,23 @@ def fates(page: Page, facts: CardFacts) -> None:
     )
 
 
+def _unread(tables: pl.DataFrame) -> str:
+    """Say how many rows no rule reads, so that the counts of both sections can be set side by side."""
+    if "read" not in tables.columns:
+        return (
+            "Tables that no rule of the recipe matches are listed here, and have no rows in the counts "
+            "above."
+        )
+    left = tables.filter(~pl.col("read").fill_null(value=True))
+    if left.is_empty():
+        return "A rule of the recipe reads each of them."
+    rows = plural(int(left["rows"].sum()), "row")
+    return (
+        f"No rule of the recipe reads {plural(left.height, 'table')} of these, with {rows}; they are "
+        "not in the counts above."
+    )
+
+
 def read(page: Page, facts: CardFacts) -> None:
     """Add what was read and what was set aside."""
     parts: list[object] = []
@@ -175,8 +192,7 @@ def read(page: Page, facts: CardFacts) -> None:
             paragraph(
                 f"{plural(facts.tables.height, 'table')} with "
                 f"{plural(int(facts.tables['rows'].sum()), 'row')} in "
-                f"{size(facts.tables['bytes'].sum())}. Tables that no rule of the recipe matches are "
-                "listed here, and have no rows in the counts above."
+                f"{size(facts.tables['bytes'].sum())}. {_unread(facts.tables)}"
             ),
             table(
                 "Tables by format",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from resources.rules import matching_rule
 from resources.run import Run
 
 
@@ -44,7 +45,13 @@ def gather(run: Run, release: Mapping[str, Any], versions: Mapping[str, int]) ->
     answer = json.loads(analysis[recipe.filtering.publish]["answer"]) if analysis else {}
     report = run.read("allocation/report").to_dicts()[0]
     pools = run.read("filtering/pools")
-    warnings = [*answer.get("warnings", []), *json.loads(report["warnings"])]
+    unit_size = float(analysis[0]["unit_size"]) if analysis else 1.0
+    warnings = [
+        *_warnings(analysis, recipe.filtering.publish, recipe.unit),
+        *json.loads(report["warnings"]),
+    ]
+    group_curves = _group_curves(run)
+    allocation = run.read("allocation/plan").with_columns(pl.col("pool").cast(pl.Int64))
     policy = {} if recipe.allocation is None else _policy(recipe.allocation.model_dump())
     return CardFacts(
         title=recipe.name or Path(recipe.lake).name,
@@ -56,7 +63,7 @@ def gather(run: Run, release: Mapping[str, Any], versions: Mapping[str, int]) ->
         unit=recipe.unit,
         output=recipe.output,
         versions=dict(versions),
-        tables=run.read("ingestion/tables"),
+        tables=_tables(run),
         quarantine=run.scan("ingestion/quarantine")
         .select("table", "position", "reason")
         .head(1000)
@@ -74,19 +81,54 @@ def gather(run: Run, release: Mapping[str, Any], versions: Mapping[str, int]) ->
         silences=run.read("scoring/silences").with_columns(pl.col("rows").fill_null(0)),
         curves=_curves(run),
         curve_bands=_curve_bands(answer),
-        plans=_plans(run, analysis[0]["unit_size"] if analysis else 1.0),
-        switch_points=_switch_points(answer),
+        plans=_plans(run, analysis),
+        switch_points=_switch_points(answer, unit_size),
         warnings=warnings,
-        group_curves=_group_curves(run),
-        group_bands=_group_bands(report),
-        allocation=run.read("allocation/plan").with_columns(pl.col("pool").cast(pl.Int64)),
+        group_curves=group_curves,
+        group_bands=_group_bands(report, group_curves, allocation),
+        allocation=allocation,
         policy=policy,
     )
 
 
 def _policy(stated: Mapping[str, Any]) -> dict[str, str]:
     flat = {**{k: v for k, v in stated.items() if k != "policy"}, **stated["policy"]}
-    return {k: str(v) for k, v in flat.items() if v not in (None, {}, "")}
+    return {k: _said(v) for k, v in flat.items() if v not in (None, {}, "")}
+
+
+def _said(value: object) -> str:
+    """Write a setting for people: ``am 4, hi 20`` rather than a Python dict."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_said(inner)}" for name, inner in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_said(inner) for inner in value)
+    return str(value)
+
+
+def _warnings(
+    analysis: Sequence[Mapping[str, Any]], publish: int, unit: str
+) -> list[dict[str, Any]]:
+    """Return the warnings of the published budget, then those that only other budgets have."""
+    told: list[dict[str, Any]] = []
+    if analysis:
+        told += json.loads(analysis[publish]["answer"]).get("warnings", [])
+    for place, row in enumerate(analysis):
+        if place == publish or row["budget"] is None:
+            continue
+        for one in json.loads(row["answer"]).get("warnings", []):
+            if one not in told:
+                at = f"for a budget of {row['budget']:,} {unit}: {one['message']}"
+                told.append({**one, "message": at})
+    return told
+
+
+def _tables(run: Run) -> pl.DataFrame:
+    """Return the tables that were found, and for each whether a rule of the recipe reads it."""
+    rules = run.recipe.records
+    tables = run.read("ingestion/tables")
+    matched = [matching_rule(rules, name) for name in tables["table"]]
+    read = [at is not None and rules[at].role != "ignore" for at in matched]
+    return tables.with_columns(read=pl.Series(read, dtype=pl.Boolean))
 
 
 def _fates(run: Run) -> pl.DataFrame:
@@ -122,7 +164,7 @@ def _survival(run: Run, by: str | None) -> pl.DataFrame:
         "read": fates["fate"].unique().to_list(),
         "unique": ["published", "held_out", "filtered", "not_allocated"],
         "kept": ["published", "held_out", "not_allocated"],
-        "planned": ["published", "not_allocated"],
+        "offered": ["published", "not_allocated"],
         "published": ["published"],
     }
     parts = [
@@ -230,27 +272,30 @@ def _curve_bands(answer: Mapping[str, Any]) -> pl.DataFrame:
     return pl.DataFrame(answer.get("pool_bands", []), schema=schema, orient="row")
 
 
-def _plans(run: Run, unit_size: float) -> pl.DataFrame:
-    """Return the candidate plans, with budgets in records: the laws count nothing else."""
+def _plans(run: Run, analysis: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """Return the candidate plans with their budgets as the recipe states them, and which ones tie."""
+    ties = pl.DataFrame(
+        [
+            (row["budget"], "+".join(plan["pools"]), plan.get("tie"))
+            for row in analysis
+            for plan in json.loads(row["answer"]).get("plans", [])
+        ],
+        schema={"budget": pl.Int64, "pools": pl.String, "tie": pl.Boolean},
+        orient="row",
+    ).unique(["budget", "pools"], keep="first", maintain_order=True)
+    columns = ("budget", "pools", "predicted", "lo80", "hi80", "p_best", "regret", "chosen")
     return (
         run.read("filtering/plan")
         .filter(pl.col("predicted").is_not_null())
-        .select(
-            pl.col("budget") / unit_size,
-            "pools",
-            "predicted",
-            "lo80",
-            "hi80",
-            "p_best",
-            "regret",
-            "chosen",
-        )
+        .select(*columns, "published")
+        .join(ties, on=["budget", "pools"], how="left", nulls_equal=True, maintain_order="left")
     )
 
 
-def _switch_points(answer: Mapping[str, Any]) -> pl.DataFrame:
+def _switch_points(answer: Mapping[str, Any], unit_size: float) -> pl.DataFrame:
+    """Return where the best plan changes, in the recipe's unit: the laws count records."""
     rows = [
-        (float(p["samples"]), "+".join(p["from"]), "+".join(p["to"]))
+        (float(p["samples"]) * unit_size, "+".join(p["from"]), "+".join(p["to"]))
         for p in answer.get("switch_points", [])
     ]
     schema = {"samples": pl.Float64, "from": pl.String, "to": pl.String}
@@ -274,7 +319,14 @@ def _group_curves(run: Run) -> pl.DataFrame:
     )
 
 
-def _group_bands(report: Mapping[str, Any]) -> pl.DataFrame:
+def _group_bands(
+    report: Mapping[str, Any], curves: pl.DataFrame, allocation: pl.DataFrame
+) -> pl.DataFrame:
+    """Return each group's fitted curve from its smallest measured size to the size it was given.
+
+    The band is 1.28 times the fit's root mean square error to both sides: where four of five runs
+    fall if they scatter normally. It is no interval of the curve.
+    """
     schema = {
         "group": pl.String,
         "samples": pl.Float64,
@@ -282,12 +334,25 @@ def _group_bands(report: Mapping[str, Any]) -> pl.DataFrame:
         "lo80": pl.Float64,
         "hi80": pl.Float64,
     }
+    sizes = [
+        curves.select("group", pl.col("samples_seen").cast(pl.Float64).alias("size")),
+        allocation.group_by("group").agg(size=pl.col("samples").sum().cast(pl.Float64)),
+    ]
+    reach = {
+        str(group): (float(low), float(high))
+        for group, low, high in pl.concat(sizes)
+        .filter(pl.col("size") > 0, pl.col("group").is_not_null())
+        .group_by("group")
+        .agg(low=pl.col("size").min(), high=pl.col("size").max())
+        .iter_rows()
+    }
     rows: list[tuple[Any, ...]] = []
     for fit in json.loads(report["curves"] or "[]"):
-        if fit["a"] is None:
+        if fit["a"] is None or fit["group"] not in reach:
             continue
+        low, high = reach[fit["group"]]
         spread = 1.2816 * float(fit["rmse"] or 0.0)
-        for n in np.geomspace(8, 4096, 19):
+        for n in np.geomspace(low, high, 25):
             value = fit["a"] - fit["b"] * n ** -fit["p"]
             rows.append((fit["group"], float(n), value, value - spread, value + spread))
     return pl.DataFrame(rows, schema=schema, orient="row")

@@ -59,6 +59,12 @@ def physical_rows(path: Path) -> int:
     return sum(bool(line.strip()) for line in raw.split(b"\n"))
 
 
+def commits_of(output: Path) -> dict[Path, bytes]:
+    """Return the logs of every table; landed copies aside, which are read at the version that ingestion registered."""
+    logs = output.rglob("_delta_log/*.json")
+    return {p: p.read_bytes() for p in logs if "landed" not in p.parts}
+
+
 def shingles(text: str) -> set[tuple[str, ...]]:
     parts = re.findall(r"\w+", text.lower())
     return {tuple(parts[i : i + 5]) for i in range(max(len(parts) - 4, 1))}
@@ -295,11 +301,11 @@ def test_three_keys_suffice_and_then_all_survivors_pass_once(
     # and most rows less is refused, until it is meant
     lines = (tmp_path / "lake" / "notes.jsonl").read_text(encoding="utf-8").splitlines(True)
     (tmp_path / "lake" / "notes.jsonl").write_text("".join(lines[:10]), encoding="utf-8")
-    before = {p: p.read_bytes() for p in output.rglob("_delta_log/*.json")}
+    before = commits_of(output)
     with pytest.raises(CheckError, match="accept-shrink"):
         execute(recipe)
     assert release_of(output)["release"] == 2
-    assert {p: p.read_bytes() for p in output.rglob("_delta_log/*.json")} == before
+    assert commits_of(output) == before
     execute(recipe, accept_shrink=True)
     assert release_of(output)["release"] == 3
 
