@@ -16,7 +16,9 @@ from resources.recipe import RecordRule
 from resources.rules import group_value_from_path
 
 POSITION = "sluice_position"
-_TOKENS = r"\w+|[^\w\s]"
+# words with their marks, or one other sign; spelled out, because \w and \s of Arrow know ASCII only and would count
+# every letter of most of the world's scripts as a word
+_TOKENS = r"[\p{L}\p{M}\p{N}_]+|[^\p{L}\p{M}\p{N}_\p{Z}\s\p{Cc}]"
 
 
 class RecordRuleError(DeduplicationError):
@@ -102,9 +104,9 @@ class RecordMaker:
         data: dict[str, Any] = {
             "record_id": pa.array(record_ids, pa.string()),
             "content_id": pa.array(content_ids(kind, value), pa.string()),
-            "table": pa.array([self.table], pa.string()).take(pa.array([0] * count)),
+            "table": pa.repeat(pa.scalar(self.table, pa.string()), count),
             "position": rows.column(POSITION),
-            "role": pa.array([self.rule.role], pa.string()).take(pa.array([0] * count)),
+            "role": pa.repeat(pa.scalar(self.rule.role, pa.string()), count),
             "text": pa.nulls(count, pa.string()),
             "features": pa.nulls(count, pa.list_(pa.float64())),
             "uri": pa.nulls(count, pa.string()),
@@ -165,7 +167,8 @@ class RecordMaker:
                 row + column * rows.num_rows
                 for row in range(rows.num_rows)
                 for column in range(width)
-            ]
+            ],
+            pa.int64(),  # or a batch without rows has indices of no type
         )
         flat = pa.concat_arrays(numbers).take(order)
         offsets = pa.array(range(0, rows.num_rows * width + 1, width), pa.int32())

@@ -46,8 +46,9 @@ def switch_points(
 ) -> list[dict[str, Any]]:
     """Return the budgets between ``low`` and ``high`` at which the best plan changes.
 
-    Found on a geometric grid of 120 budgets and refined by bisection to a relative 1e-5; two
-    changes inside one step of the grid show as one. Each item: samples, from, to (lists of pools).
+    Found on a geometric grid of 120 budgets and refined by bisection to a relative 1e-5; a plan that
+    leads only inside one step of the grid may be passed over. Each item: samples, from, to (lists
+    of pools); each `from` is the `to` before it.
     """
     setting = setting or Setting()
     plans = contenders(ensemble, low, high, setting)
@@ -55,21 +56,29 @@ def switch_points(
     grid = np.geomspace(low, high, GRID)
     choice = np.argmin(predict_grid(ensemble, plans, grid, setting), axis=1)
     at = np.flatnonzero(choice[1:] != choice[:-1]) + 1
-    left, right = grid[at - 1].copy(), grid[at].copy()
-    first, last = choice[at - 1], choice[at].copy()
-    while at.size and float((right / left).max()) > 1 + 1e-5:
-        middle = np.sqrt(left * right)
-        found = np.argmin(predict_grid(ensemble, plans, middle, setting), axis=1)
-        same = found == first
-        left, right = np.where(same, middle, left), np.where(same, right, middle)
-        last = np.where(same, last, found)
+    left, goal = grid[at - 1].copy(), grid[at].copy()
+    first, wanted = choice[at - 1].copy(), choice[at].copy()
+    found: list[tuple[float, int, int]] = []
+    while left.size:
+        low_end, right, last = left.copy(), goal.copy(), wanted.copy()
+        while float((right / low_end).max()) > 1 + 1e-5:
+            middle = np.sqrt(low_end * right)
+            there = np.argmin(predict_grid(ensemble, plans, middle, setting), axis=1)
+            same = there == first
+            low_end, right = np.where(same, middle, low_end), np.where(same, right, middle)
+            last = np.where(same, last, there)
+        found += zip(right.tolist(), first.tolist(), last.tolist(), strict=True)
+        # a step of the grid may hold several changes: go on until its own plan is reached
+        more = (last != wanted) & (right < goal)
+        left, goal, first, wanted = right[more], goal[more], last[more], wanted[more]
+    found.sort()
     return [
         {
-            "samples": float(right[i]),
-            "from": describe(ensemble, plans, int(first[i]), float(right[i]))["pools"],
-            "to": describe(ensemble, plans, int(last[i]), float(right[i]))["pools"],
+            "samples": samples,
+            "from": describe(ensemble, plans, before, samples)["pools"],
+            "to": describe(ensemble, plans, after, samples)["pools"],
         }
-        for i in range(len(at))
+        for samples, before, after in found
     ]
 
 

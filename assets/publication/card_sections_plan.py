@@ -112,20 +112,18 @@ def _curves(page: Page, facts: CardFacts) -> list[object]:
                 ),
             )
         )
+    # the law at each point is optional, and columns of dashes would only be noise
+    law_columns = [
+        (column, title)
+        for column, title in (("law_value", "law"), ("lo80", "law, low"), ("hi80", "law, high"))
+        if points[column].null_count() < points.height
+    ]
     parts.append(
         table(
             "Evaluations by pool",
             (
-                "pool",
-                "seen",
-                "unique",
-                "metric",
-                "value",
-                "se",
-                "seed",
-                "law",
-                "law, low",
-                "law, high",
+                *("pool", "seen", "unique", "metric", "value", "se", "seed"),
+                *(title for _, title in law_columns),
             ),
             [
                 (
@@ -135,13 +133,13 @@ def _curves(page: Page, facts: CardFacts) -> list[object]:
                     foreign(row["metric_name"] or "—"),
                     *(number(row[name]) for name in ("metric_value", "se")),
                     "—" if row["seed"] is None else str(row["seed"]),
-                    *(number(row[name]) for name in ("law_value", "lo80", "hi80")),
+                    *(number(row[column]) for column, _ in law_columns),
                 )
                 for row in sorted(
                     points.iter_rows(named=True), key=lambda row: natural(row["pool"] or "")
                 )
             ],
-            numeric=(1, 2, 4, 5, 6, 7, 8, 9),
+            numeric=(1, 2, 4, 5, *range(6, 7 + len(law_columns))),
             most=300,
             elsewhere="filtering/curves",
         )
@@ -158,8 +156,8 @@ def _instead(row: dict[str, Any], best: pl.DataFrame) -> tuple[object, ...]:
         return ()
     odds = "" if least["p_best"] is None else f", best with probability {number(least['p_best'])}"
     why = (
-        "; the runs do not tell the two apart, and of plans that tie the one that repeats its records "
-        "least is taken."
+        "; both are within half the noise of one run of the best prediction, which counts as a tie, and "
+        "of tied plans the one that repeats its records least is taken."
         if row.get("tie") and least.get("tie")
         else "."
     )

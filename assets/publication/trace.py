@@ -71,11 +71,12 @@ def _way(scan: Scan, answer: dict[str, Any], record: dict[str, Any]) -> dict[str
         row = _one(scan(table), this)
         if row is not None:
             answer[key] = {k: v for k, v in row.items() if k != "record_id"}
-    group = _group_of(scan, record_id)
-    if group is not None and "pool" in answer:
+    if "pool" in answer:
+        group, pool = answer["pool"].get("group"), answer["pool"]["pool"]
+        # without a policy there are no groups, and the plan's cells have none either
         cell = _one(
             scan("allocation/plan"),
-            pl.col("group").eq_missing(pl.lit(group)) & (pl.col("pool") == answer["pool"]["pool"]),
+            pl.col("group").eq_missing(pl.lit(group, pl.String)) & (pl.col("pool") == pool),
         )
         if cell is not None:
             answer["allocation"] = cell
@@ -116,10 +117,8 @@ def _without_record(
         )
         answer["contained"] = edge or {"child": table, "parent": line["by"]}
         content = content_of(table, position) if content_of is not None else None
-        twin = _one(
-            scan("deduplication/records"),
-            (pl.col("table") == line["by"]) & (pl.col("content_id") == content),
-        )
+        here = (pl.col("table") == line["by"]) & pl.col("content_id").eq(pl.lit(content, pl.String))
+        twin = _one(scan("deduplication/records"), here) if content is not None else None
         if twin is not None:
             answer["held_by"] = _way(scan, {"asked": f"{twin['table']}#{twin['position']}"}, twin)
         return answer
@@ -130,11 +129,6 @@ def _without_record(
     if line is None and source["rows"] is not None and position < int(source["rows"]):
         message = f"table {table!r} is read by no rule of this recipe (or its role is ignore)"
     raise TraceError(message)
-
-
-def _group_of(scan: Scan, record_id: str) -> str | None:
-    row = _one(scan("filtering/pools"), pl.col("record_id") == record_id)
-    return None if row is None else row.get("group")
 
 
 def _one(frame: pl.LazyFrame, predicate: pl.Expr) -> dict[str, Any] | None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+from typing import Any
+
 import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from assets.deduplication.fates import decide
 
@@ -123,3 +128,99 @@ def test_hold_out_takes_whole_clusters_and_never_lets_go() -> None:
     assert len({frozenset(h) for h in held.values()}) > 1
     later = fates(rows, chains, holdout_share=0.0, previously_held={key("a")})
     assert {k for k, fate in later.items() if fate == "held_out"} == {"0", "2"}
+
+
+LETTERS = "abcdef"
+LENGTHS = {"a": 9, "b": 8, "c": 8, "d": 5, "e": 3, "f": 0}
+Rows = list[tuple[str, str, str, str | None, int]]
+Edges = list[tuple[str, str, float]]
+
+some_rows = st.lists(
+    st.tuples(
+        st.sampled_from(LETTERS),
+        st.sampled_from(["train", "train", "train", "evaluation", "target"]),
+        st.sampled_from([None, "x", "y"]),
+    ),
+    max_size=14,
+).map(
+    lambda rows: [
+        (f"{i:032x}", c, role, label, LENGTHS[c]) for i, (c, role, label) in enumerate(rows)
+    ]
+)
+some_pairs = st.lists(
+    st.sampled_from(list(itertools.combinations("abcde", 2))), unique=True, max_size=8
+).map(lambda found: [(a, b, 0.8 + 0.01 * i) for i, (a, b) in enumerate(found)])
+
+
+def faults(rows: Rows, edges: Edges, **options: Any) -> list[str]:
+    """Say what is wrong with the fates of these records, judged one by one."""
+    present = {content for _, content, *_ in rows}
+    alike = {frozenset((a, b)) for a, b, _ in edges if {a, b} <= present}
+    edges = [(a, b, s) for a, b, s in edges if {a, b} <= present]
+    found = {
+        row["record_id"]: row
+        for row in decide(records(*rows), pairs(*edges), TWINS, **options).fates.to_dicts()
+    }
+    told = []
+    if sorted(found) != sorted(r for r, *_ in rows):
+        return ["not one line a record"]
+    content = {r: c for r, c, *_ in rows}
+    guarded = {c for _, c, role, _, n in rows if role != "train" and n}
+    kept = {r for r in found if found[r]["fate"] in (None, "held_out")}
+    for record, letter, role, _, length in rows:
+        fate, by = found[record]["fate"], found[record]["by"]
+        near_guarded = any(g == letter or frozenset((g, letter)) in alike for g in guarded)
+        if (fate == "evaluation") != (role != "train"):
+            told.append("role")
+        elif (fate == "filtered") != (role == "train" and not length):
+            told.append("empty")
+        elif role == "train" and length and (fate == "contaminated") != near_guarded:
+            told.append("contaminated")
+        if fate == "duplicate":
+            if by not in kept:
+                told.append("keeper is gone")
+            elif content[by] != letter and frozenset((content[by], letter)) not in alike:
+                told.append("keeper is not like it")
+            # it may join a shorter record that it is more like, but a longer one is why it went
+            elif not any(
+                LENGTHS[content[other]] >= length
+                for other in kept
+                if content[other] == letter or frozenset((content[other], letter)) in alike
+            ):
+                told.append("the shorter stays")
+        if fate is not None and not found[record]["reason"]:
+            told.append("no reason")
+    for left, right in itertools.combinations(sorted(kept), 2):
+        if content[left] == content[right] or frozenset((content[left], content[right])) in alike:
+            told.append("twins stay")
+    return told
+
+
+@given(some_rows, some_pairs, st.sampled_from([0.0, 0.4]))
+@settings(max_examples=120, deadline=None)
+def test_each_record_has_the_fate_that_it_should(rows: Rows, edges: Edges, share: float) -> None:
+    assert faults(rows, edges, holdout_share=share) == []
+
+
+def test_chains_would_be_told() -> None:
+    """A mutant that keeps one record of each component: the keeper is no twin of a chain's end."""
+    rows: Rows = [(f"{i:032x}", c, "train", None, LENGTHS[c]) for i, c in enumerate("abd")]
+    edges = [("a", "b", 0.9), ("b", "d", 0.9)]
+    assert faults(rows, edges) == []
+    assert faults(rows, edges, mode="components") == ["keeper is not like it"]
+
+
+@given(some_rows, some_pairs, st.randoms(use_true_random=False))
+@settings(max_examples=60, deadline=None)
+def test_neither_the_order_of_records_nor_of_pairs_matters(
+    rows: Rows, edges: Edges, draw: Any
+) -> None:
+    present = {content for _, content, *_ in rows}
+    edges = [(a, b, s) for a, b, s in edges if {a, b} <= present]
+    expected = decide(records(*rows), pairs(*edges), TWINS, holdout_share=0.4)
+    draw.shuffle(rows)
+    draw.shuffle(edges)
+    again = decide(records(*rows), pairs(*edges), TWINS, holdout_share=0.4)
+    assert again.fates.equals(expected.fates)
+    keys = ["record_id"]
+    assert again.duplicates.sort(keys).equals(expected.duplicates.sort(keys))

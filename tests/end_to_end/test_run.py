@@ -368,3 +368,29 @@ def test_a_stage_alone_reads_the_release_and_publication_is_untouched(
     release = release_of(tmp_path / "out")
     execute(recipe, select=["scoring"])
     assert release_of(tmp_path / "out") == release
+
+
+@pytest.mark.slow  # a second run of the whole tiny lake
+def test_the_whole_lake_written_backwards_and_two_workers_give_the_same(
+    run_lake: RunLake, tmp_path: Path, dagster_home: Path
+) -> None:
+    other = lakes.build(tmp_path, backwards=True)
+    lakes.write_recipe(other.recipe, limits={"workers": 2, "memory": "1GB"})
+    execute(load_recipe(other.recipe))
+    for name in (
+        "deduplication/records",
+        "deduplication/duplicates",
+        "deduplication/fates",
+        "scoring/scores",
+        "filtering/pools",
+        "allocation/plan",
+        "publication/ledger",
+    ):
+        left, right = (table(lake.output, name) for lake in (run_lake.lake, other))
+        keys = [c for c, kind in left.schema.items() if not kind.is_nested()]
+        assert left.sort(keys).equals(right.sort(keys)), name
+    left, right = (
+        table(lake.output, "publication/training_set").drop("source_version").sort("record_id")
+        for lake in (run_lake.lake, other)
+    )
+    assert left.equals(right)

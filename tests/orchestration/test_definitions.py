@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from orchestration.definitions import definitions_for
-from orchestration.recipes import load_recipes
-from orchestration.stages import BY_TABLE, STAGE_NAMES
+from orchestration.recipes import DEMO_RECIPE, load_recipes, recipe_paths
+from orchestration.stages import BY_TABLE, SPECS, STAGE_NAMES
 from resources.errors import RecipeError
 from resources.recipe import parse_recipe
 
@@ -71,6 +72,60 @@ def test_checks_jobs_schedules_and_sensors_are_these(snapshot: SnapshotAssertion
         "sensors": sorted(s.name for s in repository.sensor_defs),
     } == snapshot
     assert set(STAGE_NAMES) <= {j.name for j in repository.get_all_jobs()}
+
+
+def test_every_stage_is_audited_on_its_first_table() -> None:
+    audited = {
+        key.asset_key.to_user_string() for key in loaded().resolve_asset_graph().asset_check_keys
+    }
+    assert audited == {spec.tables[0] for spec in SPECS}
+
+
+def test_every_description_of_a_column_has_a_type_and_a_meaning() -> None:
+    for spec in loaded().resolve_all_asset_specs():
+        for column in spec.metadata["dagster/column_schema"].columns:
+            told = (spec.key.to_user_string(), column.name)
+            assert column.type, told
+            assert column.description, told
+            assert column.type != column.description, told
+
+
+def test_nothing_starts_by_itself() -> None:
+    repository = loaded().get_repository_def()
+    for starter in (*repository.schedule_defs, *repository.sensor_defs):
+        assert starter.default_status.value == "STOPPED", starter.name
+    (schedule,) = repository.schedule_defs
+    (sensor,) = repository.sensor_defs
+    assert schedule.job_name == sensor.job_name == "everything"
+
+
+def test_the_sensor_asks_for_a_run_when_the_lake_has_changed_and_not_before(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "lake").mkdir()
+    (tmp_path / "lake" / "a.csv").write_text("text\none\n", encoding="utf-8")
+    recipe = parse_recipe({**RECIPE, "lake": "lake"}, base=tmp_path)
+    (sensor,) = definitions_for([recipe]).get_repository_def().sensor_defs
+
+    def tick(cursor: str | None) -> Any:
+        with dg.DagsterInstance.ephemeral() as instance:
+            return sensor(dg.build_sensor_context(instance=instance, cursor=cursor))
+
+    first = tick(None)
+    assert len(first.run_requests) == 1
+    assert isinstance(tick(first.cursor), dg.SkipReason)
+    (tmp_path / "lake" / "b.csv").write_text("text\ntwo\n", encoding="utf-8")
+    second = tick(first.cursor)
+    assert second.run_requests[0].run_key != first.run_requests[0].run_key
+
+
+def test_the_environment_names_the_recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [_write(tmp_path, name, output=name, state="shared") for name in ("first", "second")]
+    monkeypatch.setenv("SLUICE_RECIPE", os.pathsep.join(str(p) for p in paths))
+    assert recipe_paths() == paths
+    monkeypatch.delenv("SLUICE_RECIPE")
+    assert recipe_paths() == [DEMO_RECIPE]
+    dg.Definitions.validate_loadable(definitions_for(load_recipes(recipe_paths())))
 
 
 def test_several_recipes_share_a_lake_layer(tmp_path: Path) -> None:

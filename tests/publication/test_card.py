@@ -589,6 +589,73 @@ def test_nulls_and_infinities_are_drawn() -> None:
     check_harmless(render_card(known))
 
 
+def test_only_budgets_are_counted_in_tokens() -> None:
+    text = Reader(render_card(dataclasses.replace(facts(), unit="tokens"))).text
+    assert "For 5,000 tokens the chosen plan is" in text
+    assert "budget (tokens)" in text
+    assert "from this many tokens" in text
+    # curves and the allocation count draws of records, whatever a budget counts
+    assert "records seen in training" in text
+    assert "tokens seen in training" not in text
+    assert "records drawn in all" in text
+    assert "tokens drawn" not in text
+
+
+def _two_plans(*, tie: bool | None, published: bool) -> str:
+    plans = frame(
+        "plans",
+        [
+            (900.0, "0+1", 0.5, 0.25, 0.75, 0.125, 0.0625, True),
+            (900.0, "0", 0.375, 0.25, 0.75, 0.875, 0.0, False),
+        ],
+    ).with_columns(tie=pl.lit(tie, pl.Boolean), published=pl.col("chosen") & published)
+    return Reader(render_card(CardFacts(plans=plans))).text
+
+
+@pytest.mark.parametrize("tie", [True, False, None])
+def test_a_choice_against_the_least_regret_is_explained(tie: bool | None) -> None:
+    text = _two_plans(tie=tie, published=True)
+    assert "The least expected regret is that of 0 (predicted 0.375, best with" in text
+    # a reason is given only where it is known
+    assert ("counts as a tie" in text) is (tie is True)
+    assert "This release follows it." in text
+    assert "This release follows it." not in _two_plans(tie=tie, published=False)
+
+
+def test_the_chosen_plan_of_least_regret_needs_no_excuse(page: str) -> None:
+    assert "The least expected regret" not in Reader(page).text
+
+
+def test_rows_that_no_rule_reads_are_counted() -> None:
+    known = facts()
+    some = known.tables.with_columns(read=pl.col("table") != "b.parquet")
+    text = Reader(render_card(dataclasses.replace(known, tables=some))).text
+    assert "No rule of the recipe reads 1 table of these, with 3,003 rows" in text
+    every = known.tables.with_columns(read=pl.lit(value=True))
+    text = Reader(render_card(dataclasses.replace(known, tables=every))).text
+    assert "A rule of the recipe reads each of them." in text
+
+
+def test_each_step_is_explained_as_what_it_is() -> None:
+    steps = [("g", step, 9 - place) for place, step in enumerate(("read", "offered", "published"))]
+    text = Reader(render_card(CardFacts(survival=frame("survival", steps)))).text
+    assert "“offered” is what the plan could choose from" in text
+    assert "“planned”" not in text
+
+
+def test_a_groups_band_is_not_sold_as_an_interval(page: str) -> None:
+    assert "four of five single runs fall" in Reader(page).text
+
+
+def test_columns_that_nobody_filled_are_left_out(page: str) -> None:
+    assert "law, low" in Reader(page).text
+    known = facts()
+    bare = known.curves.with_columns(
+        pl.lit(None, pl.Float64).alias(name) for name in ("law_value", "lo80", "hi80")
+    )
+    assert "law, low" not in Reader(render_card(dataclasses.replace(known, curves=bare))).text
+
+
 def test_a_missing_column_is_named() -> None:
     with pytest.raises(CardFactsError, match=r"fates lacks the columns \['stage', 'reason'\]"):
         CardFacts(fates=pl.DataFrame({"fate": ["published"], "rows": [1]}))
