@@ -24,7 +24,9 @@ Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 PositiveCount = Annotated[int, Field(gt=0)]
 
 _URI_WITH_SECRET = re.compile(
-    r"^[a-z0-9+]+://[^/\s]*:[^/\s]*@|[?&](?:sig|token|secret|key|password)=", re.IGNORECASE
+    r"^[a-z0-9+.-]+://[^/\s]*:[^/\s]*@"
+    r"|[?&;#][^=&;#/\s]*(?:sig|token|secret|key|password|credential)[^=&;#/\s]*=",
+    re.IGNORECASE,
 )
 
 
@@ -268,10 +270,18 @@ class Limits(_Section):
         """The memory bound in bytes."""
         return parse_bytes(self.memory)
 
+    @field_validator("memory", mode="before")
+    @classmethod
+    def _plain_bytes(cls, value: object) -> object:
+        # YAML reads an unquoted 1000000 as a number
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
     @field_validator("memory")
     @classmethod
     def _readable(cls, value: str) -> str:
-        parse_bytes(value)
+        if parse_bytes(value) == 0:
+            message = "a bound of nothing leaves no room to work; write for example 4GB"
+            raise ValueError(message)
         return value
 
 
@@ -366,7 +376,7 @@ class Recipe(_Section):
 
 def parse_bytes(text: str) -> int:
     """Read a size such as ``4GB``, ``512MiB`` or ``1000000``."""
-    match = re.fullmatch(r"\s*([0-9.]+)\s*([kKmMgGtT]?)(i?)[bB]?\s*", text)
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kKmMgGtT]?)(i?)[bB]?\s*", text)
     if match is None:
         message = f"{text!r} is no size; write for example 4GB or 512MB"
         raise ValueError(message)
@@ -387,7 +397,7 @@ def load_recipe(path: str | Path) -> Recipe:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        message = f"{path}: there is no such recipe; `sluice init LAKE` writes one"
+        message = f"{path}: there is no such recipe; examples/minimal.yaml shows the least one"
         raise RecipeError(message) from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         message = f"{path}: can't be read as YAML: {error}"
@@ -415,7 +425,9 @@ def parse_recipe(raw: dict[str, Any], *, base: Path, origin: str = "recipe") -> 
 
 
 def _explain(item: Any, raw: dict[str, Any]) -> str:  # noqa: ANN401 - pydantic's error dictionary has no public type
-    where = ".".join(str(part) for part in item["loc"]) or "recipe"
+    # where a value may be of several types, pydantic puts the type it tried into the place
+    parts = [str(part) for part in item["loc"] if not str(part).startswith(("dict[", "literal["))]
+    where = ".".join(parts) or "recipe"
     if item["type"] == "extra_forbidden":
         known = _known_keys(item["loc"][:-1])
         near = difflib.get_close_matches(str(item["loc"][-1]), known, n=1, cutoff=0.5)
@@ -436,7 +448,7 @@ def _known_keys(location: tuple[str | int, ...]) -> list[str]:
         if isinstance(part, int):
             continue
         field = getattr(model, "model_fields", {}).get(part)
-        if field is None:
+        if field is None or model is GroupSource:  # the name of a group, whatever it is
             return sorted(GroupSource.model_fields)
         found = _models_in(field.annotation)
         if not found:

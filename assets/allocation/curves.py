@@ -98,8 +98,10 @@ class Curves:
     def value(self, n: Floats) -> Floats:
         """Return f_g(n_g); minus infinity for a power curve at n + offset = 0."""
         n = np.asarray(n, float)
-        with np.errstate(divide="ignore", over="ignore"):
-            core = self.a - self.b * (n + self.offset) ** -self.p
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            # a flat curve stays flat at 0, where the power has no bound
+            fall = np.where(self.b == 0.0, 0.0, self.b * (n + self.offset) ** -self.p)
+            core = self.a - fall
             if (self.form == HYPERBOLA).any():
                 core = np.where(self.form == HYPERBOLA, self.a * n / (n + self.b), core)
         for i, (x, y) in self.tables.items():
@@ -110,8 +112,9 @@ class Curves:
     def slope(self, n: Floats, *, left: bool = False) -> Floats:
         """Return df_g/dn to the right (or left: they differ at the points of a table)."""
         n = np.asarray(n, float)
-        with np.errstate(divide="ignore", over="ignore"):
-            out = self.b * self.p * (n + self.offset) ** (-self.p - 1.0)
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            rise = self.b * self.p * (n + self.offset) ** (-self.p - 1.0)
+            out = np.where(self.b == 0.0, 0.0, rise)
             if (self.form == HYPERBOLA).any():
                 out = np.where(self.form == HYPERBOLA, self.a * self.b / (n + self.b) ** 2, out)
         for i, (x, y) in self.tables.items():

@@ -168,3 +168,13 @@ def test_exports(small_plan):
     assert as_csv(small_plan).splitlines()[0] == "group,pool,samples,sampling_prob"
     with pytest.raises(ExportError, match="'a', pool 1"):
         sampler_weights(small_plan.filter(pl.col("pool") == 0), rows)
+
+
+def test_a_flat_curve_stays_flat_without_records() -> None:
+    import numpy as np
+
+    from assets.allocation.curves import Curves
+
+    curves = Curves.power([0.74, 0.8], [1.4, 0.0], [0.34, 0.34])
+    assert curves.value(np.array([84.0, 0.0]))[1] == 0.8
+    assert curves.slope(np.array([84.0, 0.0]))[1] == 0.0

@@ -310,6 +310,7 @@ def test_three_keys_suffice_and_then_all_survivors_pass_once(
     assert release_of(output)["release"] == 3
 
 
+@pytest.mark.slow
 def test_a_budget_without_a_policy_reallocates_nothing(tmp_path: Path, dagster_home: Path) -> None:
     least = lakes.build_small(tmp_path, 40)
     keys = yaml.safe_load(least.read_text(encoding="utf-8"))
@@ -331,6 +332,7 @@ def test_a_budget_without_a_policy_reallocates_nothing(tmp_path: Path, dagster_h
     assert set(small["record_id"]) <= set(large["record_id"])
 
 
+@pytest.mark.slow
 def test_two_recipes_share_a_lake_layer_and_neither_disturbs_the_other(
     tmp_path: Path, dagster_home: Path
 ) -> None:

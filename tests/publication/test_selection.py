@@ -65,3 +65,20 @@ def test_within_best_takes_the_highest_quality() -> None:
 @pytest.mark.parametrize(("samples", "records"), [(0, 0), (7, 3), (6, 3), (2, 3)])
 def test_an_even_spread_sums_to_the_samples(samples: int, records: int) -> None:
     assert spread(samples, records).sum() == (samples if records else 0)
+
+
+def test_records_without_a_group_follow_the_cell_without_one() -> None:
+    candidates = pl.DataFrame(
+        {
+            "record_id": ["a" * 32, "b" * 32],
+            "group": [None, "en"],
+            "pool": [0, 0],
+            "quality": [1, 1],
+        },
+        schema_overrides={"group": pl.String},
+    )
+    plan = pl.DataFrame({"group": [None], "pool": [0], "samples": [3], "records": [1]}).cast(
+        {"group": pl.String}
+    )
+    chosen = select_records(candidates, plan, seed=0)
+    assert chosen.rows() == [("a" * 32, 3)]

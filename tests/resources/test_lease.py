@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -171,3 +173,119 @@ def test_a_root_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file, no folder", encoding="utf-8")
     with pytest.raises(StoreError, match="out"):
         Lease(tmp_path / "out", "me").acquire()
+
+
+def _count_up(folder: Path, name: str, times: int) -> None:
+    """Read, think, write: turns that overlap lose counts."""
+    file = folder / "count"
+    for turn in range(times):
+        with Lease(folder, f"{name} {turn}", wait_seconds=60):
+            before = int(file.read_text(encoding="utf-8"))
+            time.sleep(0.01)
+            file.write_text(str(before + 1), encoding="utf-8")
+
+
+def test_of_several_processes_one_at_a_time_works(tmp_path: Path) -> None:
+    (tmp_path / "count").write_text("0", encoding="utf-8")
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_count_up, args=(tmp_path, str(i), 3)) for i in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(timeout=100)
+    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    assert (tmp_path / "count").read_text(encoding="utf-8") == "9"
+    assert not list((tmp_path / "_sluice").iterdir())
+
+
+HOLD = (
+    "import sys, time\nfrom pathlib import Path\nfrom resources.lease import Lease\n"
+    "Lease(Path(sys.argv[1]), 'the holder').acquire()\nprint('held', flush=True)\ntime.sleep(100)\n"
+)
+
+
+def test_a_holder_is_respected_while_it_lives_and_succeeded_as_soon_as_it_is_killed(
+    tmp_path: Path,
+) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        told = f"the holder.*process {holder.pid} on {socket.gethostname()}.*lease.json"
+        with pytest.raises(BusyError, match=told) as caught:
+            Lease(tmp_path, "me").acquire()
+        assert caught.value.exit_status == 4
+        holder.send_signal(signal.SIGKILL)
+        holder.wait(timeout=30)
+        left = json.loads((tmp_path / "_sluice" / "lease.json").read_text(encoding="utf-8"))
+        assert left["expires"] > time.time() + 10, "it is taken over because its holder is gone"
+        with Lease(tmp_path, "me") as lease:
+            lease.assert_held()
+    finally:
+        holder.kill()
+        holder.communicate()
+
+
+def test_a_lease_that_another_took_is_not_renewed_by_the_old_heartbeat(tmp_path: Path) -> None:
+    lease = Lease(tmp_path, "slept", seconds=0.06)
+    lease.acquire()
+    taken = json.dumps({"holder": "other", "token": "t", "expires": time.time() + 1000})
+    # in one step, as the taker does it
+    fresh = tmp_path / "fresh"
+    fresh.write_text(taken, encoding="utf-8")
+    fresh.replace(lease.path)
+    heart = lease._thread
+    assert heart is not None
+    heart.join(timeout=30)
+    assert not heart.is_alive(), "a run that lost its lease has no heartbeat"
+    with pytest.raises(BusyError, match="run slept was lost.*Run again"):
+        lease.assert_held()
+    lease.release()
+    assert lease.path.read_text(encoding="utf-8") == taken
+
+
+def test_a_lease_that_was_removed_by_hand_fences_its_holder(tmp_path: Path) -> None:
+    with Lease(tmp_path, "me") as lease:
+        lease.path.unlink()
+        with pytest.raises(BusyError, match="was lost"):
+            lease.assert_held()
+        with Lease(tmp_path, "other") as other:
+            other.assert_held()
+            with pytest.raises(BusyError, match="was lost"):
+                lease.assert_held()
+
+
+@pytest.mark.parametrize("torn", ["", '{"holder": "x", "pid'])
+def test_a_lease_that_is_being_written_is_held_for_a_moment_only(tmp_path: Path, torn: str) -> None:
+    (tmp_path / "_sluice").mkdir()
+    file = tmp_path / "_sluice" / "lease.json"
+    file.write_text(torn, encoding="utf-8")
+    with pytest.raises(BusyError, match=r"remove .*lease\.json"):
+        Lease(tmp_path, "me").acquire()
+    os.utime(file, (time.time() - 10, time.time() - 10))  # its writer died in between
+    with Lease(tmp_path, "me") as lease:
+        lease.assert_held()
+
+
+def test_the_lease_is_given_back_when_the_work_fails(tmp_path: Path) -> None:
+    def work() -> None:
+        with Lease(tmp_path, "me"):
+            message = "no work"
+            raise RuntimeError(message)
+
+    with pytest.raises(RuntimeError):
+        work()
+    with Lease(tmp_path, "other"):
+        pass
+
+
+def test_a_lease_can_be_taken_again_by_the_one_who_gave_it_back(tmp_path: Path) -> None:
+    lease = Lease(tmp_path, "me", seconds=0.3)
+    for _ in range(2):
+        with lease:
+            lease.assert_held()
+            assert lease._thread is not None
+            assert lease._thread.is_alive()
+    assert not list((tmp_path / "_sluice").iterdir())

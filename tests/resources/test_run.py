@@ -10,6 +10,8 @@ from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from resources import delta
 from resources.errors import BusyError, CheckError, NotReadyError, StoreError
@@ -523,3 +525,169 @@ def test_steps_of_one_run_in_other_processes_stand_on_the_same_versions(recipe: 
             write(second, RECORDS, 4)
         assert value_of(first, "deduplication/records") == 4
         first.assert_held()
+
+
+def test_one_root_for_both_layers_is_one_lease(tmp_path: Path) -> None:
+    recipe = recipe_in(tmp_path, state=None)
+    whole_run(recipe, "first", 1)
+    with run_of(recipe, "second") as run:
+        assert run.state == run.output == tmp_path / "out"
+        assert len(list(tmp_path.rglob("lease.json"))) == 1
+        assert value_of(run, "ingestion/tables") == 1
+        assert run.uri("ingestion/tables") == tmp_path / "out" / "ingestion" / "tables"
+
+
+def test_recipes_that_share_a_lake_layer_take_turns(recipe: Recipe, tmp_path: Path) -> None:
+    other = recipe_in(tmp_path, output="other")
+    with run_of(recipe, "first"):
+        with pytest.raises(BusyError, match="first"), run_of(other, "second"):
+            pass
+        assert not (tmp_path / "other" / "_sluice" / "lease.json").exists(), "all or none"
+    with run_of(other, "second") as run:
+        run.assert_held()
+
+
+def test_the_leases_are_given_back_when_a_stage_fails(recipe: Recipe, tmp_path: Path) -> None:
+    def fail() -> None:
+        with run_of(recipe, "first") as run:
+            stage = run.stage(TABLES)
+            stage.check("never", False)
+            stage.commit()
+
+    with pytest.raises(CheckError):
+        fail()
+    assert not list(tmp_path.rglob("lease.json"))
+
+
+# -- audits, once more -----------------------------------------------------------------------------
+
+
+def test_a_failed_audit_of_the_release_adds_no_release(recipe: Recipe) -> None:
+    whole_run(recipe, "first", 1)
+    other = recipe_in(Path(recipe.output).parent, deduplication={"similarity": 0.5})
+    with run_of(other, "second") as run:
+        for spec in SPECS[:-1]:
+            write(run, spec, 2)
+        stage = run.stage(RELEASE)
+        stage.put(RELEASES, pl.DataFrame({"release": [1], "run_id": ["second"]}))
+        stage.check("whole", False, missing=1)
+        with pytest.raises(CheckError, match="publication/releases: nothing is committed"):
+            stage.commit()
+    release = last_release(Path(recipe.output))
+    assert release is not None
+    assert (release["release"], release["run_id"]) == (0, "first")
+    assert value_of(run_of(recipe, "reader"), "publication/training_set") == 1
+
+
+def test_a_failed_audit_downstream_leaves_finished_stages_to_the_next_run(recipe: Recipe) -> None:
+    with run_of(recipe, "first") as run:
+        write(run, TABLES, 1)
+        stage = run.stage(RECORDS)
+        for table in RECORDS.tables:
+            stage.put(table, frame(1))
+        stage.check("conserved", False)
+        with pytest.raises(CheckError):
+            stage.commit()
+        with pytest.raises(NotReadyError):
+            run.committed("deduplication/records")
+    with run_of(recipe, "second") as run:
+        assert run.stage(TABLES).adopt() is not None
+        assert run.stage(RECORDS).adopt() is None
+
+
+def test_every_failed_check_is_told_and_the_staged_rows_are_not(recipe: Recipe) -> None:
+    with run_of(recipe, "first") as run:
+        stage = run.stage(TABLES)
+        for table in TABLES.tables:
+            stage.put(table, pl.DataFrame({"v": ["a secret text"]}))
+        stage.check("one", False, rows=3)
+        stage.check("two", False, ids=["x"])
+        stage.check("three", False, blocking=False)
+        with pytest.raises(CheckError) as caught:
+            stage.commit()
+    assert str(caught.value).endswith("a check failed: one: {'rows': 3}; two: {'ids': ['x']}")
+
+
+# -- any history of runs ---------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """Ends a run where it stands, like a signal: no stage cleans up after it."""
+
+
+def computed(run: Run, spec: StageSpec) -> str:
+    """What the stage must hold: a function of the rows it read and of its part of the recipe."""
+    read = [run.read(table, ["v"]).item() for table in spec.reads]
+    own = run.listing if spec is TABLES or spec.name == "ingestion" else None
+    return digest([spec.name, read, own, run.recipe.section(*spec.sections)])
+
+
+def one_run(recipe: Recipe, listing: str, name: str) -> None:
+    tables = replace(TABLES, extra=lambda run: run.listing)
+    with Run(recipe, name, specs=(tables, *SPECS[1:])) as run:
+        run.listing = listing
+        for spec in (tables, RECORDS, SET):
+            stage = run.stage(spec)
+            if stage.adopt() is None:
+                value = computed(run, spec)
+                for table in spec.tables:
+                    stage.put(table, pl.DataFrame({"v": [value]}))
+                stage.commit()
+        if run.stage(RELEASE).adopt() is None:
+            publish(run)
+
+
+def released(recipe: Recipe) -> dict[str, Any] | None:
+    release = last_release(Path(recipe.output))
+    if release is None:
+        return None
+    run = run_of(recipe, "reader")
+    return {table: run.read(table, ["v"]).item() for table in release["versions"]}
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([0.5, 0.8]),
+            st.sampled_from(["lake 1", "lake 2"]),
+            st.none() | st.integers(0, 5),
+        ),
+        min_size=1,
+        max_size=5,
+    )
+)
+@settings(max_examples=12, deadline=None)
+def test_after_any_history_a_release_is_what_a_first_run_would_have_made(
+    tmp_path_factory: pytest.TempPathFactory, history: list[tuple[float, str, int | None]]
+) -> None:
+    """Runs with changing settings and lakes, killed after any number of commits or not at all."""
+    folder = tmp_path_factory.mktemp("history")
+    commit = delta.StagedTable.commit
+    expected: dict[tuple[float, str], Any] = {}
+    last = None
+    for number, (similarity, listing, kill_after) in enumerate(history):
+        changes = {"deduplication": {"similarity": similarity}}
+        if (similarity, listing) not in expected:
+            fresh = recipe_in(tmp_path_factory.mktemp("fresh"), **changes)
+            one_run(fresh, listing, "only")
+            expected[similarity, listing] = released(fresh)
+        recipe = recipe_in(folder, **changes)
+        left = [kill_after]
+
+        def counted(
+            self: delta.StagedTable, *args: Any, left: list[int | None] = left, **named: Any
+        ) -> int:
+            if left[0] == 0:
+                raise Killed
+            left[0] = None if left[0] is None else left[0] - 1
+            return commit(self, *args, **named)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(delta.StagedTable, "commit", counted)
+            try:
+                one_run(recipe, listing, f"run {number}")
+            except Killed:
+                assert released(recipe) == last, "the former release must stay as it was"
+                continue
+        last = released(recipe)
+        assert last == expected[similarity, listing]
