@@ -240,7 +240,7 @@ def test_a_lease_that_another_took_is_not_renewed_by_the_old_heartbeat(tmp_path:
     assert heart is not None
     heart.join(timeout=30)
     assert not heart.is_alive(), "a run that lost its lease has no heartbeat"
-    with pytest.raises(BusyError, match="run slept was lost.*Run again"):
+    with pytest.raises(BusyError, match=r"run slept was lost.*Run again"):
         lease.assert_held()
     lease.release()
     assert lease.path.read_text(encoding="utf-8") == taken
