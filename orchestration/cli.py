@@ -59,9 +59,7 @@ def main() -> None:
     metavar="KEY...",
     help="A stage, a table, or +table with all that it needs.",
 )
-@click.option(
-    "--dry-run", is_flag=True, help="Show tables by rule and what would be reused; do nothing."
-)
+@click.option("--dry-run", is_flag=True, help="Show which rule takes which table; do nothing.")
 @click.option(
     "--sample",
     type=click.FloatRange(0, 1, min_open=True),

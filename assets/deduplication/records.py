@@ -64,7 +64,8 @@ class RecordMaker:
     Raises
     ------
     RecordRuleError
-        When a column that the rule needs is missing, a feature is no number, or an id repeats.
+        When a column that the rule needs is missing, a feature is no number, or an id (or its
+        absence) repeats.
     """
 
     table: str
@@ -75,6 +76,7 @@ class RecordMaker:
 
     def __post_init__(self) -> None:
         self._ids = RecordIds(self.table, self.rule.id)
+        self._without_id = 0
         needed = [c for c in (self.rule.id, self.rule.uri, *self.rule.features) if c is not None]
         for column in needed:
             if column not in self.columns:
@@ -101,6 +103,15 @@ class RecordMaker:
                 "than once, so it identifies no row; name another column or take `id` out"
             )
             raise RecordRuleError(message)
+        if self.rule.id is not None:
+            self._without_id += rows.column(self.rule.id).null_count
+            if self._without_id > 1:  # numbered by arrival, so their ids would depend on the order
+                message = (
+                    f"records.{self.rule_index}.id: column {self.rule.id!r} of {self.table} is "
+                    "null in more than one row, so it identifies no row; name another column or "
+                    "take `id` out"
+                )
+                raise RecordRuleError(message)
         data: dict[str, Any] = {
             "record_id": pa.array(record_ids, pa.string()),
             "content_id": pa.array(content_ids(kind, value), pa.string()),

@@ -309,6 +309,7 @@ def compute_plan(run: Run, stage: Stage) -> Facts:
     }
     mean_tokens = float(pools["tokens"].mean() or 1.0)  # type: ignore[arg-type]
     unit_size = 1.0 if recipe.unit == "records" else mean_tokens
+    reachable = float(recipe.filtering.max_passes * sum(sizes.values()))
     budgets: Sequence[int | None] = [b.amount for b in recipe.filtering.budgets] or [None]
     reason = _no_laws(curves, sizes)
     answers: list[dict[str, Any]] = []
@@ -319,7 +320,8 @@ def compute_plan(run: Run, stage: Stage) -> Facts:
                 analyse(
                     curves,
                     law=recipe.filtering.law,
-                    budget=None if budget is None else budget / unit_size,
+                    # what lies beyond the cap on passes can't be spent, and is left
+                    budget=None if budget is None else min(budget / unit_size, reachable),
                     pool_sizes={name: float(size) for name, size in sizes.items()},
                     max_passes=recipe.filtering.max_passes,
                     seed=recipe.seed,

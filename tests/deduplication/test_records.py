@@ -151,6 +151,14 @@ def test_a_stated_id_that_repeats_is_refused_in_any_batch() -> None:
         make(rule(text="body", id="nr"), parts)
 
 
+def test_rows_without_their_stated_id_are_refused_once_they_are_several() -> None:
+    types = {"nr": pa.int64(), "body": pa.string()}
+    parts = [arrow([{"nr": n, "body": "x"}], types) for n in (None, 1, None)]
+    assert make(rule(text="body", id="nr"), parts[:2])["record_id"].n_unique() == 2
+    with pytest.raises(RecordRuleError, match=r"records\.0\.id.*'nr' of a/t is null in more than"):
+        make(rule(text="body", id="nr"), parts)
+
+
 @given(st.lists(st.fixed_dictionaries({"a": number, "b": number, "c": number}), max_size=9))
 @settings(max_examples=50, deadline=None)
 def test_features_stand_in_the_rules_order_and_keep_their_nulls(rows: list[dict[str, Any]]) -> None:
