@@ -262,6 +262,129 @@ def test_times_and_durations_of_nanoseconds_are_encoded(kind: pa.DataType) -> No
     )
 
 
+# -- values of any two types ----------------------------------------------------------------------
+
+INTEGERS = [pa.int8(), pa.uint8(), pa.int16(), pa.uint16(), pa.int32(), pa.uint32(), pa.int64()]
+FLOATS = [pa.float16(), pa.float32(), pa.float64()]
+Typed = tuple[str, Any, pa.DataType]  # the tag and value that make it what it is, and one layout
+
+
+@st.composite
+def typed_values(draw: st.DrawFn) -> Typed:
+    """A cell of any flat type, small enough that equal ones meet; its tag is that of the scheme."""
+    number = draw(st.integers(0, 3) | st.integers(60, 127))
+    tag = draw(st.sampled_from("nbifsydtx"))
+    if tag == "n":
+        return "n", None, draw(st.sampled_from([pa.null(), *INTEGERS, *FLOATS, pa.string()]))
+    if tag == "b":
+        return "b", number % 2 == 1, pa.bool_()
+    if tag == "i":
+        return "i", number, draw(st.sampled_from([*INTEGERS, pa.uint64()]))
+    if tag == "f":
+        return "f", number / 4, draw(st.sampled_from(FLOATS))
+    if tag == "s":
+        text = draw(st.sampled_from([str(number), chr(number), "", "n", "b\x01", "null"]))
+        return "s", text, draw(st.sampled_from([pa.string(), pa.large_string()]))
+    if tag == "y":
+        raw = draw(st.sampled_from([str(number).encode(), bytes([number]), b"", b"n"]))
+        return "y", raw, draw(st.sampled_from([pa.binary(), pa.large_binary()]))
+    if tag == "d":
+        day = dt.date(1970, 1, 1) + dt.timedelta(days=number)
+        return "d", day, draw(st.sampled_from([pa.date32(), pa.date64()]))
+    if tag == "t":
+        unit = draw(st.sampled_from(["s", "ms", "us", "ns"]))
+        zone = draw(st.sampled_from([None, "UTC", "Asia/Tokyo"]))
+        instant = dt.datetime(1970, 1, 1) + dt.timedelta(seconds=number)
+        if zone is not None:
+            return "t", instant.replace(tzinfo=dt.UTC), pa.timestamp(unit, zone)
+        return "t", instant, pa.timestamp(unit)
+    return "x", D(number), draw(st.sampled_from([pa.decimal128(9, 2), pa.decimal128(20, 0)]))
+
+
+def meaning(value: Typed) -> tuple[str, Any]:
+    tag, plain, _ = value
+    return tag, plain.replace(tzinfo=None) if isinstance(plain, dt.datetime) else plain
+
+
+@given(st.lists(typed_values(), min_size=2, max_size=8))
+@settings(max_examples=200, deadline=None)
+def test_cells_of_any_types_are_equal_exactly_where_tag_and_value_are(values: list[Typed]) -> None:
+    encoded = [cell(value, kind) for _, value, kind in values]
+    told = [meaning(value) for value in values]
+    for i in range(len(values)):
+        assert encoded[i][:1] == told[i][0].encode()
+        for j in range(i):
+            assert (encoded[i] == encoded[j]) == (told[i] == told[j]), (values[i], values[j])
+
+
+@given(
+    st.dictionaries(TEXT, st.none() | TEXT | st.integers(-2, 2), max_size=3),
+    st.dictionaries(TEXT, st.none() | TEXT | st.integers(-2, 2), max_size=3),
+)
+@settings(max_examples=150, deadline=None)
+def test_rows_of_any_two_tables_are_equal_exactly_where_names_and_cells_are(
+    one: dict[str, Any], two: dict[str, Any]
+) -> None:
+    encoded = []
+    for row in (one, two):
+        table = pa.table({name: pa.array([value]) for name, value in row.items()})
+        encoded.append(encode_rows(table).to_pylist() if row else [b""])
+    assert (encoded[0] == encoded[1]) == (one == two)
+
+
+def test_names_do_not_run_into_their_values() -> None:
+    assert encode_rows(pa.table({"ab": ["c"]})) != encode_rows(pa.table({"a": ["bc"]}))
+    assert encode_rows(pa.table({"a": [None], "b": [None]})) != encode_rows(pa.table({"a": [None]}))
+    assert encode_rows(pa.table({"": ["a"]})) != encode_rows(pa.table({"a": [""]}))
+
+
+@given(
+    st.lists(
+        st.none() | st.dictionaries(st.sampled_from("ab"), st.none() | st.integers(-2, 2)),
+        min_size=2,
+        max_size=6,
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_nested_values_do_not_depend_on_widths_or_the_order_of_fields(rows: list[Any]) -> None:
+    forwards = pa.list_(pa.struct([("a", pa.int8()), ("b", pa.int64())]))
+    backwards = pa.large_list(pa.struct([("b", pa.int16()), ("a", pa.int32())]))
+    lists = [None if row is None else [row] for row in rows]
+    assert encode_cells(pa.array(lists, forwards)) == encode_cells(pa.array(lists, backwards))
+
+
+def inner(value: Any, kind: pa.DataType) -> bytes:
+    return cell([value], pa.list_(kind))
+
+
+@pytest.mark.xfail(reason="nested values go through JSON, which writes -0.0 and 0.0 apart")
+def test_zeros_of_both_signs_are_one_inside_a_list() -> None:
+    assert inner(-0.0, pa.float64()) == inner(0.0, pa.float64())
+
+
+@pytest.mark.xfail(reason="nested values go through JSON, which has no dates, bytes and decimals")
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ((dt.date(2020, 1, 1), pa.date32()), ("2020-01-01", pa.string())),
+        ((D("1.5"), pa.decimal128(5, 1)), ("1.5", pa.string())),
+        ((b"a", pa.binary()), ({"bytes": "61"}, pa.struct([("bytes", pa.string())]))),
+    ],
+)
+def test_types_differ_inside_a_list(one: tuple[Any, Any], two: tuple[Any, Any]) -> None:
+    assert inner(*one) != inner(*two)
+
+
+@pytest.mark.xfail(reason="nested decimals keep the zeros of their scale")
+def test_a_decimal_is_one_whatever_its_scale_inside_a_list() -> None:
+    assert inner(D("1.5"), pa.decimal128(5, 1)) == inner(D("1.50"), pa.decimal128(5, 2))
+
+
+@pytest.mark.xfail(reason="nested nanoseconds have no Python value", raises=ValueError)
+def test_nanoseconds_are_encoded_inside_a_list() -> None:
+    assert inner(1001, pa.timestamp("ns")) != inner(1002, pa.timestamp("ns"))
+
+
 # -- keys ------------------------------------------------------------------------------------------
 
 

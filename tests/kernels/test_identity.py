@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from assets.kernels import identity
 from assets.kernels.canonical import encode_rows
-from assets.kernels.identity import RecordIds, content_ids
+from assets.kernels.identity import RecordIds, content_ids, keyed_digests
 
 ROWS = pa.table(
     {
@@ -166,3 +167,138 @@ def test_wrong_identities_are_caught(wrong: Callable[[list[dict[str, Any]]], lis
     distinct = len(set(wrong(rows))) == len(rows)
     stable = set(wrong(rows)) <= set(wrong(other)) and wrong(rows)[0] == wrong(other)[1]
     assert not (distinct and stable)
+
+
+EQUAL_ROWS = ["a39f61361f65dfa43cc2604dd09e01e4", "dbbdd58047f3ef60ad400d96da5faf8e"]
+ID_COLUMN = ["82f8715cfd461dd7153a46936dd4b60b", "031cca1c0c73f8f4c15463780448ec57"]
+FEATURES = ["052b0262f0a77dc051d6ea99b40c5d21", "d8d853aecda62729a01000cf665e9243"]
+URI = ["5cca7fcf977d5b4f33adddf2dfdc6a3f"]
+
+
+def test_more_of_the_scheme_does_not_drift() -> None:
+    # pinned, as above: equal rows, an id column, features, uris, and the empty row
+    equal = pa.table({"a": ["x", "x"]})
+    assert RecordIds("t").add(equal) == EQUAL_ROWS
+    assert RecordIds("t", "a").add(pa.table({"a": ["x", "y"]})) == ID_COLUMN
+    assert content_ids("features", pa.array([[1.0, None], []], pa.list_(pa.float64()))) == FEATURES
+    assert content_ids("uri", pa.array(["a"])) == URI
+
+
+@given(st.lists(cells, min_size=1, max_size=6), st.lists(st.integers(1, 3), max_size=4))
+@settings(max_examples=40, deadline=None)
+def test_ids_are_32_hex_digits_that_any_kind_of_batch_gives(
+    rows: list[Any], cuts: list[int]
+) -> None:
+    table = pa.Table.from_pylist(rows, schema=SCHEMA)
+    whole = RecordIds("t").add(table)
+    assert all(len(i) == 32 and set(i) <= set("0123456789abcdef") for i in whole)
+    maker, out = RecordIds("t"), []
+    for batch in table.to_batches(max_chunksize=cuts[0] if cuts else 2):
+        out += maker.add(batch)
+    assert out == whole
+    large = table.set_column(2, "s", table["s"].cast(pa.large_string()).dictionary_encode())
+    assert RecordIds("t").add(large) == whole
+
+
+@given(st.lists(cells, min_size=2, max_size=8, unique_by=_oracle_row), st.data())
+@settings(max_examples=40, deadline=None)
+def test_a_row_keeps_its_id_when_others_come_and_go(rows: list[Any], data: Any) -> None:
+    ids = dict(zip(map(_oracle_row, rows), _ids(rows, []), strict=True))
+    kept = data.draw(st.lists(st.sampled_from(rows), unique_by=_oracle_row))
+    assert _ids(kept, []) == [ids[_oracle_row(row)] for row in kept]
+
+
+def test_one_more_equal_row_adds_one_id_and_changes_none() -> None:
+    row = {"n": 1, "x": 0.0, "s": "", "b": None}
+    for count in range(1, 5):
+        fewer, more = _ids([row] * count, []), _ids([row] * (count + 1), [1])
+        assert more[:count] == fewer
+        assert len(set(more)) == count + 1
+
+
+def test_zeros_and_numbers_that_are_none_count_as_equal_and_nothing_else_does() -> None:
+    def first(value: Any, kind: pa.DataType) -> str:
+        return RecordIds("t").add(pa.table({"a": pa.array([value], kind)}))[0]
+
+    number = pa.float64()
+    assert first(0.0, number) == first(-0.0, number)
+    assert first(math.nan, number) == first(-math.nan, number)
+    different = [
+        first(None, number),
+        first(math.nan, number),
+        first(0.0, number),
+        first(math.inf, number),
+        first(-math.inf, number),
+        first(0, pa.int64()),
+        first("", pa.string()),
+        first("0", pa.string()),
+        first("nan", pa.string()),
+        first(False, pa.bool_()),
+        first(b"", pa.binary()),
+    ]
+    assert len(set(different)) == len(different)
+    assert first(None, number) == first(None, pa.string()), "a null is a null of any type"
+
+
+def test_positions_and_other_helpers_do_not_enter() -> None:
+    table = ROWS.append_column("sluice_position", pa.array([7, 8, 9]))
+    assert RecordIds("t").add(table, ROWS.schema.names) == RecordIds("t").add(ROWS)
+    assert RecordIds("t").add(table) != RecordIds("t").add(ROWS)
+
+
+def test_an_id_is_typed_and_apart_from_a_whole_row() -> None:
+    def by_id(values: pa.Array) -> list[str]:
+        return RecordIds("t", "id").add(pa.table({"id": values}))
+
+    assert by_id(pa.array([1], pa.int8())) == by_id(pa.array([1], pa.int64()))
+    assert by_id(pa.array([1])) != by_id(pa.array(["1"]))
+    table = pa.table({"id": ["x"]})
+    assert RecordIds("t", "id").add(table) != RecordIds("t").add(table)
+
+
+def test_a_table_name_does_not_run_into_the_row() -> None:
+    names = ["t", "t/u", "tr", "", "t\x00", "ü"]
+    assert len({RecordIds(name).add(ROWS)[0] for name in names}) == len(names)
+
+
+def test_label_and_groups_are_in_the_row_and_not_in_the_content() -> None:
+    row = pa.table({"text": ["a"], "label": ["x"], "language": ["en"]})
+    other = row.set_column(1, "label", pa.array(["y"]))
+    elsewhere = row.set_column(2, "language", pa.array(["am"]))
+    record = {RecordIds("t").add(t)[0] for t in (row, other, elsewhere)}
+    assert len(record) == 3
+    assert len({content_ids("text", t["text"])[0] for t in (row, other, elsewhere)}) == 1
+
+
+def test_keys_and_the_version_of_the_encoding_tell_ids_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    values = pa.array([b"a", b""], pa.large_binary())
+    purposes = [b"sluice record", b"sluice content", b"sluice row", b"", b"other"]
+    found = {tuple(keyed_digests(values, purpose)) for purpose in purposes}
+    assert len(found) == len(purposes)
+    assert keyed_digests(values, b"k", b"text:") != keyed_digests(values, b"k", b"uri:")
+    before = RecordIds("t").add(ROWS), content_ids("text", pa.array(["a"]))
+    monkeypatch.setattr(identity, "SCHEME", "canonical/2")
+    after = RecordIds("t").add(ROWS), content_ids("text", pa.array(["a"]))
+    assert not set(before[0]) & set(after[0])
+    assert before[1] != after[1]
+
+
+def test_a_digest_is_the_keyed_hash_of_the_plain_encoding() -> None:
+    """The whole identity written again with nothing but hashlib."""
+    rows = [{"n": 1, "x": 2.5, "s": "a", "b": True}] * 2
+    expected = [
+        hashlib.blake2b(
+            (1).to_bytes(8, "big") + b"t" + b"r" + _oracle_row(row) + number.to_bytes(8, "big"),
+            digest_size=16,
+            key=b"sluice record",
+            person=b"canonical/1",
+        ).hexdigest()
+        for number, row in enumerate(rows)
+    ]
+    assert _ids(rows, []) == expected
+    text = hashlib.blake2b(
+        b"text:" + _oracle_cell("a"), digest_size=16, key=b"sluice content", person=b"canonical/1"
+    )
+    assert content_ids("text", pa.array(["a"])) == [text.hexdigest()]

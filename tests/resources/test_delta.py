@@ -6,6 +6,7 @@ import datetime as dt
 import decimal
 import json
 import math
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -453,3 +454,106 @@ def test_a_version_that_is_gone_is_named(tmp_path: Path) -> None:
     staged(tmp_path / "t", FRAME).commit({})
     with pytest.raises(StoreError, match="version 7"):
         delta.open_table(tmp_path / "t", 7)
+
+
+@pytest.mark.parametrize(
+    "value", ["\x85", "\u2028", "\u2029", "\x0b", "\x1c", "\n", "\r", "\x00", '"\\']
+)
+def test_bounds_that_hold_line_ends_and_quotes_come_back(tmp_path: Path, value: str) -> None:
+    rows = pl.DataFrame({"c": [value, value + "x"]})
+    version = staged(tmp_path, rows).commit({"note": value})
+    assert bounds(tmp_path)[0]["minValues"] == {"c": value}
+    scanned = delta.scan(tmp_path, version)
+    assert scanned.filter(pl.col("c") == value).collect().height == 1
+    assert scanned.filter(pl.col("c") > value).collect().height == 1
+    assert [told["note"] for _, told in delta.commits(tmp_path)] == [value]
+
+
+def test_a_number_that_is_none_is_above_every_bound(tmp_path: Path) -> None:
+    """Polars orders NaN last, and a file's bounds leave it out."""
+    parts = [[1.0, math.nan], [2.0, 3.0], [None, math.nan], [math.inf, -math.inf]]
+    whole = delta.StagedTable(tmp_path, pa.schema([("c", pa.float64())]))
+    for part in parts:
+        whole.files += staged(tmp_path, pl.DataFrame({"c": part})).files
+    scanned = delta.scan(tmp_path, whole.commit({}))
+    rows = pl.DataFrame({"c": [v for part in parts for v in part]})
+    for predicate in [*predicates(5.0, pl.Float64()), *predicates(math.nan, pl.Float64())]:
+        found = scanned.filter(predicate).collect()["c"].sort()
+        assert found.equals(rows.filter(predicate)["c"].sort(), null_equal=True), str(predicate)
+
+
+def test_columns_past_the_ones_with_bounds_and_nested_ones_are_filtered_too(tmp_path: Path) -> None:
+    wide = {f"c{i}": [i, i + 1] for i in range(40)}
+    frame = pl.DataFrame(
+        {**wide, "l": [[1], None], "r": [{"c0": 5, "x": "a"}, {"c0": None, "x": "b"}]}
+    )
+    version = staged(tmp_path, frame).commit({})
+    assert set(bounds(tmp_path)[0]["minValues"]) == {f"c{i}" for i in range(32)}
+    scanned = delta.scan(tmp_path, version)
+    for predicate in (
+        pl.col("c0") == 1,
+        pl.col("c39") > 39,
+        pl.col("c35").is_null(),
+        pl.col("l").is_null(),
+        pl.col("r").struct.field("c0") == 5,
+        pl.col("r").struct.field("x") == "b",
+        (pl.col("c3") == 3) & (pl.col("c38") == 38),
+        (pl.col("c3") == 3) | (pl.col("c38") == 39),
+    ):
+        assert scanned.filter(predicate).collect().equals(frame.filter(predicate)), str(predicate)
+
+
+def test_a_struct_field_called_like_a_column_takes_no_bounds_from_it(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"a": [{"b": 100}], "a.b": [1]})
+    version = staged(tmp_path, frame).commit({})
+    scanned = delta.scan(tmp_path, version)
+    assert scanned.filter(pl.col("a.b") == 1).collect().equals(frame)
+    assert scanned.filter(pl.col("a").struct.field("b") == 100).collect().equals(frame)
+
+
+@pytest.mark.parametrize("mode", ["append", "overwrite"])
+def test_of_many_writers_at_once_each_version_is_exactly_one_of_theirs(
+    tmp_path: Path, mode: Any
+) -> None:
+    uri = tmp_path / "t"
+    base = pl.DataFrame({"w": [-1]})
+    staged(uri, base).commit({})
+    writers = [staged(uri, pl.DataFrame({"w": [n]})) for n in range(6)]
+    start = threading.Barrier(len(writers))
+    won: dict[int, int] = {}
+    lost: list[int] = []
+
+    def write(number: int) -> None:
+        start.wait()
+        try:
+            won[number] = writers[number].commit({"w": number}, mode=mode)
+        except StoreError:
+            lost.append(number)
+
+    threads = [threading.Thread(target=write, args=(n,)) for n in range(len(writers))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted([*won, *lost]) == list(range(len(writers))), "somebody ended with another error"
+    assert won
+    assert sorted(won.values()) == list(range(1, len(won) + 1))
+    for number, version in won.items():
+        rows = set(delta.scan(uri, version).collect()["w"].to_list())
+        before = {n for n, v in won.items() if v < version}
+        assert rows == ({-1, number} | before if mode == "append" else {number})
+    told = {version: m["w"] for version, m in delta.commits(uri) if "w" in m}
+    assert told == {version: number for number, version in won.items()}
+    assert not any(file.exists() for n in lost for file in writers[n].files)
+    assert len(files_of(uri)) == 1 + len(won)
+
+
+def test_versions_are_pinned_while_others_go_on(tmp_path: Path) -> None:
+    frames = [pl.DataFrame({"v": [n] * (n + 1)}) for n in range(4)]
+    scans = []
+    for n, frame in enumerate(frames):
+        version = staged(tmp_path / "t", frame).commit({})
+        assert version == n
+        scans.append(delta.scan(tmp_path / "t", version))
+    for scanned, frame in zip(scans, frames, strict=True):
+        assert scanned.collect().equals(frame)
