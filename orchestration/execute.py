@@ -62,7 +62,10 @@ def up_to_date(run: Run) -> bool:
     for spec in SPECS:
         for table in spec.tables:
             found = run.find(table)
-            if found is None or found.identity != run.committed(table).identity:
+            if found is None:
+                return False
+            # a release can't name the version of its own row: that the newest row is this answer is enough
+            if not spec.append and found.identity != run.committed(table).identity:
                 return False
     return True
 

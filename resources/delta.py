@@ -45,6 +45,11 @@ class StagedTable:
         Folder of the Delta table.
     schema
         Arrow schema; unsigned, dictionary and large types are stored as the Delta types that hold them.
+
+    Attributes
+    ----------
+    follows
+        Version that the commit must directly follow (-1: none at all), or None where any will do.
     """
 
     def __init__(self, uri: Path, schema: pa.Schema) -> None:
@@ -56,6 +61,7 @@ class StagedTable:
         self._buffer: list[pa.Table] = []
         self._buffered = 0
         self._committed = False
+        self.follows: int | None = None
 
     def write(self, data: pa.Table | pa.RecordBatch | pl.DataFrame) -> None:
         """Append rows; columns are matched by name and cast to the schema."""
@@ -166,6 +172,9 @@ class StagedTable:
         table = open_table(self.uri)
         # the transaction makes two writers from one snapshot conflict, even if neither removes a file
         number = (table.version() + 1) if table is not None else 0
+        if self.follows is not None and number != self.follows + 1:
+            message = f"version {number - 1} was committed since version {self.follows} was read"
+            raise CommitFailedError(message)
         properties = CommitProperties(
             custom_metadata={METADATA_KEY: metadata},
             app_transactions=[Transaction("sluice", number)],

@@ -313,8 +313,13 @@ class Stage:
         if table not in self.spec.tables:
             message = f"{table} is no table of {self.spec.name}"
             raise KeyError(message)
-        self._staged[table] = delta.StagedTable(self.run.uri(table), schema)
-        return self._staged[table]
+        staged = delta.StagedTable(self.run.uri(table), schema)
+        if self.spec.append:
+            # a run that froze behind the fence must not append after another that took its place
+            newest = delta.open_table(staged.uri)
+            staged.follows = -1 if newest is None else newest.version()
+        self._staged[table] = staged
+        return staged
 
     def put(self, table: str, frame: pl.DataFrame) -> None:
         """Write a whole (narrow) table."""

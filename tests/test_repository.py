@@ -52,17 +52,75 @@ def test_the_lock_pins_every_dependency_and_names_no_address() -> None:
 
 
 def test_no_address_of_a_registry_and_no_home_of_anybody() -> None:
-    wrong = re.compile(r"https?://[^ \"']+/(simple|packages)/|/home/[a-z]+/|/Users/[A-Za-z]+/")
+    registry = r"https?://[^ \"'/]*(pypi|pythonhosted|anaconda|devpi|artifactory|nexus)[^ \"']*"
+    index = r"https?://[^ \"']+/(simple|packages)\b|(--|extra-)index-url[ =]+https?://"
+    home = r"/home/[a-z]+/|/Users/[A-Za-z]+/|[A-Z]:\\\\Users\\\\"
+    wrong = re.compile(f"{registry}|{index}|{home}", re.IGNORECASE)
     for path in tracked():
         if path.suffix in {".png", ".parquet"} or path == Path(__file__).resolve():
             continue
         assert not wrong.search(path.read_text(encoding="utf-8", errors="replace")), path
 
 
+def test_every_package_folder_has_its_init() -> None:
+    for root in ("orchestration", "assets", "resources", "tests"):
+        for path in (ROOT / root).rglob("*.py"):
+            assert (path.parent / "__init__.py").exists(), path
+
+
 def test_only_definitions_import_dagster() -> None:
     for path in (ROOT / "assets").rglob("*.py"):
         if path.name != "definitions.py":
-            assert "dagster" not in imported(path), path
+            assert "dagster" not in {name.split(".")[0] for name in imported(path)}, path
+
+
+def test_resources_import_dagster_in_one_place_only() -> None:
+    for path in (ROOT / "resources").glob("*.py"):
+        if path.name != "dagster_stage.py":
+            assert "dagster" not in {name.split(".")[0] for name in imported(path)}, path
+
+
+def test_imports_run_one_way() -> None:
+    order = ["resources", "assets", "orchestration"]
+    for depth, layer in enumerate(order):
+        for path in (ROOT / layer).rglob("*.py"):
+            above = {name.split(".")[0] for name in imported(path)} & set(order[depth + 1 :])
+            assert not above, f"{path} imports {above}"
+
+
+def test_a_stage_imports_only_from_upstream() -> None:
+    order = ["kernels", *STAGES]
+    for depth, stage in enumerate(order):
+        for path in (ROOT / "assets" / stage).rglob("*.py"):
+            parts = [name.split(".") for name in imported(path)]
+            known = {part[1] for part in parts if part[0] == "assets" and len(part) > 1}
+            downstream = known & set(order[depth + 1 :])
+            assert not downstream, f"{path} imports {downstream}"
+            assert known <= set(order), f"{path} imports a stage that this test doesn't know"
+
+
+def test_every_stage_folder_is_known() -> None:
+    folders = {p.name for p in (ROOT / "assets").iterdir() if (p / "__init__.py").exists()}
+    assert folders == {"kernels", *STAGES}
+
+
+@pytest.mark.parametrize(
+    ("code", "names"),
+    [
+        ("import assets.scoring.dsir as d", {"assets.scoring.dsir"}),
+        ("from assets import scoring", {"assets", "assets.scoring"}),
+        (
+            "def f():\n    from assets.scoring import dsir",
+            {"assets.scoring", "assets.scoring.dsir"},
+        ),
+        ("if 1:\n    import dagster as dg", {"dagster"}),
+        ("x = 'import dagster'", set()),
+    ],
+)
+def test_imports_are_seen_wherever_they_stand(code: str, names: set[str], tmp_path: Path) -> None:
+    path = tmp_path / "module.py"
+    path.write_text(code, encoding="utf-8")
+    assert imported(path) == names
 
 
 def test_every_stage_and_every_scorer_has_its_page() -> None:
@@ -113,10 +171,15 @@ def test_every_key_of_the_recipe_is_documented() -> None:
 
 
 def imported(path: Path) -> set[str]:
+    """Name all that a file imports, in functions and conditions too; `from a import b` counts as `a` and `a.b`."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module.split(".")[0])
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            module = node.module
+            if node.level:
+                package = path.relative_to(ROOT).with_suffix("").parts[: -node.level]
+                module = ".".join([*package, node.module])
+            names |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
     return names

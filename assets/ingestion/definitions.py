@@ -188,14 +188,22 @@ class _Known:
         self._rows: dict[str, dict[str, Any]] = {}
         self._columns: dict[str, list[dict[str, Any]]] = {}
         self._aside: pl.LazyFrame | None = None
-        versions = [delta.open_table(run.uri(table)) for table in SPEC.tables]
-        if any(table is None for table in versions):
+        # entries are keyed by source fingerprint, so any run's commits may be asked; but only commits of one stage
+        # fingerprint belong together: a run killed between its commits leaves new tables beside old columns
+        held = [
+            {
+                str(note["fingerprint"]): version
+                for version, note in reversed([*delta.commits(run.uri(table))])
+            }
+            for table in SPEC.tables
+        ]
+        whole = set.intersection(*(set(versions) for versions in held))
+        if not whole:
             return
-        # entries are keyed by fingerprint, so the newest commit may be asked whichever run wrote it
+        newest = max(whole, key=lambda mark: held[0][mark])
         tables, columns, aside = [
-            delta.scan(run.uri(name), table.version())
-            for name, table in zip(SPEC.tables, versions, strict=True)
-            if table is not None
+            delta.scan(run.uri(name), versions[newest])
+            for name, versions in zip(SPEC.tables, held, strict=True)
         ]
         self._rows = {row["table"]: row for row in tables.collect().iter_rows(named=True)}
         for row in columns.collect().iter_rows(named=True):

@@ -1,6 +1,7 @@
 """The command as people and machines meet it: exit statuses, one JSON document, and a row's way told.
 
-Faults of a recipe are in `test_errors.py`; here is what happens around and after a run.
+Faults of a recipe are in `test_errors.py`, a failed check is in `tests/end_to_end/test_shrink.py`; here is what
+happens around and after a run.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from resources import delta
 from resources.errors import (
     EXIT_BAD_RECIPE,
     EXIT_BUSY,
-    EXIT_CHECK_FAILED,
     EXIT_DONE,
     EXIT_QUARANTINE,
 )
@@ -84,21 +84,6 @@ def test_a_run_ends_with_0_and_says_what_came_out_in_words_and_in_json(
 
     told_again = told(call("run", recipe, "--json"))
     assert told_again == {**summary, "changed": False}
-
-
-def test_a_failed_check_ends_with_3_and_names_it_and_the_remedy(
-    tmp_path: Path, dagster_home: Path
-) -> None:
-    recipe = lakes.build_small(tmp_path)
-    assert call("run", recipe, "--json").exit_code == EXIT_DONE
-    notes = tmp_path / "lake" / "notes.jsonl"
-    lines = notes.read_text(encoding="utf-8").splitlines(True)
-    notes.write_text("".join(lines[:8]), encoding="utf-8")
-    result = call("run", recipe)
-    assert result.exit_code == EXIT_CHECK_FAILED, result.output
-    assert "nothing is committed" in result.stderr
-    assert "--accept-shrink" in result.stderr
-    assert call("run", recipe, "--accept-shrink").exit_code == EXIT_DONE
 
 
 def test_too_much_set_aside_ends_with_5_and_the_rest_is_published(
