@@ -111,14 +111,17 @@ class _State:
 
 def _header(source: Source, state: _State) -> list[str]:
     path = source.path
-    while True:
+    limit = state.options.max_record_bytes
+    record, too_long = None, False
+    while not (record or too_long or state.final):
         state.more()
+        state.buffer = state.buffer.lstrip(b"\r\n")
         record = next(state.parser.records(state.buffer, final=state.final), None)
-        if record is not None or state.final:
-            break
-        if len(state.buffer) > state.options.max_record_bytes:
-            reason = "the header is longer than max_record_bytes"
-            raise SourceError(path, reason, "Check the delimiter and quote settings.")
+        # without a whole record in it, the buffer may hold two bytes that are not the record's
+        too_long = len(record.raw) > limit if record else len(state.buffer) > limit + 2
+    if too_long:
+        reason = f"the header is longer than max_record_bytes ({limit})"
+        raise SourceError(path, reason, "Check the delimiter and quote settings.")
     if record is None:
         reason = state.stream.error or "there is no header record"
         raise SourceError(path, reason, "Give the file a first line with column names.")

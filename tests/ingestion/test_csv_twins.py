@@ -45,6 +45,18 @@ def test_any_bytes_any_block_size(header, body, block_bytes, batch_rows, quote):
         assert len(rows) + len(rejects) == independent_count(source, options)
 
 
+@pytest.mark.parametrize("block_bytes", [1, 2, 4, 5, 100])
+@pytest.mark.parametrize("start", [b"", b"\r\n\r\n\n"])
+def test_the_limit_of_a_header_does_not_depend_on_blocks(tmp_path, start, block_bytes):
+    path = tmp_path / "t.csv"
+    path.write_bytes(start + b'h,"k"\r\n1,2\r\n')
+    source = source_of(path)
+    rows, _, _ = outcome(source, ReadOptions(max_record_bytes=5), block_bytes=block_bytes)
+    assert len(rows) == 1
+    with pytest.raises(SourceError, match=r"the header is longer than max_record_bytes \(4\)"):
+        outcome(source, ReadOptions(max_record_bytes=4), block_bytes=block_bytes)
+
+
 @settings(max_examples=200, deadline=None)
 @given(HEADERS, BODIES, st.integers(1, 50), st.integers(4, 30))
 def test_record_limit_does_not_depend_on_blocks(header, body, block_bytes, limit):
@@ -53,6 +65,11 @@ def test_record_limit_does_not_depend_on_blocks(header, body, block_bytes, limit
         path.write_bytes(header + body)
         source = source_of(path)
         options = ReadOptions(max_record_bytes=limit)
+        if len(header.rstrip(b"\r\n")) > limit:
+            for settings_ in ({"careful": True}, {"block_bytes": block_bytes}):
+                with pytest.raises(SourceError, match="the header is longer"):
+                    outcome(source, options, **settings_)
+            return
         rows, rejects, _ = outcome(source, options, careful=True)
         small = outcome(source, options, block_bytes=block_bytes)
         assert small[0] == rows
