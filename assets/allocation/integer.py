@@ -8,7 +8,14 @@ optimum gains at least the shadow price and every step beyond it at most that, s
 remaining steps are the
 k largest. With unequal costs the loss is at most one sample's gain at the end of the budget. For
 max-min the sample
-goes to the group that is worst off (the marginal gain plays no part).
+goes to the group that is worst off (the marginal gain plays no part). The whole part of the optimum
+may be too much here:
+two groups that rounding left behind can need a sample more each where only one is left. So when the
+budget is spent, a
+sample moves from a group that stays above the worst without it, until there is none. With equal
+costs that is exact: if a
+better division exists, the worst group has fewer samples than it gives, so some other has more, and
+stays above with one less.
 """
 
 from __future__ import annotations
@@ -45,12 +52,12 @@ def whole_samples(stated: Stated, effective: Floats, floors: Floats) -> np.ndarr
     with np.errstate(invalid="ignore"):
         cap = np.floor(np.where(cells.unique > 0, cells.unique * cells.max_passes, 0.0) + 1e-9)
     whole = np.minimum(np.floor(x + 1e-9 * np.maximum(1.0, x)), cap).astype(np.int64)
-    book = _Book(stated, whole, cap)
-    book.raise_floors(np.ceil(floors - 1e-9), x)
+    book = _Book(stated, whole, cap, np.maximum(np.ceil(floors - 1e-9), 0))
+    book.raise_floors()
     budget = np.inf if stated.budget is None else stated.budget
     left = budget - float((whole * cells.cost).sum())
     if left < -1e-9 * budget:
-        left = book.take_back(left, np.ceil(floors - 1e-9))
+        left = book.take_back(left)
     if stated.kind == "min_cost":
         book.reach(float(stated.target or 0.0))
     elif stated.kind in SUMS:
@@ -63,10 +70,11 @@ def whole_samples(stated: Stated, effective: Floats, floors: Floats) -> np.ndarr
 class _Book:
     """Whole draws per cell with each group's effective samples kept up to date."""
 
-    def __init__(self, stated: Stated, whole: np.ndarray, cap: Floats) -> None:
-        self.s, self.whole, self.cap = stated, whole, cap
+    def __init__(self, stated: Stated, whole: np.ndarray, cap: Floats, floors: Floats) -> None:
+        self.s, self.whole, self.cap, self.floors = stated, whole, cap, floors
         self.worth = stated.cells.worth_of(whole.astype(float))
         groups = stated.fill.groups
+        self.have = sum_by(stated.cells.group, whole, groups)
         self.members = np.split(
             np.arange(whole.size), np.cumsum(np.bincount(stated.cells.group, minlength=groups))[:-1]
         )
@@ -76,16 +84,15 @@ class _Book:
         )
         self.welfare = stated.welfare()
 
-    def step(self, cell: int) -> float:
+    def worth_at(self, cell: int, draws: int) -> float:
         c = self.s.cells
-        more = (
-            c.worth[cell]
-            * c.unique[cell]
-            * worth_of_passes(
-                c.kind, (self.whole[cell] + 1) / c.unique[cell], float(c.parameter[cell])
-            )
-        )
-        return float(more) - float(self.worth[cell])
+        unique = c.unique[cell]
+        passes = worth_of_passes(c.kind, draws / unique, float(c.parameter[cell]))
+        return float(c.worth[cell] * unique * passes)
+
+    def step(self, cell: int) -> float:
+        """Return what one more sample is worth."""
+        return self.worth_at(cell, self.whole[cell] + 1) - float(self.worth[cell])
 
     def level(self, g: int, effective: float) -> float:
         curve = self.single[g] if self.single is not None else self.s.level.take(np.array([g]))
@@ -105,11 +112,13 @@ class _Book:
             w * (np.log(then / now) if e == 1 else (then ** (1 - e) - now ** (1 - e)) / (1 - e))
         )
 
-    def add(self, cell: int) -> None:
-        step = self.step(cell)
-        self.whole[cell] += 1
-        self.worth[cell] += step
-        self.effective[self.s.cells.group[cell]] += step
+    def move(self, cell: int, samples: int) -> None:
+        g = self.s.cells.group[cell]
+        worth = self.worth_at(cell, self.whole[cell] + samples)
+        self.effective[g] += worth - self.worth[cell]
+        self.have[g] += samples
+        self.whole[cell] += samples
+        self.worth[cell] = worth
 
     def open_cells(self, g: int) -> list[int]:
         return [
@@ -123,32 +132,28 @@ class _Book:
         fits = [c for c in self.open_cells(g) if cost[c] <= left * (1 + 1e-12) + 1e-12]
         return max(fits, key=lambda c: (self.step(c) / cost[c], -c), default=None)
 
-    def raise_floors(self, floors: Floats, x: Floats) -> None:
-        have = sum_by(self.s.cells.group, self.whole, floors.size)
-        for g in np.flatnonzero(have < floors):
-            for _ in range(int(floors[g] - have[g])):
+    def raise_floors(self) -> None:
+        for g in np.flatnonzero(self.have < self.floors):
+            while self.have[g] < self.floors[g]:
                 cell = self.best_cell(int(g), np.inf)
                 if cell is None:
                     break
-                self.add(cell)
+                self.move(cell, 1)
 
-    def take_back(self, left: float, floors: Floats) -> float:
+    def take_back(self, left: float) -> float:
         """Take single samples from groups above their floor until the budget holds again."""
         cost, group = self.s.cells.cost, self.s.cells.group
-        have = sum_by(group, self.whole, floors.size)
         while left < 0:
-            open_ = [
-                c for c in range(group.size) if self.whole[c] and have[group[c]] > floors[group[c]]
-            ]
+            open_ = [c for c in range(group.size) if self.whole[c] and self.may_give(group[c])]
             if not open_:
                 break
             cell = min(open_, key=lambda c: (self.gain(c) / cost[c], c))
-            self.whole[cell] -= 1
-            self.worth = self.s.cells.worth_of(self.whole.astype(float))
-            self.effective = sum_by(group, self.worth, floors.size) + self.s.held
-            have[group[cell]] -= 1
+            self.move(cell, -1)
             left += float(cost[cell])
         return left
+
+    def may_give(self, g: int) -> bool:
+        return bool(self.have[g] > self.floors[g])
 
     def hand_out_best(self, left: float) -> None:
         cost = self.s.cells.cost
@@ -168,24 +173,86 @@ class _Book:
                 continue
             if now >= 0:
                 continue
-            self.add(cell)
+            self.move(cell, 1)
             left -= cost[cell]
             if self.whole[cell] + 1 <= self.cap[cell]:
                 heapq.heappush(heap, (-self.gain(cell) / cost[cell], cell))
 
     def hand_out_worst(self, left: float, *, leximin: bool) -> None:
-        heap = [(self.level(g, float(self.effective[g])), g) for g in range(self.s.fill.groups)]
+        """Raise the worst group by single samples: of what is left, then of groups that stay above."""
+        cost = self.s.cells.cost
+        groups = range(self.s.fill.groups)
+        heap = [(self.level(g, float(self.effective[g])), g) for g in groups]
         heapq.heapify(heap)
+        givers: list[tuple[float, int]] = []
+        for g in groups:
+            self.offer(g, givers)
         while heap:
-            _, g = heapq.heappop(heap)
+            known, g = heapq.heappop(heap)
+            level = self.level(g, float(self.effective[g]))
+            if level != known:  # it has given
+                heapq.heappush(heap, (level, g))
+                continue
             cell = self.best_cell(g, left)
-            if cell is None:
-                if leximin:
-                    continue
+            if cell is None and (wanted := self.best_cell(g, np.inf)) is not None:
+                freed = self.free(float(cost[wanted]) - left, level, g, givers)
+                left += freed
+                cell = wanted if freed else None
+            if cell is not None:
+                self.move(cell, 1)
+                left -= float(cost[cell])
+                self.offer(g, givers)
+                heapq.heappush(heap, (self.level(g, float(self.effective[g])), g))
+            elif not leximin:
                 return
-            self.add(cell)
-            left -= float(self.s.cells.cost[cell])
-            heapq.heappush(heap, (self.level(g, float(self.effective[g])), g))
+
+    def free(
+        self, needed: float, level: float, receiver: int, givers: list[tuple[float, int]]
+    ) -> float:
+        """Take samples that cost `needed` from groups that stay above `level`; none if they can't."""
+        cost = self.s.cells.cost
+        above = level + 1e-12 * abs(level)
+        taken: list[int] = []
+        freed = 0.0
+        while givers and freed < needed * (1 - 1e-12):
+            known, g = heapq.heappop(givers)
+            now = self.level_without(g)
+            if now is None or g == receiver:
+                continue
+            if -now > known:  # less than when it was offered
+                heapq.heappush(givers, (-now, g))
+                continue
+            if now <= above:
+                heapq.heappush(givers, (-now, g))
+                break
+            taken.append(self.last_cell(g))
+            self.move(taken[-1], -1)
+            freed += float(cost[taken[-1]])
+            self.offer(g, givers)
+        if freed >= needed * (1 - 1e-12):
+            return freed
+        for cell in taken:
+            self.move(cell, 1)
+            self.offer(int(self.s.cells.group[cell]), givers)
+        return 0.0
+
+    def offer(self, g: int, givers: list[tuple[float, int]]) -> None:
+        if (level := self.level_without(g)) is not None:
+            heapq.heappush(givers, (-level, g))
+
+    def level_without(self, g: int) -> float | None:
+        """Return the group's level with one sample less, or None if it has none to give."""
+        if not self.may_give(g):
+            return None
+        cell = self.last_cell(g)
+        lost = float(self.worth[cell]) - self.worth_at(cell, self.whole[cell] - 1)
+        return self.level(g, float(self.effective[g]) - lost)
+
+    def last_cell(self, g: int) -> int:
+        """Return the cell whose last sample is worth least for what it costs."""
+        drawn = [int(c) for c in self.members[g] if self.whole[c]]
+        worth = {c: float(self.worth[c]) - self.worth_at(c, self.whole[c] - 1) for c in drawn}
+        return min(drawn, key=lambda c: (worth[c] / self.s.cells.cost[c], -c))
 
     def reach(self, target: float) -> None:
         for g in range(self.s.fill.groups):
@@ -193,4 +260,4 @@ class _Book:
                 cell = self.best_cell(g, np.inf)
                 if cell is None:
                     break
-                self.add(cell)
+                self.move(cell, 1)

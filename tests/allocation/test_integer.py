@@ -57,6 +57,31 @@ def test_greedy_equals_exhaustive_search_at_unit_costs(rows, budget):
         )
 
 
+def test_a_sample_moves_to_the_worst_from_a_group_that_can_spare_it():
+    """The whole part of the optimum is (2, 7, 2): one sample left, and two groups that need one."""
+    curve = {"form": "power", "a": 0.9, "b": 0.5, "offset": 1.0}
+    rows = [
+        {
+            "name": name,
+            "weight": 1,
+            "cost": 1,
+            "available": available,
+            "repeats": {"r_star": 1.0, "max_passes": 2},
+            "curve": {**curve, "p": p},
+        }
+        for name, available, p in (("a", 2, 0.5), ("b", 4, 0.3), ("c", 2, 0.5))
+    ]
+    for kind in ("max_min", "leximin"):
+        problem = {"budget": 12, "objective": {"kind": kind, "level": "raw"}, "groups": rows}
+        answer = allocate(problem, integer=True)
+        assert [entry["samples"] for entry in answer["allocation"]] == [3, 6, 3]
+        # b can't spare what its floor asks for
+        held = {**problem, "groups": [rows[0], {**rows[1], "floor": 7}, rows[2]]}
+        samples = [entry["samples"] for entry in allocate(held, integer=True)["allocation"]]
+        assert samples[1] == 7
+        assert sum(samples) == 12
+
+
 @COMMON
 @given(groups(), st.floats(0.05, 1.2), st.sampled_from(["weighted_sum", "max_min", "leximin"]))
 def test_rounding_never_passes_budget_or_availability(rows, share, kind):
