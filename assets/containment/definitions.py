@@ -9,6 +9,7 @@ import dagster as dg
 import polars as pl
 
 from assets.ingestion.listing import pinned_tables
+from assets.kernels.cell_hash import SCHEME
 from resources.dagster_stage import Facts, Naming, TableInfo, stage_asset
 from resources.recipe import Recipe
 from resources.run import Run, Stage, StageSpec
@@ -19,7 +20,7 @@ SPEC = StageSpec(
     name="containment",
     tables=(EDGES, UNIONS, RETENTION),
     reads=("ingestion/tables", "ingestion/columns"),
-    code_version="1",
+    code_version=f"1+{SCHEME}",
     layer="lake",
 )
 SPECS = (SPEC,)

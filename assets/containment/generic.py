@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.kernels.cell_hash import find_column
+from assets.kernels.cell_text import countable
 
 MIN_EVIDENCE_BITS = 64.0
 """An edge whose child carries fewer bits could be a coincidence among the tables of a lake."""
@@ -75,7 +76,8 @@ def _flat(column: pa.Array | pa.ChunkedArray) -> pa.Array:
         array = array.dictionary_decode()
     if pa.types.is_nested(array.type):
         array = pa.array(
-            [repr(value) if value is not None else None for value in array.to_pylist()]
+            [None if value is None else repr(value) for value in countable(array).to_pylist()],
+            pa.string(),
         )
     return array
 

@@ -13,6 +13,7 @@ from assets.deduplication.errors import DeduplicationError
 from assets.deduplication.reading import held_by_others, read_by_rule
 from assets.deduplication.records import RecordMaker, record_schema
 from assets.ingestion.listing import pinned_tables
+from assets.kernels.canonical import SCHEME
 from resources.dagster_stage import Facts, Naming, TableInfo, stage_asset
 from resources.errors import RecipeError
 from resources.recipe import Recipe
@@ -28,7 +29,7 @@ SPEC = StageSpec(
     name="deduplication",
     tables=(RECORDS, DUPLICATES, FATES, CONTAINED),
     reads=("ingestion/tables", "ingestion/columns", "containment/edges"),
-    code_version="1",
+    code_version=f"1+{SCHEME}",
     layer="recipe",
     sections=("records", "deduplication", "holdout"),
 )

@@ -1,6 +1,6 @@
 """The canonical encoding of typed rows: one byte string for each distinct row, whatever the file layout.
 
-Scheme `canonical/1`. A cell is a tag byte and a payload:
+Scheme `canonical/2`. A cell is a tag byte and a payload:
 
 ======  =======================================  ==================================================
 tag     values                                   payload
@@ -15,7 +15,10 @@ tag     values                                   payload
 ``t``   timestamps                               8 bytes, microseconds since 1970-01-01 (UTC if zoned)
 ``T``   timestamps between two microseconds      8 bytes, nanoseconds since 1970-01-01
 ``x``   decimals                                 8 bytes length, plain text without trailing zeros
-``j``   nested values; times and durations       8 bytes length, JSON with sorted keys; nanoseconds
+``l``   lists                                    8 bytes count, the items as cells
+``p``   maps                                     8 bytes count, the pairs as cells, by their bytes
+``m``   structs                                  8 bytes count, each field's name and cell, by name
+``j``   times and durations; what is left        8 bytes length; nanoseconds; JSON with sorted keys
 ======  =======================================  ==================================================
 
 A row is its cells in the order of the sorted column names, each after its name (8 bytes length,
@@ -33,7 +36,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-SCHEME = "canonical/1"
+from assets.kernels.logical_types import is_list_like
+
+SCHEME = "canonical/2"
 
 
 def encode_rows(data: pa.Table | pa.RecordBatch, columns: Sequence[str] | None = None) -> pa.Array:
@@ -80,6 +85,8 @@ def encode_cells(array: pa.Array) -> pa.Array:
     kind = array.type
     if pa.types.is_dictionary(kind):
         return encode_cells(array.dictionary_decode())
+    if isinstance(kind, pa.BaseExtensionType):
+        return encode_cells(array.storage)
     if pa.types.is_null(kind):
         return pa.array([b"n"] * len(array), pa.large_binary())
     cells = _tagged(*_payload(array, kind))
@@ -143,8 +150,48 @@ def _payload(array: pa.Array, kind: pa.DataType) -> tuple[bytes, pa.Array]:
         return b"x", _sized(
             pa.array([None if v is None else _decimal(v) for v in array.to_pylist()], pa.string())
         )
+    if types.is_struct(kind):
+        return b"m", _members(array)
+    if types.is_map(kind):
+        pairs = pa.list_(pa.struct([("key", kind.key_type), ("value", kind.item_type)]))
+        return b"p", _items(array.cast(pairs), ordered=False)
+    if is_list_like(kind):
+        return b"l", _items(array, ordered=True)
     return b"j", _sized(
         pa.array([None if v is None else _json(v) for v in array.to_pylist()], pa.string())
+    )
+
+
+def _members(array: pa.StructArray) -> pa.Array:
+    """Encode structs: their fields as a row's columns, so the order of fields doesn't matter."""
+    fields = sorted(range(array.type.num_fields), key=lambda i: array.type.field(i).name)
+    parts: list[Any] = [_fixed(np.full(len(array), len(fields), ">i8"))]
+    for i in fields:
+        name = array.type.field(i).name.encode()
+        parts.append(pa.scalar(len(name).to_bytes(8, "big") + name, pa.large_binary()))
+        parts.append(encode_cells(pc.struct_field(array, [i])))
+    return pc.binary_join_element_wise(*parts, pa.scalar(b"", pa.large_binary()))
+
+
+def _items(array: pa.Array, *, ordered: bool) -> pa.Array:
+    """Encode lists: the number of items, then each as a cell; a map's pairs in the order of their bytes."""
+    lengths = pc.if_else(array.is_valid(), pc.list_value_length(array), None).fill_null(0)
+    sizes = lengths.to_numpy(zero_copy_only=False).astype(np.int64)
+    ends = np.concatenate([[0], np.cumsum(sizes)])
+    cells = encode_cells(array.flatten())
+    if ordered:
+        # cells lie one after the other, so the bytes from a list's first to its last are its items
+        _, offsets, data = cells.buffers()
+        bounds = np.frombuffer(offsets, np.int64)[cells.offset : cells.offset + len(cells) + 1]
+        joined = pa.LargeBinaryArray.from_buffers(
+            pa.large_binary(), len(array), [None, pa.py_buffer(bounds[ends]), data]
+        )
+    else:
+        items = cells.to_pylist()
+        starts = zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)
+        joined = pa.array([b"".join(sorted(items[i:j])) for i, j in starts], pa.large_binary())
+    return pc.binary_join_element_wise(
+        _fixed(sizes.astype(">i8")), joined, pa.scalar(b"", pa.large_binary())
     )
 
 

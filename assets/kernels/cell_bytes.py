@@ -11,7 +11,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.kernels.cell_text import json_text, scalar_text, temporal_texts
+from assets.kernels.cell_text import (
+    UnhashableColumnError,
+    countable,
+    json_text,
+    scalar_text,
+    temporal_texts,
+    unhashable,
+)
 from assets.kernels.logical_types import (
     is_binary_like,
     is_string_like,
@@ -23,10 +30,6 @@ Equality = Literal["typed", "value", "text"]
 Words = npt.NDArray[np.uint64]
 Positions = npt.NDArray[np.int64]
 Slices = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]
-
-
-class UnhashableColumnError(ValueError):
-    """A column is missing, or its type has no canonical bytes."""
 
 
 class Segment(NamedTuple):
@@ -82,7 +85,7 @@ def _python_cells(
 ) -> Iterator[Segment]:
     """Encode each cell, once per distinct value where Arrow can tell, to (tag, word or text)."""
     if pa.types.is_nested(array.type) or pa.types.is_interval(array.type):
-        values, index = array, np.arange(len(array))
+        values, index = countable(array), np.arange(len(array))
     else:
         encoded = array.dictionary_encode()
         values, index = encoded.dictionary, encoded.indices.to_numpy(zero_copy_only=False)
@@ -235,8 +238,7 @@ def _cells(array: pa.Array, at: Positions | None, equality: Equality) -> Iterato
     elif t.is_interval(data_type):
         yield from _python_cells(array, at, lambda v: (tag, str(v)))
     else:
-        message = f"a column of type {data_type} can't be hashed; cast it, or leave it out"
-        raise UnhashableColumnError(message)
+        raise UnhashableColumnError(unhashable(data_type))
 
 
 def _null_tag(data_type: pa.DataType, equality: Equality) -> str:

@@ -1,6 +1,6 @@
 """Hash table cells and rows so that equal rows of different files have equal hashes.
 
-The scheme ``xxh64-sum/1``: a cell is XXH64 of its canonical bytes; the seed is XXH64 of the tag
+The scheme ``xxh64-sum/2``: a cell is XXH64 of its canonical bytes; the seed is XXH64 of the tag
 (which says what kind of value the bytes are) seeded by XXH64 of the column name; a row is the XXH64
 avalanche of the sum of its cells modulo 2^64. A sum is indifferent to the order of the columns, and
 the hash of any projection is a sum over fewer cells. NULL has its own tag, all NaN are one value,
@@ -39,7 +39,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from assets.kernels.cell_bytes import Equality, UnhashableColumnError, decoded, plain, segments
+from assets.kernels.cell_bytes import Equality, decoded, plain, segments
+from assets.kernels.cell_text import UnhashableColumnError
 from assets.kernels.xxh64 import Hashes, avalanche_all, hash_bytes, hash_slices, hash_words
 
 __all__ = [
@@ -55,7 +56,7 @@ __all__ = [
     "row_hashes",
 ]
 
-SCHEME = "xxh64-sum/1"
+SCHEME = "xxh64-sum/2"
 """Name and version of the hash scheme; part of every cache key."""
 
 DIGEST = np.dtype([("high", ">u8"), ("low", ">u8")])

@@ -15,13 +15,29 @@ import pyarrow as pa
 from assets.kernels.logical_types import is_list_like
 
 
+class UnhashableColumnError(ValueError):
+    """A column is missing, or its type has no canonical bytes."""
+
+
+def unhashable(data_type: pa.DataType) -> str:
+    """Say that cells of a type can't be hashed."""
+    return f"a column of type {data_type} can't be hashed; cast it, or leave it out"
+
+
 def json_text(value: Any, data_type: pa.DataType, equality: str) -> str:  # noqa: ANN401
-    """Write a nested value as JSON with sorted keys; leaves follow the equality."""
+    """Write a nested value of a `countable` array as JSON with sorted keys.
+
+    Leaves follow the equality; instants, dates, times and durations are written alike under each.
+    """
     t = pa.types
     if value is None:
         return "null"
     if t.is_dictionary(data_type) or t.is_run_end_encoded(data_type):
         return json_text(value, data_type.value_type, equality)
+    if t.is_temporal(data_type) and not t.is_interval(data_type):
+        # a count of the type's unit, from `countable`
+        count = value // 86_400_000 if t.is_date64(data_type) else value
+        return _quote(temporal_texts(np.array([count], np.int64), data_type)[0])
     if t.is_struct(data_type):
         fields = {field.name: field.type for field in data_type}
         members = ((_quote(k), json_text(value[k], fields[k], equality)) for k in sorted(fields))
@@ -45,6 +61,37 @@ def json_text(value: Any, data_type: pa.DataType, equality: str) -> str:  # noqa
     if isinstance(value, int | float | decimal.Decimal):
         return scalar_text(value)
     return _quote(scalar_text(value))
+
+
+def countable(array: pa.Array) -> pa.Array:
+    """Turn instants, dates, times and durations inside a nested array into counts of their unit.
+
+    Python has no value for nanoseconds, nor for years beyond 9999.
+
+    Raises
+    ------
+    UnhashableColumnError
+        If they stand in list views.
+    """
+    counts = _counts(array.type)
+    return array if counts == array.type else array.cast(counts)
+
+
+def _counts(data_type: pa.DataType) -> pa.DataType:
+    t = pa.types
+    if t.is_temporal(data_type) and not t.is_interval(data_type):
+        return pa.int64() if data_type.bit_width == 64 else pa.int32()
+    if t.is_struct(data_type):
+        return pa.struct([field.with_type(_counts(field.type)) for field in data_type])
+    if t.is_map(data_type):
+        return pa.map_(_counts(data_type.key_type), _counts(data_type.item_type))
+    if t.is_fixed_size_list(data_type):
+        return pa.list_(_counts(data_type.value_type), data_type.list_size)
+    if is_list_like(data_type) and _counts(data_type.value_type) != data_type.value_type:
+        if not (t.is_list(data_type) or t.is_large_list(data_type)):  # Arrow 26 loses views' items
+            raise UnhashableColumnError(unhashable(data_type))
+        return pa.large_list(_counts(data_type.value_type))
+    return data_type
 
 
 def _quote(text: str) -> str:

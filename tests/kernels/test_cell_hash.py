@@ -228,6 +228,48 @@ def test_dotted_paths_reach_into_structs_and_nulls_stay_null():
     )
 
 
+NESTED = {
+    "list": (pa.list_, lambda leaf: [leaf, None]),
+    "large list": (pa.large_list, lambda leaf: [leaf, None]),
+    "fixed list": (lambda kind: pa.list_(kind, 2), lambda leaf: [leaf, None]),
+    "struct": (lambda kind: pa.struct([("a", kind), ("b", pa.list_(kind))]),
+               lambda leaf: {"a": leaf, "b": [leaf]}),
+    "key": (lambda kind: pa.map_(kind, pa.int8()), lambda leaf: [(leaf, 1)]),
+    "value": (lambda kind: pa.map_(pa.string(), kind), lambda leaf: [("k", leaf)]),
+}  # fmt: skip
+INSTANTS = [  # one instant, date, time or duration in two types
+    ((5_000_001, pa.timestamp("us")), (5_000_001_000, pa.timestamp("ns"))),
+    ((2**40, pa.timestamp("s", "UTC")), (2**40 * 1000, pa.timestamp("ms", "Europe/Berlin"))),
+    ((3, pa.date32()), (3 * 86_400_000, pa.date64())),
+    ((61, pa.time32("s")), (61 * 10**9, pa.time64("ns"))),
+    ((1, pa.duration("s")), (10**9, pa.duration("ns"))),
+]
+
+
+@pytest.mark.parametrize("shape", list(NESTED))
+@pytest.mark.parametrize(("one", "two"), INSTANTS)
+def test_nested_instants_of_any_unit(shape, one, two):
+    kind, wrap = NESTED[shape]
+
+    def cells(leaf, leaf_type, equality):
+        counts = pa.int32() if leaf_type.bit_width == 32 else pa.int64()
+        array = pa.array([wrap(leaf), None, wrap(leaf + 1)], kind(counts)).cast(kind(leaf_type))
+        return column_cells(array, "n", equality).tolist()
+
+    for equality in ("value", "text"):
+        assert cells(*one, equality)[:2] == cells(*two, equality)[:2]
+    for equality in EQUALITIES:
+        # the next tick of the finer type is another value, and Python need not know it
+        assert len(set(cells(*two, equality))) == (2 if pa.types.is_date(two[1]) else 3)
+
+
+def test_views_of_instants_are_refused_by_name():
+    # Arrow 26 loses their items in a cast
+    array = pa.array([[1]], pa.list_view(pa.timestamp("ns")))
+    with pytest.raises(UnhashableColumnError, match=r"list_view.*cast it"):
+        column_cells(array, "n", "value")
+
+
 def test_no_columns_no_rows():
     assert len(set(row_hashes(pa.table({"a": [1, 2]}), [], "value").tolist())) == 1
     assert row_hashes(pa.table({"a": pa.array([], pa.string())}), ["a"], "text").size == 0

@@ -165,3 +165,12 @@ def _write(folder: Path, stem: str, **changes: Any) -> Path:
     path = folder / f"{stem}.yaml"
     path.write_text(yaml.safe_dump({**RECIPE, "name": stem, **changes}), encoding="utf-8")
     return path
+
+
+def test_what_hashes_is_part_of_what_its_stages_are_known_by() -> None:
+    """A table written under another scheme is not taken for this run's."""
+    from assets.kernels import canonical, cell_hash
+
+    versions = {spec.name: spec.code_version for spec in SPECS}
+    assert canonical.SCHEME in versions["deduplication"]
+    assert cell_hash.SCHEME in versions["containment"]
