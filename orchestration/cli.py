@@ -71,6 +71,18 @@ def main() -> None:
     help="Let a run pass that loses more than 20 % of tables, rows or a group.",
 )
 @click.option(
+    "--recalibrate",
+    is_flag=True,
+    help="Fit scorers, pool cuts and training curves anew instead of keeping the last release's.",
+)
+@click.option(
+    "--calibration",
+    "calibration_from",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="OUTPUT",
+    help="Keep to the calibration and the held-out records of another output's last release.",
+)
+@click.option(
     "--wait",
     "wait_seconds",
     type=float,
@@ -86,6 +98,8 @@ def run(
     dry_run: bool,
     sample: float | None,
     accept_shrink: bool,
+    recalibrate: bool,
+    calibration_from: Path | None,
     wait_seconds: float,
     as_json: bool,
 ) -> None:
@@ -104,6 +118,8 @@ def run(
         select=(*select, *more),
         sample=sample,
         accept_shrink=accept_shrink,
+        recalibrate=recalibrate,
+        calibration_from=calibration_from,
         wait_seconds=wait_seconds,
         as_json=as_json,
     )

@@ -76,10 +76,12 @@ def execute(
     select: Sequence[str] = (),
     accept_shrink: bool = False,
     sample: float | None = None,
+    recalibrate: bool = False,
+    calibration_from: Path | None = None,
     wait_seconds: float = 0.0,
     report: Report = silent,
 ) -> Outcome:
-    """Run the recipe, all of it or a selection.
+    """Run the recipe, all of it or a selection; see `Run` for the settings.
 
     Raises
     ------
@@ -93,6 +95,8 @@ def execute(
         specs=SPECS,
         accept_shrink=accept_shrink,
         sample=sample,
+        recalibrate=recalibrate,
+        calibration_from=calibration_from,
         wait_seconds=wait_seconds,
         report=report,
     )

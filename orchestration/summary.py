@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import polars as pl
 
+from assets.publication.calibration_note import calibration_note
 from orchestration.execute import Outcome
 from orchestration.stages_light import layer_of
 from resources import delta
@@ -57,6 +58,9 @@ def summarise(recipe: Recipe, outcome: Outcome) -> dict[str, Any]:
         "rows_by_fate": release["rows"],
         "redundant_tables": retention.height,
         "redundant_bytes": int(retention["bytes"].sum()),
+        "calibration": calibration_note(
+            table("scoring/calibration"), table("filtering/calibration"), recipe.recalibrate_at
+        ),
         "unit": recipe.unit,
         "plans": plan.select(
             "budget", "pools", "passes", "predicted", "lo80", "hi80", "published", "reason"
@@ -108,6 +112,7 @@ def as_text(summary: Mapping[str, Any], recipe_path: Path) -> str:
     lines.append(
         f"Redundant tables: {summary['redundant_tables']} ({megabytes:.1f} MB could be retired and rebuilt)"
     )
+    lines.append(f"Calibration {summary['calibration']}")
     lines += [_plan_line(plan, summary["unit"]) for plan in summary["plans"]]
     for step in summary["next_budget"][:1]:
         change = step["changes"]

@@ -301,6 +301,7 @@ class Recipe(_Section):
     allocation: Allocation | None = None
     limits: Limits = Field(default_factory=Limits)
     max_quarantine: Annotated[float, Field(ge=0, le=1)] = 0.05
+    recalibrate_at: Annotated[float, Field(ge=0, le=1)] = 0.1
     seed: Annotated[int, Field(ge=0)] = 0
 
     @field_validator("lake", "output", "state")
@@ -361,9 +362,15 @@ class Recipe(_Section):
         )
 
     def section(self, *names: str) -> dict[str, Any]:
-        """Return the named parts as plain data, for fingerprints and records."""
+        """Return the named parts (`filtering`, `filtering.pools`) as plain data, for fingerprints and records."""
         data = self.model_dump(mode="json")
-        return {name: data[name] for name in names}
+        parts: dict[str, Any] = {}
+        for name in names:
+            value: Any = data
+            for key in name.split("."):
+                value = None if value is None else value[key]
+            parts[name] = value
+        return parts
 
     @property
     def hash(self) -> str:

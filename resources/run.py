@@ -8,6 +8,10 @@ finds its fingerprint already committed (by a run that was killed, or by the las
 What a stage reads is, in this order: the version that its own run wrote or adopted; the one in the
 last release; and, as long as nothing was ever released, the version whose fingerprint is the one this very run would
 write. Never just the latest.
+
+Some stages also keep to what was decided before: which records are held out, and the calibration (fitted scorers,
+pool cuts, training curves). What such a stage may remember of its base, the last release, is part of its fingerprint;
+where nothing that it reads has changed since that release, the release's own version is the answer.
 """
 
 from __future__ import annotations
@@ -25,7 +29,8 @@ import polars as pl
 import pyarrow as pa
 
 from resources import delta
-from resources.errors import CheckError, NotReadyError, StoreError
+from resources.base import Base, metadata_at
+from resources.errors import CheckError, NotReadyError, RecipeError
 from resources.lease import Lease
 from resources.recipe import Recipe
 from resources.version import CODE_VERSION
@@ -61,6 +66,10 @@ class StageSpec:
         Whether a commit adds rows to the table (releases) instead of replacing its content.
     extra
         What else the result depends on and can be told without reading data (ingestion: the listing of the lake).
+    remembers
+        Tables of the base release that the result may keep to.
+    calibrates
+        Whether what it remembers is a calibration: then `--recalibrate` makes it forget.
     """
 
     name: str
@@ -71,6 +80,8 @@ class StageSpec:
     sections: tuple[str, ...] = ()
     append: bool = False
     extra: Callable[[Run], object] | None = None
+    remembers: tuple[str, ...] = ()
+    calibrates: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,6 +122,10 @@ class Run:
         Identity of the run; the Dagster run id when Dagster runs it.
     specs
         All stages by table, for fingerprints of what has not been released yet.
+    recalibrate
+        Fit every calibration anew, whatever the base release holds.
+    calibration_from
+        Output root whose last release is the base; None for this output's own.
     report
         Receives (stage, message, done, total) for people to watch.
     """
@@ -123,6 +138,8 @@ class Run:
         specs: Sequence[StageSpec] = (),
         accept_shrink: bool = False,
         sample: float | None = None,
+        recalibrate: bool = False,
+        calibration_from: Path | None = None,
         wait_seconds: float = 0.0,
         report: Report = silent,
     ) -> None:
@@ -131,6 +148,9 @@ class Run:
         self.specs = {table: spec for spec in specs for table in spec.tables}
         self.accept_shrink = accept_shrink
         self.sample = sample
+        self.recalibrate = recalibrate
+        own = calibration_from is None or calibration_from.resolve() == Path(recipe.output)
+        self.calibration_from = None if own else calibration_from
         self.report = report
         self.failure: BaseException | None = None
         self.listing: Any = None
@@ -140,6 +160,8 @@ class Run:
         self._leases = [Lease(root, self.run_id, wait_seconds=wait_seconds) for root in roots]
         self._release: dict[str, Any] | None = None
         self._release_read = False
+        self._base: Base | None = None
+        self._base_read = False
 
     def __enter__(self) -> Self:
         taken: list[Lease] = []
@@ -201,7 +223,8 @@ class Run:
             return own
         if self.release is not None and table in self.release["versions"]:
             version = int(self.release["versions"][table])
-            return Committed(table, version, self._identity_at(table, version), adopted=True)
+            identity = str(metadata_at(self.uri(table), version)["identity"])
+            return Committed(table, version, identity, adopted=True)
         spec = self.specs.get(table)
         if self.release is None and spec is not None:
             found = self._find(table, self.fingerprint(spec))
@@ -223,19 +246,15 @@ class Run:
         except FileNotFoundError:
             return None
 
-    def _identity_at(self, table: str, version: int) -> str:
-        for number, metadata in delta.commits(self.uri(table)):
-            if number == version:
-                return str(metadata["identity"])
-        message = f"{self.uri(table)}: version {version} of the last release is not in the log; was it vacuumed?"
-        raise StoreError(message)
-
     def find(self, table: str) -> Committed | None:
         """Return the committed version that holds exactly what this run would write, judged by what it stands on."""
         return self._find(table, self.fingerprint(self.specs[table]))
 
     def _find(self, table: str, fingerprint: str) -> Committed | None:
         spec = self.specs.get(table)
+        standing = None if spec is None else self._standing(table, spec)
+        if standing is not None:
+            return standing
         # an append must follow everything before it, so only the newest counts as done already
         limit = 1 if spec is not None and spec.append else None
         for version, metadata in delta.commits(self.uri(table), limit):
@@ -243,8 +262,35 @@ class Run:
                 return Committed(table, version, str(metadata["identity"]), adopted=True)
         return None
 
+    def _standing(self, table: str, spec: StageSpec) -> Committed | None:
+        """Return the last release's version where the stage keeps to it and nothing that it reads has changed since."""
+        base = self.base_of(spec)
+        if not spec.remembers or base is None or self.calibration_from is not None:
+            return None
+        metadata = base.metadata(table)
+        if metadata is None or metadata.get("inputs") != self.inputs(spec):
+            return None
+        return Committed(table, base.versions[table], str(metadata["identity"]), adopted=True)
+
     def fingerprint(self, spec: StageSpec) -> str:
-        """Identify what this stage would write: code, recipe parts, and the identities of what it reads."""
+        """Identify what this stage would write: its inputs, and what it remembers of the base release."""
+        inputs = self.inputs(spec)
+        base = self.base_of(spec)
+        known = {} if base is None else {name: base.identity(name) for name in spec.remembers}
+        return digest([inputs, known]) if any(known.values()) else inputs
+
+    def inputs(self, spec: StageSpec) -> str:
+        """Identify what this stage reads: code, recipe parts, and the identities of tables."""
+        return digest(
+            {
+                "settings": self.settings(spec),
+                "reads": {table: self.committed(table).identity for table in spec.reads},
+                "extra": spec.extra(self) if spec.extra is not None else None,
+            }
+        )
+
+    def settings(self, spec: StageSpec) -> str:
+        """Identify a stage's code and its parts of the recipe, whatever the data are."""
         return digest(
             {
                 "stage": spec.name,
@@ -252,10 +298,51 @@ class Run:
                 "recipe": self.recipe.section(*spec.sections),
                 "seed": self.recipe.seed if spec.layer == "recipe" else None,
                 "sample": self.sample if spec.layer == "recipe" else None,
-                "reads": {table: self.committed(table).identity for table in spec.reads},
-                "extra": spec.extra(self) if spec.extra is not None else None,
             }
         )
+
+    # -- what stands from before -------------------------------------------------------------------------------------
+
+    @property
+    def base(self) -> Base | None:
+        """The release that this run keeps to, or None before the first.
+
+        Raises
+        ------
+        RecipeError
+            When another output was named and it has no release.
+        """
+        if not self._base_read:
+            if self.calibration_from is None:
+                found = self.release
+            else:
+                found = last_release(self.calibration_from)
+                if found is None:
+                    message = f"--calibration {self.calibration_from}: there is no release under this root"
+                    raise RecipeError(message)
+            root = self.calibration_from or self.output
+            self._base = None if found is None else Base(root, found["versions"])
+            self._base_read = True
+        return self._base
+
+    def base_of(self, spec: StageSpec) -> Base | None:
+        """Return the base as far as a stage may keep to it."""
+        return None if spec.calibrates and self.recalibrate else self.base
+
+    def kept_settings(self, spec: StageSpec) -> Base | None:
+        """Return the base if the stage's tables there were made by this code with these settings, else None."""
+        return self.kept_calibration(spec)[0]
+
+    def kept_calibration(self, spec: StageSpec) -> tuple[Base | None, str]:
+        """Return the base whose calibration may be kept, else None and why a new one is needed."""
+        if self.base is None:
+            return None, "it is the first"
+        if self.recalibrate:
+            return None, "--recalibrate asked for it"
+        metadata = self.base.metadata(spec.tables[0])
+        if metadata is None or metadata.get("settings") != self.settings(spec):
+            return None, "the recipe or the code has changed"
+        return self.base, ""
 
     def record(self, committed: Committed) -> None:
         """Note which version of a table this run stands on."""
@@ -368,6 +455,7 @@ class Stage:
             message = f"{self.spec.name} did not write {missing}"
             raise KeyError(message)
         done = []
+        inputs = self.run.inputs(self.spec)
         for table in self.spec.tables:
             self.run.assert_held()
             identity = self.identities.get(table) or digest([self.fingerprint, table])
@@ -377,6 +465,8 @@ class Stage:
                 "code_version": f"{CODE_VERSION}+{self.spec.code_version}",
                 "recipe_hash": self.run.recipe.hash,
                 "fingerprint": self.fingerprint,
+                "inputs": inputs,
+                "settings": self.run.settings(self.spec),
                 "identity": identity,
                 "reads": {name: self.run.committed(name).version for name in self.spec.reads},
             }

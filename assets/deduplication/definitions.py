@@ -32,6 +32,7 @@ SPEC = StageSpec(
     code_version=f"1+{SCHEME}",
     layer="recipe",
     sections=("records", "deduplication", "holdout"),
+    remembers=(FATES,),
 )
 SPECS = (SPEC,)
 BATCH = 20_000
@@ -166,7 +167,7 @@ def _near_duplicates(run: Run, records: pl.LazyFrame) -> Any:  # noqa: ANN401 - 
 
 
 def _previously_held(run: Run) -> set[str]:
-    before = run.previous(FATES)
+    before = None if run.base is None else run.base.scan(FATES)
     if before is None:
         return set()
     return set(

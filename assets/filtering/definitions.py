@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
-import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from assets.filtering.flow import (
     ANALYSIS_SCHEMA,
@@ -22,17 +20,12 @@ from assets.filtering.flow import (
 )
 from resources.dagster_stage import Facts, Naming, TableInfo, stage_asset
 from resources.recipe import Recipe
-from resources.run import Run, Stage, StageSpec
+from resources.run import Run, Stage, StageSpec, digest
 
-if TYPE_CHECKING:
-    from assets.filtering.proxies.data import ProxyData
-    from assets.filtering.proxies.design import RunSpec
-    from assets.filtering.proxies.settings import ProxySettings
-
-POOLS, CURVES = "filtering/pools", "filtering/curves"
+POOLS, CUTS, CURVES = "filtering/pools", "filtering/calibration", "filtering/curves"
 LAWS, PLAN, ANALYSIS = "filtering/laws", "filtering/plan", "filtering/analysis"
 RECORDS, FATES = "deduplication/records", "deduplication/fates"
-SCORES, EMBEDDINGS = "scoring/scores", "scoring/embeddings"
+SCORES, EMBEDDINGS, SCORING = "scoring/scores", "scoring/embeddings", "scoring/calibration"
 UNKNOWN_GROUP = "(unknown)"
 ALL_GROUP = "(all)"
 BOOTSTRAPS = 200
@@ -48,20 +41,25 @@ def _given_curves(run: Run) -> object:
 
 POOLS_SPEC = StageSpec(
     name="filtering/pools",
-    tables=(POOLS,),
-    reads=(RECORDS, FATES, SCORES),
-    code_version="1",
+    tables=(POOLS, CUTS),
+    reads=(RECORDS, FATES, SCORES, SCORING),
+    code_version="2",
     layer="recipe",
-    sections=("filtering", "allocation"),
+    sections=("filtering.pools", "allocation.by"),
+    extra=lambda run: run.recipe.recalibrate_at,
+    remembers=(POOLS, CUTS),
+    calibrates=True,
 )
 CURVES_SPEC = StageSpec(
     name="filtering/curves",
     tables=(CURVES,),
-    reads=(RECORDS, FATES, EMBEDDINGS, POOLS),
-    code_version="1",
+    reads=(RECORDS, FATES, EMBEDDINGS, POOLS, CUTS),
+    code_version="2",
     layer="recipe",
-    sections=("filtering", "scoring"),
+    sections=("filtering.curves", "filtering.proxy", "scoring.embedder", "scoring.dimensions"),
     extra=_given_curves,
+    remembers=(CURVES, CUTS),
+    calibrates=True,
 )
 PLAN_SPEC = StageSpec(
     name="filtering/plan",
@@ -75,8 +73,9 @@ SPECS = (POOLS_SPEC, CURVES_SPEC, PLAN_SPEC)
 
 
 def compute_pools(run: Run, stage: Stage) -> Facts:
-    """Cut the records into pools of equal size by quality, within each group if a policy is stated."""
-    from assets.filtering.pools import assign, cut_points
+    """Put the records into pools by quality, within each group if a policy is stated; new cuts make equal pools."""
+    from assets.filtering.cuts import cuts_for
+    from assets.filtering.pools import assign
 
     recipe = run.recipe
     by = recipe.allocation.by if recipe.allocation is not None else None
@@ -89,15 +88,19 @@ def compute_pools(run: Run, stage: Stage) -> Facts:
         .collect(engine="streaming")
         .sort("record_id")
     )
-    train = frame.filter(pl.col("fate").is_null())
-    state = cut_points(
-        train["quality"],
-        train["group"] if by else None,
-        train["record_id"],
+    base, reason = run.kept_calibration(POOLS_SPEC)
+    kept = None if base is None else base.scan(CUTS)
+    cuts = cuts_for(
+        frame.filter(pl.col("fate").is_null()),
+        scoring=run.read(SCORING, ["calibration"])["calibration"][0],
+        by_group=by is not None,
         pools=recipe.filtering.pools,
         seed=recipe.seed,
+        kept=None if kept is None else kept.collect(),
+        reason=reason,
+        most_moved=recipe.recalibrate_at,
     )
-    pool = assign(state, frame["quality"], frame["group"] if by else None, frame["record_id"])
+    pool = assign(cuts.state, frame["quality"], frame["group"] if by else None, frame["record_id"])
     pools = frame.select(
         "record_id",
         pool.alias("pool"),
@@ -107,6 +110,8 @@ def compute_pools(run: Run, stage: Stage) -> Facts:
         held_out=pl.col("fate").is_not_null(),
     )
     stage.put(POOLS, pools)
+    stage.put(CUTS, cuts.to_frame())
+    stage.identities[CUTS] = digest([CUTS, cuts.identity])
     sizes = (
         pools.filter(~pl.col("held_out") & pl.col("quality").is_not_null())
         .group_by("group", "pool")
@@ -115,30 +120,45 @@ def compute_pools(run: Run, stage: Stage) -> Facts:
         .agg(spread=pl.col("len").max() - pl.col("len").min(), pools=pl.len())
         .filter(pl.col("pools") == recipe.filtering.pools, pl.col("spread") > 1)
     )
-    stage.check("pools_are_equal", sizes.is_empty() or state.nulls > 0, uneven=sizes.height)
+    stage.check(
+        "pools_are_equal",
+        sizes.is_empty() or cuts.state.nulls > 0 or not cuts.renewed,
+        uneven=sizes.height,
+        renewed=cuts.renewed,
+    )
     return {
         POOLS: {
             "pools": recipe.filtering.pools,
             "cut_within": by or "all records",
-            "without_quality": state.nulls,
-        }
+            "without_quality": cuts.state.nulls,
+        },
+        CUTS: {
+            "calibration": cuts.identity,
+            "renewed": cuts.renewed,
+            "made_because": cuts.reason,
+            "share_moved": round(cuts.moved, 5),
+        },
     }
 
 
 def compute_curves(run: Run, stage: Stage) -> Facts:
-    """Obtain training curves: the ones that the recipe names, or proxies trained here."""
-    from assets.filtering.proxies.run import SCHEMA
+    """Obtain training curves: those that the recipe names, those of the kept calibration, or proxies trained here."""
+    from assets.filtering.proxies.run import NOTE, SCHEMA
 
     recipe = run.recipe
+    note = NOTE
+    kept = _kept_curves(run)
     if recipe.filtering.curves != "proxy":
         rows = read_given_curves(Path(recipe.filtering.curves), SCHEMA)
         note = f"given: {recipe.filtering.curves}"
+    elif kept is not None:
+        rows = kept
     else:
-        rows = _train_proxies(run)
-        from assets.filtering.proxies.run import NOTE
+        from assets.filtering.proxy_curves import train_proxies
 
-        note = NOTE
+        rows = train_proxies(run)
     stage.put(CURVES, rows)
+    stage.identities[CURVES] = digest([CURVES, rows.rows()])
     measured = rows.filter(pl.col("metric_value").is_not_null())
     stage.check(
         "metrics_are_finite",
@@ -152,148 +172,19 @@ def compute_curves(run: Run, stage: Stage) -> Facts:
             "runs": measured["run_id"].n_unique(),
             "without_metric": silent.height,
             "flops": float(measured["flops"].sum() or 0.0),
+            "kept": kept is not None,
             "what_proxies_can_tell": note,
         }
     }
 
 
-def _train_proxies(run: Run) -> pl.DataFrame:
-    from assets.filtering.proxies.design import design
-    from assets.filtering.proxies.run import SCHEMA
-    from assets.filtering.proxies.settings import ProxyLimits, ProxySettings
-    from resources.device import choose_device
-
-    proxy = run.recipe.filtering.proxy
-    settings = ProxySettings()
-    limits = ProxyLimits(
-        seconds=proxy.seconds,
-        seeds=proxy.seeds,
-        group_seeds=proxy.seeds,
-        largest=proxy.records_per_pool,
-    )
-    device = str(choose_device(run.recipe.limits.device))
-    frame = _proxy_records(run)
-    by_pool, text_groups, number_groups = _proxy_sets(frame, proxy.kind)
-    work: list[tuple[Any, Any]] = []
-    for records, kinds in (
-        (by_pool, ("pool", "mixture")),
-        (text_groups, ("group",)),
-        (number_groups, ("group",)),
-    ):
-        if records.height:
-            data, groups = _proxy_data(records, run.recipe.scoring.dimensions)
-            specs = design(
-                data, limits=limits, settings=settings, seed=run.recipe.seed, groups=groups
-            )
-            work.extend((spec, data) for spec in specs if spec.kind in kinds)
-    rows: list[dict[str, Any]] = []
-    for number, (spec, data) in enumerate(work):
-        run.report("filtering", "training proxies", number, len(work))
-        rows.extend(
-            _finished_run(run.scratch / "proxy_runs" / device[:4], spec, data, device, settings)
-        )
-    return pl.DataFrame(rows, schema=SCHEMA, orient="row").sort("run_id")
-
-
-def _finished_run(
-    cache: Path, spec: RunSpec, data: ProxyData, device: str, settings: ProxySettings
-) -> list[dict[str, Any]]:
-    """Train one proxy, or take its rows from a run that was killed or that had the same records."""
-    from assets.filtering.proxies.run import execute
-
-    file = cache / f"{spec.run_id}.json"
-    if file.exists():
-        found: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
-        return found
-    made = execute(spec, data, device=device, settings=settings)
-    cache.mkdir(parents=True, exist_ok=True)
-    fresh = file.with_suffix(".new")
-    fresh.write_text(json.dumps(made), encoding="utf-8")
-    fresh.replace(file)
-    return made
-
-
-def _proxy_records(run: Run) -> pl.DataFrame:
-    """Take a bounded number of records of every pool and group, and of the target, with what they are learned from."""
-    from assets.filtering.proxies.data import sample_for_proxies
-
-    proxy = run.recipe.filtering.proxy
-    pools = run.read(POOLS, ["record_id", "pool", "group", "held_out"])
-    fates = run.scan(FATES).select("record_id", "content_id")
-    narrow = pools.join(fates.collect(), on="record_id").with_columns(target=pl.lit(value=False))
-    chosen = narrow.join(
-        sample_for_proxies(narrow, per_pool=proxy.records_per_pool, seed=run.recipe.seed),
-        on="record_id",
-    )
-    target = (
-        run.scan(RECORDS)
-        .filter(pl.col("role") == "target")
-        .select(
-            "record_id",
-            pool=pl.lit(0, pl.Int32),
-            group=pl.lit(None, pl.String),
-            held_out=pl.lit(value=True),
-            content_id="content_id",
-            target=pl.lit(value=True),
-        )
-        .collect()
-    )
-    if target.height:
-        keep = sample_for_proxies(target, seed=run.recipe.seed)
-        chosen = pl.concat([chosen, target.join(keep, on="record_id")])
-    vectors = (
-        run.scan(EMBEDDINGS).select("content_id", "dim", "vector").unique("content_id", keep="any")
-    )
-    learned = run.scan(RECORDS).select("record_id", "text", "label")
-    return (
-        chosen.lazy()
-        .join(learned, on="record_id")
-        .join(vectors, on="content_id", how="left")
-        .collect(engine="streaming")
-        .sort("record_id")
-    )
-
-
-def _proxy_sets(frame: pl.DataFrame, kind: str) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Divide the records by what is trained on them.
-
-    Pools are compared on the target where there is one (what the data is for), else on held-out
-    records; groups always on
-    their own held-out records. A record of text is learned by its text, a record of numbers by its label.
-    """
-    no_text, no_label = (
-        pl.lit(None, pl.String).alias("text"),
-        pl.lit(None, pl.String).alias("label"),
-    )
-    if kind == "head":
-        frame = frame.with_columns(no_text)
-    elif kind == "language_model":
-        frame = frame.with_columns(no_label)
-    texts = frame.filter(pl.col("text").is_not_null()).with_columns(no_label)
-    numbers = frame.filter(pl.col("text").is_null() & ~pl.col("target"))
-    pooled = texts if texts.height else frame.filter(~pl.col("target"))
-    if pooled["target"].any():
-        pooled = pooled.filter(pl.col("target") | ~pl.col("held_out"))
-    return pooled, texts.filter(~pl.col("target")), numbers
-
-
-def _proxy_data(frame: pl.DataFrame, dimensions: int) -> tuple[Any, list[str]]:
-    from assets.filtering.proxies.data import ProxyData
-    from assets.scoring.hashed import from_stored
-
-    table = frame.to_arrow()
-    has_text = frame["text"].null_count() < frame.height
-    data = ProxyData(
-        ids=frame["record_id"].to_numpy().astype(str),
-        content_ids=frame["content_id"].to_numpy().astype(str),
-        text=table.column("text").combine_chunks().cast(pa.string()) if has_text else None,
-        embedding=from_stored(table.column("vector").combine_chunks(), dimensions),
-        label=np.array(frame["label"].to_list(), dtype=object),
-        group=np.array(frame["group"].to_list(), dtype=object),
-        pool=frame["pool"].to_numpy().astype(np.int64),
-        held_out=frame["held_out"].to_numpy().astype(bool),
-    )
-    return data, sorted(frame["group"].drop_nulls().unique().to_list())
+def _kept_curves(run: Run) -> pl.DataFrame | None:
+    """Return the base release's curves where they were measured on pools of the same cuts, else None."""
+    base = run.kept_settings(CURVES_SPEC)
+    if base is None or base.identity(CUTS) != run.committed(CUTS).identity:
+        return None
+    rows = base.scan(CURVES)
+    return None if rows is None else rows.collect().sort("run_id", maintain_order=True)
 
 
 def compute_plan(run: Run, stage: Stage) -> Facts:
@@ -393,13 +284,18 @@ def compute_plan(run: Run, stage: Stage) -> Facts:
 
 
 def _no_laws(curves: pl.DataFrame, sizes: Mapping[str, int]) -> str | None:
-    if curves.is_empty():
-        return "no proxy applies to these records, so there is no training curve"
-    measured = set(curves.filter(~pl.col("pool").str.contains("+", literal=True))["pool"])
-    missing = sorted(set(sizes) - measured)
-    if missing:
-        return f"pools {', '.join(missing)} have no training curve"
-    return None
+    """Say why no law can be fitted, or None."""
+    measured = curves.filter(pl.col("metric_value").is_not_null())
+    single = measured.filter(~pl.col("pool").str.contains("+", literal=True))["pool"]
+    missing = sorted(set(sizes) - set(single))
+    if not missing:
+        return None
+    told = curves.filter(pl.col("metric_value").is_null(), pl.col("reason").is_not_null())
+    reasons = told["reason"].unique().sort().to_list()
+    because = f": {'; '.join(reasons)}" if reasons else ""
+    if len(missing) == len(sizes):
+        return f"there is no training curve{because}"
+    return f"pools {', '.join(missing)} have no training curve{because}"
 
 
 INFO = {
@@ -412,6 +308,17 @@ INFO = {
             "quality": "double: what it was cut by",
             "tokens": "int64: size of the record",
             "held_out": "bool: whether it is held out",
+        },
+    ),
+    CUTS: TableInfo(
+        "One row: the cuts between pools. They are kept until the scores are calibrated anew or too many records move.",
+        {
+            "calibration": "string: identity of the cuts and of what they cut",
+            "scoring": "string: identity of the scoring calibration",
+            "cuts": "string: JSON, by group the last quality and tie hash of each pool but the last",
+            "reason": "string: why they were made",
+            "renewed": "bool: whether this release made them",
+            "moved": "double: share of the records that new cuts would put in another pool",
         },
     ),
     CURVES: TableInfo(

@@ -171,6 +171,21 @@ def assign(
     return pl.Series("pool", out)
 
 
+def moved(
+    state: PoolState,
+    anew: PoolState,
+    quality: pl.Series,
+    group: pl.Series | None,
+    ids: pl.Series,
+) -> float:
+    """Return the share of records that would change their pool if `anew` took the place of `state`, 0 to 1."""
+    if not len(ids):
+        return 0.0
+    now = assign(state, quality, group, ids)
+    then = assign(anew, quality, group, ids)
+    return float((now != then).mean())  # type: ignore[arg-type]  # never null: neither series is
+
+
 def _group_codes(group: pl.Series | None, count: int) -> pl.Series:
     if group is None:
         return pl.Series("group", [ALL], dtype=pl.String).new_from_index(0, count)

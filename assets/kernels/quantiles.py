@@ -133,6 +133,22 @@ class QuantileState:
         ranks[present] = (below + upto) / (2.0 * self.total)
         return ranks
 
+    def distance(self, other: QuantileState) -> float:
+        """Return the largest difference between the two distribution functions (Kolmogorov and Smirnov), 0 to 1.
+
+        Exact while both states are; else at the resolution of the coarser one. An empty state is at
+        distance 0 from an empty one and at 1 from any other.
+        """
+        if not self.total or not other.total:
+            return float(self.total != other.total)
+        shift = max(self.shift, other.shift)
+        mine, theirs = (s.keys >> np.uint64(shift - s.shift) for s in (self, other))
+        places = np.union1d(mine, theirs)
+        gaps = _distribution(mine, self.counts, places) - _distribution(
+            theirs, other.counts, places
+        )
+        return float(np.abs(gaps).max())
+
     def cuts(self, shares: Sequence[float], seed: int = 0) -> Cuts:
         """Cut the values, from the smallest up, into parts of the given shares.
 
@@ -175,6 +191,14 @@ class QuantileState:
         limit, shift, missing = (int(x) for x in arrays["about"])
         keys, counts = arrays["keys"].astype(np.uint64), arrays["counts"].astype(np.int64)
         return cls(limit, shift, keys, counts, missing)
+
+
+def _distribution(
+    keys: NDArray[np.uint64], counts: NDArray[np.int64], places: NDArray[np.uint64]
+) -> NDArray[np.float64]:
+    ends = np.concatenate([[0], np.cumsum(counts)])
+    share: NDArray[np.float64] = ends[np.searchsorted(keys, places, side="right")] / ends[-1]
+    return share
 
 
 @dataclass(frozen=True, slots=True)

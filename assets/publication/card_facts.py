@@ -149,6 +149,8 @@ class CardFacts:
         `read` (bool) says which tables a rule of the recipe reads.
     fates
         Rows by fate, stage and reason: the one frame that must account for every row.
+    calibration
+        What became of the calibration in this release.
     group_name, fates_by_group, survival
         The same by the group that allocation divides by. Steps of `survival` are ``read``,
         ``unique``, ``kept``, ``offered`` (less what is held out), ``planned`` and ``published``.
@@ -186,6 +188,7 @@ class CardFacts:
     time: str = ""
     unit: str = "records"
     output: str = ""
+    calibration: str = ""
     versions: dict[str, int] = field(default_factory=dict)
     tables: pl.DataFrame = _none("tables")
     quarantine: pl.DataFrame = _none("quarantine")

@@ -65,6 +65,7 @@ def lineage(page: Page, facts: CardFacts) -> None:
                 "run": code(facts.run_id or "—"),
                 "recipe hash": code(facts.recipe_hash or "—"),
                 "code version": code(facts.code_version or "—"),
+                "calibration": facts.calibration or "—",
                 "time": facts.time or "—",
                 "a budget counts": facts.unit,
                 "tables lie in": code(facts.output or "—"),

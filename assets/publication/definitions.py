@@ -36,6 +36,7 @@ DEDUPLICATION = (
 SCORING = ("scoring/embeddings", "scoring/scores", "scoring/calibration", "scoring/silences")
 FILTERING = (
     "filtering/pools",
+    "filtering/calibration",
     "filtering/curves",
     "filtering/laws",
     "filtering/plan",
@@ -242,14 +243,14 @@ def compute_release(run: Run, stage: Stage) -> Facts:
     versions = {table: run.committed(table).version for table in RELEASES_SPEC.reads}
     ledger = run.scan(LEDGER_TABLE).group_by("fate").agg(pl.col("rows").sum()).collect()
     rows = {fate: int(count or 0) for fate, count in sorted(ledger.iter_rows())}
-    calibration = run.scan("scoring/calibration").select("calibration").head(1).collect()
+    calibration = run.read("filtering/calibration", ["calibration"])
     row = {
         "release": number,
         "run_id": run.run_id,
         "recipe_hash": run.recipe.hash,
         "code_version": CODE_VERSION,
         "versions": json.dumps(versions, sort_keys=True),
-        "calibration": calibration["calibration"][0] if calibration.height else None,
+        "calibration": calibration["calibration"][0],
         "rows": json.dumps(rows),
         "time": dt.datetime.now(dt.UTC),
         "recipe": run.recipe.model_dump_json(exclude={"limits"}),
@@ -324,7 +325,7 @@ INFO = {
             "recipe_hash": "string: of the recipe",
             "code_version": "string: of the code",
             "versions": "string: JSON, table to Delta version",
-            "calibration": "string: identity of the fitted states",
+            "calibration": "string: identity of the fitted states and the pool cuts",
             "rows": "string: JSON, rows by fate",
             "time": "timestamp: when",
             "recipe": "string: JSON, the recipe",

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from assets.publication.calibration_note import calibration_note
 from resources.rules import matching_rule
 from resources.run import Run
 
@@ -62,6 +63,11 @@ def gather(run: Run, release: Mapping[str, Any], versions: Mapping[str, int]) ->
         time=release["time"].strftime("%Y-%m-%d %H:%M UTC"),
         unit=recipe.unit,
         output=recipe.output,
+        calibration=calibration_note(
+            run.read("scoring/calibration", ["renewed", "reason", "scorer", "drift"]),
+            run.read("filtering/calibration"),
+            recipe.recalibrate_at,
+        ),
         versions=dict(versions),
         tables=_tables(run),
         quarantine=run.scan("ingestion/quarantine")
@@ -193,7 +199,7 @@ def _clusters(run: Run) -> pl.DataFrame:
 
 
 def _histograms(run: Run) -> dict[str, pl.DataFrame]:
-    scores = run.read("scoring/scores").drop("record_id", "calibration")
+    scores = run.read("scoring/scores").select(pl.selectors.float())
     out = {}
     for name in scores.columns:
         values = scores[name].drop_nulls().to_numpy()

@@ -75,7 +75,7 @@ class Borda:
         if left.meta["directions"] != right.meta["directions"]:
             message = "cannot merge ranks of different scorers or directions"
             raise ScoringError(message)
-        mine, others = self._unpack(left), self._unpack(right)
+        mine, others = self.quantiles(left), self.quantiles(right)
         merged = {name: mine[name].merge(others[name]) for name in mine}
         return self._pack(merged, left.meta["directions"])
 
@@ -96,7 +96,7 @@ class Borda:
         numpy.ndarray
             float64 in [0, 1], higher is better; NaN where every score is missing.
         """
-        states = self._unpack(state)
+        states = self.quantiles(state)
         directions = state.meta["directions"]
         total: NDArray[np.float64] | None = None
         votes: NDArray[np.float64] | None = None
@@ -114,9 +114,17 @@ class Borda:
         np.divide(total, votes, out=quality, where=votes > 0)
         return quality
 
+    def quantiles(self, state: ScorerState) -> dict[str, QuantileState]:
+        """Return the distribution of each column that was summarised."""
+        parts = ("about", "keys", "counts")
+        return {
+            name: QuantileState.from_arrays({p: state.arrays[f"{name}/{p}"] for p in parts})
+            for name in state.meta["directions"]
+        }
+
     def rank_errors(self, state: ScorerState) -> dict[str, float]:
         """Return the largest error of each column's normalised rank; 0 while exact."""
-        return {name: s.rank_error for name, s in self._unpack(state).items()}
+        return {name: s.rank_error for name, s in self.quantiles(state).items()}
 
     def _pack(
         self, states: Mapping[str, QuantileState], directions: dict[str, Direction]
@@ -126,13 +134,6 @@ class Borda:
             for part, array in state.to_arrays().items():
                 arrays[f"{name}/{part}"] = array
         return ScorerState(self.name, self.version, {"directions": directions}, arrays)
-
-    def _unpack(self, state: ScorerState) -> dict[str, QuantileState]:
-        parts = ("about", "keys", "counts")
-        return {
-            name: QuantileState.from_arrays({p: state.arrays[f"{name}/{p}"] for p in parts})
-            for name in state.meta["directions"]
-        }
 
 
 def _column(columns: Mapping[str, NDArray[np.float64]], name: str) -> NDArray[np.float64]:

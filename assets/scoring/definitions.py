@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import dagster as dg
-import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from resources import delta
 from resources.dagster_stage import Facts, Naming, TableInfo, stage_asset
-from resources.errors import RecipeError
 from resources.recipe import Recipe
 from resources.run import Run, Stage, StageSpec, digest
 
@@ -21,7 +17,6 @@ EMBEDDINGS = "scoring/embeddings"
 SCORES, CALIBRATION, SILENCES = "scoring/scores", "scoring/calibration", "scoring/silences"
 RECORDS, FATES = "deduplication/records", "deduplication/fates"
 BATCH = 20_000
-LANGUAGE_GROUPS = ("language", "lang")
 
 EMBEDDINGS_SPEC = StageSpec(
     name="scoring/embeddings",
@@ -36,32 +31,19 @@ SCORES_SPEC = StageSpec(
     name="scoring/scores",
     tables=(SCORES, CALIBRATION, SILENCES),
     reads=(RECORDS, FATES, EMBEDDINGS),
-    code_version="1",
+    code_version="2",
     layer="recipe",
     sections=("scoring",),
+    extra=lambda run: run.recipe.recalibrate_at,
+    remembers=(SCORES, CALIBRATION),
+    calibrates=True,
 )
 SPECS = (EMBEDDINGS_SPEC, SCORES_SPEC)
 
 
-def scored_records(run: Run) -> pl.LazyFrame:
-    """Return the records that are scored: survivors and held-out ones, with `held_out`."""
-    fates = run.scan(FATES).filter(pl.col("fate").is_null() | (pl.col("fate") == "held_out"))
-    alive = fates.select("record_id", held_out=pl.col("fate").is_not_null())
-    return run.scan(RECORDS).join(alive, on="record_id", how="inner")
-
-
-def embedder(recipe: Recipe) -> Any:  # noqa: ANN401 - the embedder's class is imported late
-    """Make the recipe's embedder."""
-    from assets.scoring.hashed import HashedEmbedder
-
-    if recipe.scoring.embedder != "hashed":
-        message = f"scoring.embedder: {recipe.scoring.embedder!r} is not known; use hashed"
-        raise RecipeError(message)
-    return HashedEmbedder(recipe.scoring.dimensions)
-
-
 def compute_embeddings(run: Run, stage: Stage) -> Facts:
     """Embed every content that has no vector in this space yet."""
+    from assets.scoring.flow import column_of, embedder, scored_records, targets
     from assets.scoring.hashed import to_stored
 
     model = embedder(run.recipe)
@@ -75,7 +57,7 @@ def compute_embeddings(run: Run, stage: Stage) -> Facts:
     )
     staged = stage.open(EMBEDDINGS, schema)
     contents = (
-        pl.concat([scored_records(run).drop("held_out"), _targets(run)], how="vertical")
+        pl.concat([scored_records(run).drop("held_out"), targets(run)], how="vertical")
         .select("content_id", "text", "features", "rule")
         .unique("content_id", keep="any")
     )
@@ -88,7 +70,7 @@ def compute_embeddings(run: Run, stage: Stage) -> Facts:
             names = list(run.recipe.records[int(str(rule))].features) or None
             table = part.to_arrow()
             vectors = model.embed(
-                _column(table, "text"), _column(table, "features") if names else None, names
+                column_of(table, "text"), column_of(table, "features") if names else None, names
             )
             staged.write(
                 pa.table(
@@ -108,10 +90,6 @@ def compute_embeddings(run: Run, stage: Stage) -> Facts:
     return {EMBEDDINGS: {"embedder": model.embedder_id, "new_vectors": staged.rows}}
 
 
-def _targets(run: Run) -> pl.LazyFrame:
-    return run.scan(RECORDS).filter(pl.col("role") == "target")
-
-
 def _known_contents(run: Run, embedder_id: str) -> pl.LazyFrame | None:
     """Contents embedded by any earlier run; vectors are a function of content and embedder alone."""
     table = delta.open_table(run.uri(EMBEDDINGS))
@@ -121,64 +99,42 @@ def _known_contents(run: Run, embedder_id: str) -> pl.LazyFrame | None:
     return rows.filter(pl.col("embedder_id") == embedder_id).select("content_id")
 
 
-def _column(table: pa.Table, name: str) -> pa.Array:
-    column = table.column(name)
-    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-
-
 def compute_scores(run: Run, stage: Stage) -> Facts:
-    """Fit the scorers, score every surviving record, and combine the scores to one quality."""
-    from assets.scoring.combine import Borda
-    from assets.scoring.protocol import Needs, ScoreContext
-    from assets.scoring.redundancy import RedundancyScorer
-    from assets.scoring.registry import from_recipe, split_by_needs
-    from resources.device import choose_device
+    """Score every surviving record, and combine the scores to one quality."""
+    from assets.scoring.calibration import worst
+    from assets.scoring.flow import score_lake, silence_counts
 
-    recipe = run.recipe
-    scorers = from_recipe(recipe.scoring.scorers)
-    has_target = bool(_targets(run).select(pl.len()).collect().item())
-    available = ~Needs.NONE if has_target else ~Needs.TARGET
-    active, left_out = split_by_needs(scorers, available)
-    context = ScoreContext(seed=recipe.seed, device=choose_device(recipe.limits.device))
-    local = {name: s for name, s in active.items() if s.row_local}
-    states = _fit(run, local, context)
-    columns, silences, about = _score(run, local, states, context)
-    directions: dict[str, Any] = {name: s.direction(states[name]) for name, s in local.items()}
-    redundancy = RedundancyScorer()
-    column, facts = redundancy.score_all(about["batch"], about["rank"], context)
-    columns["redundancy"] = column.values
-    silences["redundancy"] = column.reason_counts()
-    if "redundancy" in active:
-        directions["redundancy"] = "low"
-    if not directions:
-        message = f"scoring.scorers: none can run here ({left_out}); name one that needs less"
-        raise RecipeError(message)
-    borda = Borda()
-    fitting = ~about["held_out"]
-    ranks = borda.fit_ranks([{n: columns[n][fitting] for n in directions}], directions)
-    quality = borda.apply({n: columns[n] for n in directions}, ranks)
-    calibration = digest([[n, s.digest()] for n, s in sorted({**states, "borda": ranks}.items())])
-    frame = pl.DataFrame(
-        {
-            "record_id": about["batch"].ids.alias("record_id"),
-            **{name: pl.Series(values) for name, values in sorted(columns.items())},
-            "quality": pl.Series(quality),
-        }
-    ).with_columns(pl.selectors.float().fill_nan(None), calibration=pl.lit(calibration))
-    stage.put(SCORES, frame.sort("record_id"))
-    stage.put(CALIBRATION, _calibration_rows({**states, "borda": ranks}, calibration))
-    stage.put(SILENCES, _silence_rows(silences, left_out))
+    made = score_lake(run, SCORES_SPEC)
+    calibration, frame = made.calibration, made.frame
+    stage.put(SCORES, frame)
+    stage.put(CALIBRATION, calibration.to_frame())
+    silences: list[tuple[str, str, int | None]] = [*silence_counts(frame)]
+    without_vector = frame["redundancy"].null_count()
+    if without_vector:
+        silences.append(("redundancy", "no embedding", without_vector))
+    silences += [(name, f"left out: {reason}", None) for name, reason in made.left_out.items()]
+    schema = {"scorer": pl.String, "reason": pl.String, "rows": pl.Int64}
+    stage.put(SILENCES, pl.DataFrame(sorted(silences), schema=schema, orient="row"))
+    # what stands on the calibration stays as it is for as long as the calibration does
+    stage.identities[CALIBRATION] = digest([CALIBRATION, calibration.identity])
     alive = int(run.scan(FATES).filter(_alive()).select(pl.len()).collect().item())
     stage.check("every_record_is_scored", frame.height == alive, scored=frame.height, alive=alive)
+    name, far = worst(calibration.drift)
     return {
         SCORES: {
-            "scorers": ", ".join(sorted(columns)),
-            "left_out": str(left_out) if left_out else "none",
+            "scored_now": made.fresh,
+            "left_out": str(dict(made.left_out)) if made.left_out else "none",
             "without_quality": frame["quality"].null_count(),
-            "redundancy_recall": round(float(facts.get("recall") or 1.0), 5),
-            **_correlations(columns),
+            "redundancy_recall": round(float(made.about.get("recall") or 1.0), 5),
+            "correlations": _correlations(frame),
         },
-        CALIBRATION: {"calibration": calibration},
+        CALIBRATION: {
+            "calibration": calibration.identity,
+            "renewed": calibration.renewed,
+            "fitted_because": calibration.reason,
+            "largest_drift": round(far, 5),
+            "of_score": name or "none",
+        },
     }
 
 
@@ -186,11 +142,11 @@ def _alive() -> pl.Expr:
     return pl.col("fate").is_null() | (pl.col("fate") == "held_out")
 
 
-def _correlations(columns: Mapping[str, Any]) -> dict[str, Any]:
+def _correlations(frame: pl.DataFrame) -> dg.MetadataValue:
     from assets.scoring.statistics import correlations
 
-    frame = correlations(dict(sorted(columns.items())))
-    return {"correlations": dg.MetadataValue.md(_markdown(frame))}
+    names = frame.select(pl.selectors.float()).drop("quality").columns
+    return dg.MetadataValue.md(_markdown(correlations({n: frame[n].to_numpy() for n in names})))
 
 
 def _markdown(frame: pl.DataFrame) -> str:
@@ -200,116 +156,6 @@ def _markdown(frame: pl.DataFrame) -> str:
         for row in frame.iter_rows()
     ]
     return head + "\n".join(rows)
-
-
-def _batches(run: Run, frame: pl.LazyFrame, dim: int) -> Iterator[tuple[Any, pl.DataFrame]]:
-    """Stream records with their vectors as score batches."""
-    from assets.scoring.hashed import from_stored
-    from assets.scoring.protocol import ScoreBatch
-
-    space = embedder(run.recipe).embedder_id
-    vectors = run.scan(EMBEDDINGS).filter(pl.col("embedder_id") == space)
-    joined = frame.join(vectors.select("content_id", "vector"), on="content_id", how="left")
-    language = next((g for g in LANGUAGE_GROUPS if g in run.recipe.group_names), None)
-    for batch in joined.collect_batches(chunk_size=BATCH):
-        table = batch.to_arrow()
-        yield (
-            ScoreBatch(
-                batch["record_id"],
-                text=_column(table, "text"),
-                features=_column(table, "features"),
-                label=_column(table, "label"),
-                embedding=from_stored(_column(table, "vector"), dim),
-                group=_column(table, language) if language else None,
-                role=_column(table, "role"),
-            ),
-            batch,
-        )
-
-
-def _fit(run: Run, scorers: Mapping[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401
-    dim = run.recipe.scoring.dimensions
-    train = scored_records(run).filter(~pl.col("held_out")).drop("held_out")
-    frame = pl.concat([train, _targets(run)], how="vertical")
-    summaries: dict[str, Any] = {}
-    done = 0
-    for batch, _rows in _batches(run, frame, dim):
-        for name, scorer in scorers.items():
-            part = scorer.summarise([batch], context)
-            summaries[name] = scorer.merge(summaries[name], part) if name in summaries else part
-        done += len(batch)
-        run.report("scoring", "fitting scorers", done, None)
-    return {
-        name: scorer.finish(
-            summaries[name] if name in summaries else scorer.summarise([], context), context
-        )
-        for name, scorer in scorers.items()
-    }
-
-
-def _score(
-    run: Run,
-    scorers: Mapping[str, Any],
-    states: Mapping[str, Any],
-    context: Any,  # noqa: ANN401
-) -> tuple[dict[str, Any], dict[str, Counter[str]], dict[str, Any]]:
-    from assets.scoring.protocol import ScoreBatch
-
-    dim = run.recipe.scoring.dimensions
-    parts: dict[str, list[Any]] = {name: [] for name in scorers}
-    silences: dict[str, Counter[str]] = {name: Counter() for name in scorers}
-    narrow: list[pl.DataFrame] = []
-    vectors: list[Any] = []
-    done = 0
-    for batch, rows in _batches(run, scored_records(run), dim):
-        for name, scorer in scorers.items():
-            column = scorer.score(batch, states[name])
-            parts[name].append(column.values)
-            silences[name] += column.reason_counts()
-        vectors.append(batch.embedding.astype(np.float16))
-        length = pl.coalesce(pl.col("text").str.len_bytes().cast(pl.Int64), pl.col("tokens"))
-        narrow.append(rows.select("record_id", "content_id", "rule", "held_out", length=length))
-        done += len(batch)
-        run.report("scoring", "scoring records", done, None)
-    columns = {n: np.concatenate(p) if p else np.empty(0) for n, p in parts.items()}
-    kept = pl.concat(narrow)
-    order = kept.with_row_index("row").sort(
-        "rule", -pl.col("length"), "content_id", "record_id", nulls_last=True
-    )
-    rank = np.empty(kept.height, dtype=np.int64)
-    rank[order["row"].to_numpy()] = np.arange(kept.height)
-    embedding = np.concatenate(vectors) if vectors else np.empty((0, dim), np.float16)
-    about = {
-        "batch": ScoreBatch(kept["record_id"], embedding=embedding.astype(np.float32)),
-        "rank": rank,
-        "held_out": kept["held_out"].to_numpy(),
-    }
-    return columns, silences, about
-
-
-def _calibration_rows(states: Mapping[str, Any], calibration: str) -> pl.DataFrame:
-    return pl.DataFrame(
-        {
-            "calibration": [calibration] * len(states),
-            "scorer": sorted(states),
-            "version": [states[n].version for n in sorted(states)],
-            "digest": [states[n].digest() for n in sorted(states)],
-            "state": [states[n].to_bytes() for n in sorted(states)],
-        }
-    )
-
-
-def _silence_rows(
-    silences: Mapping[str, Counter[str]], left_out: Mapping[str, str]
-) -> pl.DataFrame:
-    rows: list[tuple[str, str, int | None]] = [
-        (name, reason, count)
-        for name, counts in sorted(silences.items())
-        for reason, count in sorted(counts.items())
-    ]
-    rows += [(name, f"left out: {reason}", None) for name, reason in sorted(left_out.items())]
-    schema = {"scorer": pl.String, "reason": pl.String, "rows": pl.Int64}
-    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 INFO = {
@@ -329,16 +175,22 @@ INFO = {
             "quality": "double: combined, 0 to 1, higher is better; null where no score applies",
             "redundancy": "double: largest cosine to a record that precedes it",
             "calibration": "string: identity of the fitted states",
+            "silent": "string: which scorers gave nothing, and why; null where all did",
         },
     ),
     CALIBRATION: TableInfo(
-        "One row a fitted state.",
+        "One row a fitted state. They are kept from release to release until the recipe, the code, the target or the "
+        "data have changed too far.",
         {
             "calibration": "string: identity of all states together",
             "scorer": "string: scorer",
             "version": "int64: of the scorer",
             "digest": "string: of the state",
             "state": "binary: the state",
+            "target": "string: identity of the target's contents",
+            "reason": "string: why it was fitted",
+            "renewed": "bool: whether this release fitted it",
+            "drift": "double: change of the score's distribution since, 0 to 1",
         },
     ),
     SILENCES: TableInfo(

@@ -53,6 +53,8 @@ def run(
     select: Sequence[str],
     sample: float | None,
     accept_shrink: bool,
+    recalibrate: bool,
+    calibration_from: Path | None,
     wait_seconds: float,
     as_json: bool,
 ) -> int:
@@ -63,6 +65,8 @@ def run(
         select=select,
         sample=sample,
         accept_shrink=accept_shrink,
+        recalibrate=recalibrate,
+        calibration_from=calibration_from,
         wait_seconds=wait_seconds,
         report=Watch(quiet=as_json),
     )

@@ -1,0 +1,154 @@
+"""Train proxies on a bounded sample of a run's records: small models whose curves stand for the large one's.
+
+A trained run is kept by the hash of all that determines it, so a run that was killed, or a lake whose sampled records
+are the same, trains nothing twice.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from assets.filtering.proxies.data import ProxyData, sample_for_proxies
+from assets.filtering.proxies.design import RunSpec, design
+from assets.filtering.proxies.run import SCHEMA, execute
+from assets.filtering.proxies.settings import ProxyLimits, ProxySettings
+from assets.scoring.hashed import from_stored
+from resources.device import choose_device
+from resources.run import Run
+
+RECORDS, FATES = "deduplication/records", "deduplication/fates"
+EMBEDDINGS, POOLS = "scoring/embeddings", "filtering/pools"
+
+
+def train_proxies(run: Run) -> pl.DataFrame:
+    """Design the runs that laws and groups need, train those that no earlier run has, and return `filtering/curves`."""
+    proxy = run.recipe.filtering.proxy
+    settings = ProxySettings()
+    limits = ProxyLimits(
+        seconds=proxy.seconds,
+        seeds=proxy.seeds,
+        group_seeds=proxy.seeds,
+        largest=proxy.records_per_pool,
+    )
+    device = str(choose_device(run.recipe.limits.device))
+    frame = _proxy_records(run)
+    by_pool, text_groups, number_groups = _proxy_sets(frame, proxy.kind)
+    work: list[tuple[Any, Any]] = []
+    for records, kinds in (
+        (by_pool, ("pool", "mixture")),
+        (text_groups, ("group",)),
+        (number_groups, ("group",)),
+    ):
+        if records.height:
+            data, groups = _proxy_data(records, run.recipe.scoring.dimensions)
+            specs = design(
+                data, limits=limits, settings=settings, seed=run.recipe.seed, groups=groups
+            )
+            work.extend((spec, data) for spec in specs if spec.kind in kinds)
+    rows: list[dict[str, Any]] = []
+    for number, (spec, data) in enumerate(work):
+        run.report("filtering", "training proxies", number, len(work))
+        rows.extend(
+            _finished_run(run.scratch / "proxy_runs" / device[:4], spec, data, device, settings)
+        )
+    return pl.DataFrame(rows, schema=SCHEMA, orient="row").sort("run_id")
+
+
+def _finished_run(
+    cache: Path, spec: RunSpec, data: ProxyData, device: str, settings: ProxySettings
+) -> list[dict[str, Any]]:
+    """Train one proxy, or take its rows from a run that was killed or that had the same records."""
+    file = cache / f"{spec.run_id}.json"
+    if file.exists():
+        found: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
+        return found
+    made = execute(spec, data, device=device, settings=settings)
+    cache.mkdir(parents=True, exist_ok=True)
+    fresh = file.with_suffix(".new")
+    fresh.write_text(json.dumps(made), encoding="utf-8")
+    fresh.replace(file)
+    return made
+
+
+def _proxy_records(run: Run) -> pl.DataFrame:
+    """Take a bounded number of records of every pool and group, and of the target, with what they are learned from."""
+    proxy = run.recipe.filtering.proxy
+    pools = run.read(POOLS, ["record_id", "pool", "group", "held_out"])
+    fates = run.scan(FATES).select("record_id", "content_id")
+    narrow = pools.join(fates.collect(), on="record_id").with_columns(target=pl.lit(value=False))
+    chosen = narrow.join(
+        sample_for_proxies(narrow, per_pool=proxy.records_per_pool, seed=run.recipe.seed),
+        on="record_id",
+    )
+    target = (
+        run.scan(RECORDS)
+        .filter(pl.col("role") == "target")
+        .select(
+            "record_id",
+            pool=pl.lit(0, pl.Int32),
+            group=pl.lit(None, pl.String),
+            held_out=pl.lit(value=True),
+            content_id="content_id",
+            target=pl.lit(value=True),
+        )
+        .collect()
+    )
+    if target.height:
+        keep = sample_for_proxies(target, seed=run.recipe.seed)
+        chosen = pl.concat([chosen, target.join(keep, on="record_id")])
+    vectors = (
+        run.scan(EMBEDDINGS).select("content_id", "dim", "vector").unique("content_id", keep="any")
+    )
+    learned = run.scan(RECORDS).select("record_id", "text", "label")
+    return (
+        chosen.lazy()
+        .join(learned, on="record_id")
+        .join(vectors, on="content_id", how="left")
+        .collect(engine="streaming")
+        .sort("record_id")
+    )
+
+
+def _proxy_sets(frame: pl.DataFrame, kind: str) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Divide the records by what is trained on them.
+
+    Pools are compared on the target where there is one (what the data is for), else on held-out
+    records; groups always on
+    their own held-out records. A record of text is learned by its text, a record of numbers by its label.
+    """
+    no_text, no_label = (
+        pl.lit(None, pl.String).alias("text"),
+        pl.lit(None, pl.String).alias("label"),
+    )
+    if kind == "head":
+        frame = frame.with_columns(no_text)
+    elif kind == "language_model":
+        frame = frame.with_columns(no_label)
+    texts = frame.filter(pl.col("text").is_not_null()).with_columns(no_label)
+    numbers = frame.filter(pl.col("text").is_null() & ~pl.col("target"))
+    pooled = texts if texts.height else frame.filter(~pl.col("target"))
+    if pooled["target"].any():
+        pooled = pooled.filter(pl.col("target") | ~pl.col("held_out"))
+    return pooled, texts.filter(~pl.col("target")), numbers
+
+
+def _proxy_data(frame: pl.DataFrame, dimensions: int) -> tuple[Any, list[str]]:
+    table = frame.to_arrow()
+    has_text = frame["text"].null_count() < frame.height
+    data = ProxyData(
+        ids=frame["record_id"].to_numpy().astype(str),
+        content_ids=frame["content_id"].to_numpy().astype(str),
+        text=table.column("text").combine_chunks().cast(pa.string()) if has_text else None,
+        embedding=from_stored(table.column("vector").combine_chunks(), dimensions),
+        label=np.array(frame["label"].to_list(), dtype=object),
+        group=np.array(frame["group"].to_list(), dtype=object),
+        pool=frame["pool"].to_numpy().astype(np.int64),
+        held_out=frame["held_out"].to_numpy().astype(bool),
+    )
+    return data, sorted(frame["group"].drop_nulls().unique().to_list())
