@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,23 +23,120 @@ from assets.filtering.utility import Form
 CHOICES: tuple[Choice, ...] = ("average", "utility", "saturation", "power", "data_constrained")
 
 
+@dataclass(frozen=True)
+class Study:
+    """Laws fitted to one table of curves; plans and predictions are asked of it, as many as are wanted.
+
+    Attributes
+    ----------
+    curves
+        All evaluations that were read.
+    ensemble
+        The fitted laws with their draws.
+    laws
+        Their parameters, as `sluice laws --json` prints them.
+    diagnosis
+        What the curves can't say.
+    setting
+        How plans are made.
+    asked
+        Law, form, draws and seed that were asked for.
+    """
+
+    curves: Curves
+    ensemble: Ensemble
+    laws: Mapping[str, Any]
+    diagnosis: Diagnosis
+    setting: Setting
+    asked: Mapping[str, Any]
+
+    def answer(
+        self,
+        *,
+        budget: float | None = None,
+        predict: pl.DataFrame | None = None,
+        max_passes: float | None = None,
+    ) -> dict[str, Any]:
+        """Plan for a budget and predict points; see `analyse` for what is returned.
+
+        Raises
+        ------
+        CurveError, PlanError
+            Both are ValueErrors that name row or setting and remedy.
+        """
+        read, ensemble, usable = self.curves, self.ensemble, self.ensemble.curves
+        diagnosis = replace(self.diagnosis, notices=[*self.diagnosis.notices])
+        setting = replace(self.setting, max_passes=max_passes)
+        result: dict[str, Any] = {
+            "laws": self.laws,
+            "plans": [],
+            "switch_points": [],
+            "predictions": [],
+            "baselines": {},
+        }
+        low, high = float(usable.samples.min()), 10.0 * float(usable.samples.max())
+        if budget is not None:
+            result.update(self._plan(float(budget), setting, diagnosis))
+            low, high = min(low, budget / 10.0), max(float(usable.samples.max()), 10.0 * budget)
+            result["frontier"] = frontier(ensemble, np.geomspace(low, high, 25), setting)
+        # a fair range for switches never needs more passes than the cap allows
+        result["switch_points"] = switch_points(ensemble, low, high, setting)
+        if predict is not None:
+            result["predictions"] = predict_points(ensemble, predict, setting, diagnosis)
+        result["warnings"] = [notice.as_dict() for notice in diagnosis.notices]
+        result["provenance"] = {
+            **self.asked,
+            "metric": read.metric_name,
+            "direction": read.direction,
+            "evaluations": len(read),
+            "fitted": len(usable),
+            "runs": int(np.unique(read.run).size),
+            "largest_samples": float(usable.samples.max()),
+            "noise": ensemble.sigma,
+            "drift": ensemble.drift,
+            "interval_widening": diagnosis.inflate,
+            "members": [
+                {
+                    "law": m.law,
+                    "kappa": m.kappa,
+                    "heights": m.heights,
+                    "weight": m.weight,
+                    "log_score": m.score,
+                }
+                for m in ensemble.members
+            ],
+        }
+        return result
+
+    def _plan(self, budget: float, setting: Setting, diagnosis: Diagnosis) -> dict[str, Any]:
+        planned = make_plan(self.ensemble, budget, setting)
+        passes = np.array([max(row["passes"]) for row in planned["plans"][:1]])
+        diagnose_reach(self.ensemble.curves, np.array([budget]), passes, "the budget", diagnosis)
+        if planned["laws_disagree"]["flag"]:
+            diagnosis.add(
+                "laws_disagree",
+                "the laws choose different pools at this budget; a wrong choice costs up to "
+                f"{planned['laws_disagree']['largest_regret']:.4g}",
+                "train the two plans at the largest scale you can afford, and add the runs to "
+                "the curves",
+            )
+        if not self.curves.mixtures and len(self.curves.pools) > 1:
+            diagnosis.add(
+                "mixture_unchecked",
+                "no trained mixture among the curves: the mixture rule is an assumption here",
+                "train one equal mixture of two pools, without repeats, and add it as pool 'a+b'",
+            )
+        best = planned["plans"][0]["pools"]
+        return {**planned, "next_budget": next_budget(self.ensemble, budget, best, setting)}
+
+
 def analyse(
     curves: pl.DataFrame,
     *,
-    law: Choice = "average",
-    form: Form = "paper",
     budget: float | None = None,
     predict: pl.DataFrame | None = None,
-    kappa: float | None = None,
     max_passes: float | None = None,
-    floor: float | None = None,
-    anchor: float | None = None,
-    model_size: float | None = None,
-    pool_sizes: Mapping[str, float] | None = None,
-    nested_only: bool = False,
-    bootstraps: int = 200,
-    bootstrap: Method = "auto",
-    seed: int = 0,
+    **settings: Any,  # noqa: ANN401 - see `study`
 ) -> dict[str, Any]:
     """Fit laws to curves, plan for a budget and predict points.
 
@@ -46,32 +144,15 @@ def analyse(
     ----------
     curves
         One row an evaluation; see ``read_curves`` for the columns.
-    law
-        ``average`` (utility and saturation, three mixture assumptions, weighted by held-out score)
-        or one name.
-    form
-        ``paper`` or ``code`` form of the utility law.
     budget
         Samples to spend, repeats included; None for no plan.
     predict
         Points: pool (and pool_unique) or ``pools`` joined by ``+`` with optional ``weights``, and
         samples_seen; optional model_size.
-    kappa
-        Diversity exponent; None: averaged over 0, 0.5, 1 (``average``), or 1 as published (one
-        law).
     max_passes
         Cap on passes.
-    floor, anchor
-        Fix the shared floor or n0.
-    model_size
-        The size to plan for where curves hold several (default: the largest).
-    pool_sizes
-        Unique samples that each pool has, where curves come from runs on samples of the pools
-        (proxy runs).
-    nested_only
-        Consider only top-k plans, as published.
-    bootstraps, bootstrap, seed
-        Draws for intervals, how they are made, and their seed.
+    settings
+        Of `study`.
 
     Returns
     -------
@@ -84,6 +165,55 @@ def analyse(
     ------
     CurveError, LawError, PlanError
         All are ValueErrors that name row or setting and remedy.
+    """
+    return study(curves, **settings).answer(budget=budget, predict=predict, max_passes=max_passes)
+
+
+def study(
+    curves: pl.DataFrame,
+    *,
+    law: Choice = "average",
+    form: Form = "paper",
+    kappa: float | None = None,
+    floor: float | None = None,
+    anchor: float | None = None,
+    model_size: float | None = None,
+    pool_sizes: Mapping[str, float] | None = None,
+    nested_only: bool = False,
+    bootstraps: int = 200,
+    bootstrap: Method = "auto",
+    seed: int = 0,
+) -> Study:
+    """Fit laws to curves.
+
+    Parameters
+    ----------
+    curves
+        One row an evaluation; see ``read_curves`` for the columns.
+    law
+        ``average`` (utility and saturation, three mixture assumptions, weighted by held-out score)
+        or one name.
+    form
+        ``paper`` or ``code`` form of the utility law.
+    kappa
+        Diversity exponent; None: averaged over 0, 0.5, 1 (``average``), or 1 as published (one
+        law).
+    floor, anchor
+        Fix the shared floor or n0.
+    model_size
+        The size to plan for where curves hold several (default: the largest).
+    pool_sizes
+        Unique samples that each pool has, where curves come from runs on samples of the pools
+        (proxy runs).
+    nested_only
+        Consider only top-k plans, as published.
+    bootstraps, bootstrap, seed
+        Draws for intervals, how they are made, and their seed.
+
+    Raises
+    ------
+    CurveError, LawError
+        Both are ValueErrors that name row or setting and remedy.
     """
     if law not in CHOICES:
         message = f"law {law!r} does not exist; choose one of {', '.join(CHOICES)}"
@@ -106,84 +236,23 @@ def analyse(
     _undetermined(ensemble, diagnosis)
     setting = Setting(
         inflate=diagnosis.inflate,
-        max_passes=max_passes,
         pool_caps=tuple(sorted(diagnosis.caps.items())),
         nested_only=nested_only,
         seed=seed,
         model_size=model_size,
     )
-    result: dict[str, Any] = {
-        "laws": describe_laws(
-            ensemble,
-            usable,
-            law=law,
-            form=form,
-            seed=seed,
-            bootstraps=bootstraps,
-            floor=floor,
-            anchor=anchor,
-        ),
-        "plans": [],
-        "switch_points": [],
-        "predictions": [],
-        "baselines": {},
-    }
-    low, high = float(usable.samples.min()), 10.0 * float(usable.samples.max())
-    if budget is not None:
-        planned = make_plan(ensemble, float(budget), setting)
-        low, high = min(low, budget / 10.0), max(float(usable.samples.max()), 10.0 * budget)
-        passes = np.array([max(row["passes"]) for row in planned["plans"][:1]])
-        diagnose_reach(usable, np.array([float(budget)]), passes, "the budget", diagnosis)
-        if planned["laws_disagree"]["flag"]:
-            diagnosis.add(
-                "laws_disagree",
-                "the laws choose different pools at this budget; a wrong choice costs up to "
-                f"{planned['laws_disagree']['largest_regret']:.4g}",
-                "train the two plans at the largest scale you can afford, and add the runs to "
-                "the curves",
-            )
-        if not read.mixtures and len(read.pools) > 1:
-            diagnosis.add(
-                "mixture_unchecked",
-                "no trained mixture among the curves: the mixture rule is an assumption here",
-                "train one equal mixture of two pools, without repeats, and add it as pool 'a+b'",
-            )
-        result.update(planned)
-        result["next_budget"] = next_budget(
-            ensemble, float(budget), planned["plans"][0]["pools"], setting
-        )
-        result["frontier"] = frontier(ensemble, np.geomspace(low, high, 25), setting)
-    # a fair range for switches never needs more passes than the cap allows
-    result["switch_points"] = switch_points(ensemble, low, high, setting)
-    if predict is not None:
-        result["predictions"] = predict_points(ensemble, predict, setting, diagnosis)
-    result["warnings"] = [notice.as_dict() for notice in diagnosis.notices]
-    result["provenance"] = {
-        "law": law,
-        "form": form,
-        "metric": read.metric_name,
-        "direction": read.direction,
-        "evaluations": len(read),
-        "fitted": len(usable),
-        "runs": int(np.unique(read.run).size),
-        "bootstraps": bootstraps,
-        "seed": seed,
-        "largest_samples": float(usable.samples.max()),
-        "noise": ensemble.sigma,
-        "drift": ensemble.drift,
-        "interval_widening": diagnosis.inflate,
-        "members": [
-            {
-                "law": m.law,
-                "kappa": m.kappa,
-                "heights": m.heights,
-                "weight": m.weight,
-                "log_score": m.score,
-            }
-            for m in ensemble.members
-        ],
-    }
-    return result
+    laws = describe_laws(
+        ensemble,
+        usable,
+        law=law,
+        form=form,
+        seed=seed,
+        bootstraps=bootstraps,
+        floor=floor,
+        anchor=anchor,
+    )
+    asked = {"law": law, "form": form, "bootstraps": bootstraps, "seed": seed}
+    return Study(read, ensemble, laws, diagnosis, setting, asked)
 
 
 def _undetermined(ensemble: Ensemble, diagnosis: Diagnosis) -> None:

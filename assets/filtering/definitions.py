@@ -189,58 +189,38 @@ def _kept_curves(run: Run) -> pl.DataFrame | None:
 
 def compute_plan(run: Run, stage: Stage) -> Facts:
     """Fit the laws, and say for every budget which pools to train on and how often."""
-    from assets.filtering.analyse import analyse
+    from assets.filtering.analyse import study
     from assets.filtering.proxies.run import pool_curves
 
     recipe = run.recipe
-    curves = pool_curves(run.read(CURVES))
+    measured = run.read(CURVES)
+    curves = pool_curves(measured)
     pools = run.read(POOLS, ["pool", "held_out", "tokens"]).filter(~pl.col("held_out"))
     sizes = {
         str(pool): count for pool, count in pools.group_by("pool").len().sort("pool").iter_rows()
     }
-    mean_tokens = float(pools["tokens"].mean() or 1.0)  # type: ignore[arg-type]
+    mean_tokens = float(pools["tokens"].mean() or 1.0)  # type: ignore[arg-type]  # a number or None
     unit_size = 1.0 if recipe.unit == "records" else mean_tokens
     reachable = float(recipe.filtering.max_passes * sum(sizes.values()))
     budgets: Sequence[int | None] = [b.amount for b in recipe.filtering.budgets] or [None]
-    reason = _no_laws(curves, sizes)
+    reason = _no_laws(measured, sizes)
     answers: list[dict[str, Any]] = []
-    if reason is None:
-        for budget in budgets:
-            run.report("filtering", "fitting laws", len(answers), len(budgets))
-            answers.append(
-                analyse(
-                    curves,
-                    law=recipe.filtering.law,
-                    # what lies beyond the cap on passes can't be spent, and is left
-                    budget=None if budget is None else min(budget / unit_size, reachable),
-                    pool_sizes={name: float(size) for name, size in sizes.items()},
-                    max_passes=recipe.filtering.max_passes,
-                    seed=recipe.seed,
-                    bootstraps=BOOTSTRAPS,
-                )
-            )
     worths: dict[str, dict[str, float]] = {}
     if reason is None:
-        whole = {name: float(size) for name, size in sizes.items()}
-        # point predictions only, so no draws are needed
-        worths = pool_worths(
-            analyse,
+        run.report("filtering", "fitting laws", None, None)
+        fitted = study(
             curves,
-            sizes,
             law=recipe.filtering.law,
-            pool_sizes=whole,
+            pool_sizes={name: float(size) for name, size in sizes.items()},
             seed=recipe.seed,
-            bootstraps=20,
+            bootstraps=BOOTSTRAPS,
         )
-        answers[recipe.filtering.publish]["pool_bands"] = pool_bands(
-            analyse,
-            curves,
-            sizes,
-            law=recipe.filtering.law,
-            pool_sizes=whole,
-            seed=recipe.seed,
-            bootstraps=60,
-        )
+        for budget in budgets:
+            # what lies beyond the cap on passes can't be spent, and is left
+            spent = None if budget is None else min(budget / unit_size, reachable)
+            answers.append(fitted.answer(budget=spent, max_passes=recipe.filtering.max_passes))
+        worths = pool_worths(fitted, sizes)
+        answers[recipe.filtering.publish]["pool_bands"] = pool_bands(fitted, curves, sizes)
     plans = plan_rows(answers, budgets, sizes, reason=reason, publish=recipe.filtering.publish)
     stage.put(LAWS, law_rows(answers[recipe.filtering.publish] if answers else None))
     stage.put(PLAN, plans)
@@ -285,6 +265,7 @@ def compute_plan(run: Run, stage: Stage) -> Facts:
 
 def _no_laws(curves: pl.DataFrame, sizes: Mapping[str, int]) -> str | None:
     """Say why no law can be fitted, or None."""
+    curves = curves.filter(pl.col("kind") != "group")
     measured = curves.filter(pl.col("metric_value").is_not_null())
     single = measured.filter(~pl.col("pool").str.contains("+", literal=True))["pool"]
     missing = sorted(set(sizes) - set(single))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
@@ -47,6 +47,14 @@ ANALYSIS_SCHEMA: dict[str, Any] = {
     "unit_size": pl.Float64,  # of a mean record, in the unit of budgets
 }
 LEAST_WORTH, MOST_WORTH = 0.05, 4.0
+
+
+class Answers(Protocol):
+    """Fitted laws that can be asked: `assets.filtering.analyse.Study`, or a stand-in for tests."""
+
+    def answer(self, *, predict: pl.DataFrame) -> dict[str, Any]:
+        """Predict points."""
+        ...
 
 
 class GivenCurvesError(ValueError):
@@ -171,12 +179,7 @@ def plan_rows(
     return pl.DataFrame(rows, schema=PLAN_SCHEMA, orient="row")
 
 
-def pool_worths(
-    analyse: Any,  # noqa: ANN401 - `assets.filtering.analyse.analyse`, or a stand-in for tests
-    curves: pl.DataFrame,
-    sizes: Mapping[str, int],
-    **settings: Any,  # noqa: ANN401 - passed on
-) -> dict[str, dict[str, float]]:
+def pool_worths(study: Answers, sizes: Mapping[str, int]) -> dict[str, dict[str, float]]:
     """Say what a sample of each pool is worth in samples of pool 0, and how fast repeats wear off.
 
     Worth is an exchange rate at equal predicted error: pool q's n fresh samples reach the error
@@ -199,7 +202,7 @@ def pool_worths(
         schema={"pool": pl.String, "pool_unique": pl.Float64, "samples_seen": pl.Float64},
         orient="row",
     )
-    answer = analyse(curves, predict=asked, **settings)
+    answer = study.answer(predict=asked)
     predicted = np.array([row["predicted"] for row in answer["predictions"]])
     curve, errors = predicted[: len(grid)], predicted[len(grid) :]
     if answer["provenance"]["direction"] == "higher":
@@ -218,10 +221,7 @@ def pool_worths(
 
 
 def pool_bands(
-    analyse: Any,  # noqa: ANN401 - `assets.filtering.analyse.analyse`, or a stand-in for tests
-    curves: pl.DataFrame,
-    sizes: Mapping[str, int],
-    **settings: Any,  # noqa: ANN401 - passed on
+    study: Answers, curves: pl.DataFrame, sizes: Mapping[str, int]
 ) -> list[dict[str, Any]]:
     """Predict each pool's own curve on fresh records, from the smallest run to four times the largest."""
     seen = curves["samples_seen"].cast(pl.Float64)
@@ -232,7 +232,7 @@ def pool_bands(
         schema={"pool": pl.String, "pool_unique": pl.Float64, "samples_seen": pl.Float64},
         orient="row",
     )
-    answer = analyse(curves, predict=asked, **settings)
+    answer = study.answer(predict=asked)
     return [
         {
             "pool": point[0],
