@@ -15,7 +15,8 @@ from orchestration.definitions import definitions_for
 from orchestration.jobs import job_name
 from orchestration.preflight import check_recipe_against_lake
 from orchestration.stages import BY_TABLE, SPECS, STAGE_NAMES, naming
-from resources.errors import NotReadyError, RecipeError, SluiceError
+from orchestration.standing import up_to_date
+from resources.errors import RecipeError, SluiceError
 from resources.recipe import Recipe
 from resources.run import Report, Run, last_release, silent
 
@@ -52,24 +53,6 @@ def dagster_home() -> Path:
     return home
 
 
-def up_to_date(run: Run) -> bool:
-    """Tell whether the last release is what this run would write: the same inputs, recipe and code.
-
-    Works on listings and logs alone: no data is read.
-    """
-    if run.release is None:
-        return False
-    for spec in SPECS:
-        for table in spec.tables:
-            found = run.find(table)
-            if found is None:
-                return False
-            # a release can't name the version of its own row: that the newest row is this answer is enough
-            if not spec.append and found.identity != run.committed(table).identity:
-                return False
-    return True
-
-
 def execute(
     recipe: Recipe,
     *,
@@ -101,13 +84,11 @@ def execute(
         report=report,
     )
     with run:
+        report("run", "comparing the lake with the last release", None, None)
+        if not select and up_to_date(run):
+            return Outcome(run.run_id, run.release, changed=False)
         report("run", "checking the recipe against the lake", None, None)
         check_recipe_against_lake(recipe)
-        try:
-            if not select and up_to_date(run):
-                return Outcome(run.run_id, run.release, changed=False)
-        except NotReadyError:
-            pass
         before = run.release["release"] if run.release else None
         _execute_job(recipe, run, select)
     release = last_release(Path(recipe.output))

@@ -9,10 +9,13 @@ import dagster as dg
 
 from orchestration.preflight import check_recipe_against_lake
 from orchestration.stages import SPECS
+from orchestration.standing import up_to_date
 from resources.recipe import Recipe
 from resources.run import Run
 
 LOGGER = logging.getLogger("sluice")
+ACCEPT_SHRINK, RECALIBRATE = "sluice/accept-shrink", "sluice/recalibrate"
+"""Tags of a run that stand for the options of `sluice run`; their value is `true`."""
 
 
 def log_report(stage: str, message: str, done: int | None = None, total: int | None = None) -> None:
@@ -26,8 +29,18 @@ def run_resource(recipe: Recipe) -> dg.ResourceDefinition:
 
     @dg.resource(description=f"A run of the recipe that writes to {recipe.output}")
     def _resource(context: dg.InitResourceContext) -> Iterator[Run]:
-        with Run(recipe, context.run_id, specs=SPECS, report=log_report, wait_seconds=5.0) as run:
-            check_recipe_against_lake(recipe)
+        tags = {} if context.run is None else context.run.tags
+        with Run(
+            recipe,
+            context.run_id,
+            specs=SPECS,
+            accept_shrink=tags.get(ACCEPT_SHRINK) == "true",
+            recalibrate=tags.get(RECALIBRATE) == "true",
+            report=log_report,
+            wait_seconds=5.0,
+        ) as run:
+            if not up_to_date(run):
+                check_recipe_against_lake(recipe)
             yield run
 
     return _resource

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import shutil
 import time
 import uuid
 from collections.abc import Iterable, Iterator
@@ -112,6 +114,24 @@ class StagedTable:
             self.discard()
             message = f"{self.uri}: can't be written: {error}"
             raise StoreError(message) from error
+
+    def keep(self, file: Path) -> None:
+        """Take over a file of an earlier version of this table, by a link where the store has links.
+
+        The file gets a name of its own, so that each version can be cleaned up apart.
+        """
+        fresh = self.uri / f"part-{uuid.uuid4().hex}.zstd.parquet"
+        try:
+            try:
+                os.link(file, fresh)
+            except OSError:
+                shutil.copyfile(file, fresh)
+        except OSError as error:
+            self.discard()
+            message = f"{fresh}: can't be written: {error}"
+            raise StoreError(message) from error
+        self.files.append(fresh)
+        self.rows += pq.read_metadata(fresh).num_rows
 
     def scan(self) -> pl.LazyFrame:
         """Read what is staged, as it will be read once committed."""
@@ -224,6 +244,22 @@ def commits(uri: Path, limit: int | None = None) -> Iterator[tuple[int, dict[str
             metadata = json.loads(metadata)
         if isinstance(metadata, dict):
             yield int(entry.get("version", newest - offset)), metadata
+
+
+def files(uri: Path, version: int) -> list[Path]:
+    """Return the data files of a pinned version.
+
+    Raises
+    ------
+    StoreError
+        When there is no such table.
+    """
+    table = open_table(uri, version)
+    if table is None:
+        message = f"{uri}: there is no table"
+        raise StoreError(message)
+    add = table.get_add_actions()
+    return sorted(uri / path for path in pa.table(add).column("path").to_pylist())
 
 
 def scan(uri: Path, version: int) -> pl.LazyFrame:

@@ -331,7 +331,9 @@ class Run:
 
     def kept_settings(self, spec: StageSpec) -> Base | None:
         """Return the base if the stage's tables there were made by this code with these settings, else None."""
-        return self.kept_calibration(spec)[0]
+        metadata = None if self.base is None else self.base.metadata(spec.tables[0])
+        same = metadata is not None and metadata.get("settings") == self.settings(spec)
+        return self.base if same else None
 
     def kept_calibration(self, spec: StageSpec) -> tuple[Base | None, str]:
         """Return the base whose calibration may be kept, else None and why a new one is needed."""
@@ -339,10 +341,8 @@ class Run:
             return None, "it is the first"
         if self.recalibrate:
             return None, "--recalibrate asked for it"
-        metadata = self.base.metadata(spec.tables[0])
-        if metadata is None or metadata.get("settings") != self.settings(spec):
-            return None, "the recipe or the code has changed"
-        return self.base, ""
+        base = self.kept_settings(spec)
+        return base, "" if base is not None else "the recipe or the code has changed"
 
     def record(self, committed: Committed) -> None:
         """Note which version of a table this run stands on."""

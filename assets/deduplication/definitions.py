@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from assets.deduplication.errors import DeduplicationError
+from assets.deduplication.kept_records import kept_records
 from assets.deduplication.reading import held_by_others, read_by_rule
 from assets.deduplication.records import RecordMaker, record_schema
 from assets.ingestion.listing import pinned_tables
@@ -40,7 +41,7 @@ BATCH = 20_000
 
 def compute(run: Run, stage: Stage) -> Facts:
     """Read the tables into records, find their twins, and say which record of each cluster stays."""
-    contained = _write_records(run, stage)
+    contained, tables_read = _write_records(run, stage)
     records = stage.staged(RECORDS)
     narrow = records.select(
         "record_id",
@@ -76,7 +77,7 @@ def compute(run: Run, stage: Stage) -> Facts:
     }
     sizes = decided.duplicates.group_by("cluster").len().group_by("len").len(name="clusters")
     return {
-        RECORDS: {"tables_not_read_again": contained.height},
+        RECORDS: {"tables_read": tables_read, "tables_contained": contained.height},
         DUPLICATES: {
             "clusters": decided.duplicates["cluster"].n_unique(),
             "largest_cluster": int(sizes["len"].max() or 0),  # type: ignore[arg-type]
@@ -88,7 +89,8 @@ def compute(run: Run, stage: Stage) -> Facts:
     }
 
 
-def _write_records(run: Run, stage: Stage) -> pl.DataFrame:
+def _write_records(run: Run, stage: Stage) -> tuple[pl.DataFrame, int]:
+    """Write the records; returns the tables that another one stands for, and how many tables were read."""
     recipe = run.recipe
     tables, read = pinned_tables(run)
     rules = read_by_rule(recipe, list(tables))
@@ -102,6 +104,9 @@ def _write_records(run: Run, stage: Stage) -> pl.DataFrame:
     schema = record_schema(recipe.group_names, recipe.kept_columns)
     staged = stage.open(RECORDS, schema)
     wanted = [name for name in rules if name not in held]
+    kept = kept_records(run, SPEC, wanted)
+    kept.write_to(staged)
+    wanted = [name for name in wanted if name not in kept.tables]
     total = sum(tables[name].rows for name in wanted)
     done = 0
     for name in wanted:
@@ -117,11 +122,12 @@ def _write_records(run: Run, stage: Stage) -> pl.DataFrame:
         except DeduplicationError as error:
             raise RecipeError(str(error)) from error
     staged.close()
-    return pl.DataFrame(
+    contained = pl.DataFrame(
         [(name, parent, tables[name].rows) for name, parent in sorted(held.items())],
         schema={"table": pl.String, "parent": pl.String, "rows": pl.Int64},
         orient="row",
     )
+    return contained, len(wanted)
 
 
 def _sampled(records: pa.Table, share: float | None) -> pa.Table:

@@ -180,7 +180,7 @@ def compute_curves(run: Run, stage: Stage) -> Facts:
 
 def _kept_curves(run: Run) -> pl.DataFrame | None:
     """Return the base release's curves where they were measured on pools of the same cuts, else None."""
-    base = run.kept_settings(CURVES_SPEC)
+    base, _ = run.kept_calibration(CURVES_SPEC)
     if base is None or base.identity(CUTS) != run.committed(CUTS).identity:
         return None
     rows = base.scan(CURVES)

@@ -110,7 +110,7 @@ def compute(run: Run, stage: Stage) -> Facts:
         else:
             registered, reused = old, reused + 1
             if old.table["rejected"] or old.table["status"] != "ok":
-                aside.write(known.quarantined(source.table))
+                aside.write(known.quarantined(source))
         if registered.table["status"] == "changed":
             registered = known.standing(source.table, registered)
         rows.append(registered.table)
@@ -215,7 +215,8 @@ class _Known:
         row = self._rows.get(source.table)
         known = row is not None and (row["fingerprint"], row["options"]) == wanted
         if row is not None and known and row["status"] != "changed":
-            return Registered(dict(row), self._columns.get(source.table, []))
+            # the lake may have been moved since
+            return Registered({**row, "uri": str(source.path)}, self._columns.get(source.table, []))
         return self._landed(source, wanted)
 
     def _landed(self, source: Source, wanted: tuple[str, str]) -> Registered | None:
@@ -237,10 +238,11 @@ class _Known:
             return changed
         return Registered({**row, "notes": changed.table["error"]}, self._columns.get(table, []))
 
-    def quarantined(self, table: str) -> pl.DataFrame:
+    def quarantined(self, source: Source) -> pl.DataFrame:
         if self._aside is None:
             return pl.DataFrame(schema=QUARANTINE_SCHEMA)
-        return self._aside.filter(pl.col("table") == table).collect()
+        rows = self._aside.filter(pl.col("table") == source.table)
+        return rows.with_columns(uri=pl.lit(str(source.path))).collect()
 
 
 def _audit(run: Run, stage: Stage, tables: pl.DataFrame) -> None:

@@ -174,6 +174,7 @@ INFO = {
             "record_id": "string: record",
             "quality": "double: combined, 0 to 1, higher is better; null where no score applies",
             "redundancy": "double: largest cosine to a record that precedes it",
+            "nearest": "string: that record",
             "calibration": "string: identity of the fitted states",
             "silent": "string: which scorers gave nothing, and why; null where all did",
         },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +21,13 @@ from assets.scoring.calibration import (
 from assets.scoring.combine import Borda
 from assets.scoring.hashed import HashedEmbedder, from_stored
 from assets.scoring.protocol import Needs, ScoreBatch, ScoreContext, Scorer
-from assets.scoring.redundancy import RedundancyScorer
+from assets.scoring.redundancy import (
+    SEEK,
+    Known,
+    Redundancy,
+    RedundancyScorer,
+    usable_vectors,
+)
 from assets.scoring.registry import from_recipe, split_by_needs
 from resources.base import Base
 from resources.device import choose_device
@@ -33,7 +39,9 @@ RECORDS, FATES = "deduplication/records", "deduplication/fates"
 EMBEDDINGS, SCORES, CALIBRATION = "scoring/embeddings", "scoring/scores", "scoring/calibration"
 BATCH = 20_000
 LANGUAGE_GROUPS = ("language", "lang")
-SILENT = "silent"
+SILENT, NEAREST = "silent", "nearest"
+ABOUT = ("record_id", "content_id", "rule", "held_out", "length")
+LENGTH = pl.coalesce(pl.col("text").str.len_bytes().cast(pl.Int64), pl.col("tokens"))
 _BETWEEN = " | "
 
 
@@ -93,7 +101,7 @@ def score_lake(run: Run, spec: StageSpec) -> Scored:
 
     The calibration of the base release is kept while the stage's code and settings and the target's contents are the
     same and no combined score has drifted by more than `recalibrate_at`; then only records that the base release
-    doesn't hold are scored. Semantic redundancy depends on the other records and is always computed whole.
+    doesn't hold are scored, and semantic redundancy is sought for them, against them, and where a neighbour is gone.
     """
     recipe = run.recipe
     target = contents_identity(targets(run).select("content_id").collect()["content_id"])
@@ -106,46 +114,35 @@ def score_lake(run: Run, spec: StageSpec) -> Scored:
     context = ScoreContext(seed=recipe.seed, device=choose_device(recipe.limits.device))
     scoring = _Scoring(run, {n: s for n, s in active.items() if isinstance(s, Scorer)}, context)
     base, reason = _kept(run, spec, target)
-    calibration: Calibration | None = None
     if base is not None:
-        calibration = _read_calibration(base)
-        scored, fresh = scoring.update(calibration.states, base)
-    else:
-        states = scoring.fit()
-        scored, fresh = scoring.score(states, None)
-    redundancy, about = _redundancy(run, scored, context)
-    columns = {n: scored[n].to_numpy() for n in scoring.scorers}
-    columns["redundancy"] = redundancy
-    train = ~scored["held_out"].to_numpy()
-    if calibration is not None:
-        drift = drift_since(calibration.ranks, {n: c[train] for n, c in columns.items()})
+        kept = _read_calibration(base)
+        scored, fresh, about = scoring.update(kept, base)
+        drift = drift_since(kept.ranks, scoring.train_columns(scored))
         name, far = worst(drift)
-        if far > recipe.recalibrate_at:
-            reason = f"{name} has drifted by {far:.3f}, more than {recipe.recalibrate_at:g}"
-            states = scoring.fit()
-            scored, fresh = scoring.score(states, None)
-            columns |= {n: scored[n].to_numpy() for n in scoring.scorers}
-            calibration = None
-        else:
-            calibration = replace(calibration, drift=drift)
-    if calibration is None:
-        directions = {n: s.direction(states.get(n)) for n, s in active.items()}
-        ranks = Borda().fit_ranks([{n: columns[n][train] for n in directions}], directions)
-        calibration = Calibration({**states, RANKS: ranks}, target, reason)
+        if far <= recipe.recalibrate_at:
+            calibration = replace(kept, drift=drift)
+            return Scored(_finished(scored, calibration), calibration, left_out, fresh, about)
+        reason = f"{name} has drifted by {far:.3f}, more than {recipe.recalibrate_at:g}"
+    states, scored, about = scoring.anew()
+    directions = {n: s.direction(states.get(n)) for n, s in active.items()}
+    ranks = Borda().fit_ranks([scoring.train_columns(scored)], directions)
+    calibration = Calibration({**states, RANKS: ranks}, target, reason)
+    return Scored(_finished(scored, calibration), calibration, left_out, scored.height, about)
+
+
+def _finished(scored: pl.DataFrame, calibration: Calibration) -> pl.DataFrame:
+    """Combine the scores, and order the columns as they are stored."""
     combined = calibration.ranks.meta["directions"]
-    quality = Borda().apply({n: columns[n] for n in combined}, calibration.ranks)
-    frame = pl.DataFrame(
-        {
-            "record_id": scored["record_id"],
-            **{name: pl.Series(values) for name, values in sorted(columns.items())},
-            "quality": pl.Series(quality),
-        }
-    ).with_columns(
-        pl.selectors.float().fill_nan(None),
-        scored[SILENT],
+    quality = Borda().apply({n: scored[n].to_numpy() for n in combined}, calibration.ranks)
+    columns = sorted(set(scored.columns) - {*ABOUT, SILENT, NEAREST})
+    return scored.select(
+        "record_id",
+        *columns,
+        NEAREST,
+        pl.Series("quality", quality),
+        SILENT,
         calibration=pl.lit(calibration.identity),
-    )
-    return Scored(frame, calibration, left_out, fresh, about)
+    ).with_columns(pl.selectors.float().fill_nan(None))
 
 
 def _silent(reasons: Mapping[str, pl.Series], rows: int) -> pl.Series:
@@ -184,28 +181,43 @@ def _read_calibration(base: Base) -> Calibration:
     return Calibration.from_frame(frame.collect())
 
 
-def _redundancy(
-    run: Run, scored: pl.DataFrame, context: ScoreContext
-) -> tuple[NDArray[np.float64], dict[str, Any]]:
-    """Search all records' vectors for the nearest earlier one, in the survivor order."""
-    order = scored.with_row_index("row").sort(
-        "rule", -pl.col("length"), "content_id", "record_id", nulls_last=True
+def known_neighbours(ids: pl.Series, same: pl.Series, nearest: pl.Series) -> Known:
+    """Turn what an earlier search found into positions among the records of now.
+
+    Parameters
+    ----------
+    ids
+        n record ids, sorted.
+    same
+        Those of them whose earlier result counts.
+    nearest
+        n record ids: each one's nearest earlier record then, null where it had none.
+    """
+    held = ids.is_in(same.to_list()).to_numpy()
+    place = pl.DataFrame({"nearest": ids, "at": np.arange(len(ids)), "held": held})
+    found = pl.DataFrame({"nearest": nearest}).join(
+        place.filter("held"), on="nearest", how="left", maintain_order="left"
     )
-    rank = np.empty(scored.height, dtype=np.int64)
-    rank[order["row"].to_numpy()] = np.arange(scored.height)
-    dim = run.recipe.scoring.dimensions
-    space = embedder(run.recipe).embedder_id
-    stored = (
-        run.scan(EMBEDDINGS)
-        .filter(pl.col("embedder_id") == space)
-        .select("content_id", "vector")
-        .join(scored.lazy().select("content_id").unique(), on="content_id", how="semi")
-        .collect(engine="streaming")
+    at = found["at"].fill_null(SEEK).to_numpy().astype(np.int64)
+    at[nearest.is_null().to_numpy()] = -1
+    at[~held] = SEEK
+    return Known(at, ~held)
+
+
+def _with_redundancy(scored: pl.DataFrame, found: Redundancy) -> pl.DataFrame:
+    at = pl.Series(np.where(found.neighbour < 0, 0, found.neighbour), dtype=pl.UInt32)
+    nearest = pl.Series(NEAREST, scored["record_id"].gather(at), dtype=pl.String)
+    none = pl.Series(found.neighbour < 0)
+    return scored.with_columns(
+        nearest.zip_with(~none, pl.Series([None], dtype=pl.String).new_from_index(0, len(none))),
+        redundancy=pl.Series(found.values),
     )
-    vectors = scored.select("content_id").join(stored, on="content_id", how="left")["vector"]
-    batch = ScoreBatch(scored["record_id"], embedding=from_stored(vectors.to_arrow(), dim))
-    column, about = RedundancyScorer().score_all(batch, rank, context)
-    return column.values, about
+
+
+def _without_redundancy(scored: pl.DataFrame) -> pl.DataFrame:
+    return scored.with_columns(
+        pl.lit(None, pl.String).alias(NEAREST), redundancy=pl.lit(float("nan"))
+    )
 
 
 class _Scoring:
@@ -237,62 +249,113 @@ class _Scoring:
             for name, scorer in self.scorers.items()
         }
 
-    def update(self, states: Mapping[str, Any], base: Base) -> tuple[pl.DataFrame, int]:
-        """Score the records that the base release doesn't hold, and keep the scores of the others."""
-        keys = ["record_id", "content_id", "label", *([self.language] if self.language else [])]
-        records, scores = base.scan(RECORDS), base.scan(SCORES)
-        if records is None or scores is None or not {*keys} <= {*records.collect_schema().names()}:
-            return self.score(states, None)
-        kept = scores.select("record_id", *self.scorers, SILENT)
-        known = records.select(keys).join(kept, on="record_id").collect(engine="streaming")
-        return self.score(states, known)
+    def anew(self) -> tuple[dict[str, Any], pl.DataFrame, dict[str, Any]]:
+        """Fit everything and score every record: states, scores, facts of the redundancy search."""
+        states = self.fit()
+        scored = self._score(scored_records(self.run), states).sort("record_id")
+        batch, rank = self._vectors(scored)
+        scorer = RedundancyScorer()
+        if usable_vectors(batch) is None:
+            return states, _without_redundancy(scored), {}
+        cells = scorer.fit(batch, self.context)
+        states[scorer.name] = scorer.to_state(cells)
+        found = scorer.search(batch, rank, self.context, cells)
+        return states, _with_redundancy(scored, found), found.about()
 
-    def score(
-        self, states: Mapping[str, Any], known: pl.DataFrame | None
-    ) -> tuple[pl.DataFrame, int]:
-        """Score all records but the known ones.
+    def update(
+        self, calibration: Calibration, base: Base
+    ) -> tuple[pl.DataFrame, int, dict[str, Any]]:
+        """Score the records that the base release doesn't hold, and keep what it says of the others.
 
         Returns
         -------
-        frame
-            record_id, content_id, rule, held_out, length, a column a scorer, `silent`; by record_id.
+        scored
+            One row a record, by record_id.
         fresh
             How many were scored.
+        about
+            Facts of the redundancy search.
         """
-        length = pl.coalesce(pl.col("text").str.len_bytes().cast(pl.Int64), pl.col("tokens"))
-        about = ["record_id", "content_id", "rule", "held_out"]
         everything = scored_records(self.run)
-        if known is None:
-            made = self._score(everything, states, [*about], length)
-            return made.sort("record_id"), made.height
-        keys = [n for n in known.columns if n not in self.scorers and n != SILENT]
-        narrow = everything.select(*dict.fromkeys([*about, *keys]), length=length)
+        known = self._known(base)
+        keys = [n for n in known.columns if n not in {*self.scorers, SILENT, NEAREST}]
+        narrow = everything.select(*dict.fromkeys([*ABOUT[:-1], *keys]), length=LENGTH)
         rows = narrow.collect(engine="streaming")
         same = rows.join(known, on=keys, how="inner", nulls_equal=True)
         new = rows.select("record_id").join(same, on="record_id", how="anti")
         chosen = everything.join(new.lazy(), on="record_id", how="semi")
-        made = self._score(chosen, states, about, length)
-        return pl.concat([same.select(made.columns), made]).sort("record_id"), made.height
+        made = self._score(chosen, calibration.states)
+        nothing = made.with_columns(pl.lit(None, pl.String).alias(NEAREST))
+        scored = pl.concat([same.select(nothing.columns), nothing]).sort("record_id")
+        batch, rank = self._vectors(scored)
+        scorer = RedundancyScorer()
+        state = calibration.states.get(scorer.name)
+        if state is None or usable_vectors(batch) is None:
+            return _without_redundancy(scored), made.height, {}
+        earlier = known_neighbours(scored["record_id"], same["record_id"], scored[NEAREST])
+        found = scorer.search(batch, rank, self.context, scorer.from_state(state), earlier)
+        return _with_redundancy(scored, found), made.height, found.about()
 
-    def _score(
-        self, frame: pl.LazyFrame, states: Mapping[str, Any], about: Sequence[str], length: pl.Expr
-    ) -> pl.DataFrame:
+    def _known(self, base: Base) -> pl.DataFrame:
+        """Return what the base release says of its records, with all that a score depends on."""
+        records, scores = base.scan(RECORDS), base.scan(SCORES)
+        assert (
+            records is not None
+        )  # `kept_calibration` has found the stage's tables, so they stand too
+        assert scores is not None
+        keys = ["record_id", "content_id", "label", "rule"]
+        if self.language is not None and self.language in records.collect_schema().names():
+            keys.append(self.language)
+        kept = scores.select("record_id", *self.scorers, SILENT, NEAREST)
+        found = records.select(keys).join(kept, on="record_id")
+        if base.output != self.run.output:  # only the calibration is taken from another output
+            found = found.limit(0)
+        return found.collect(engine="streaming")
+
+    def train_columns(self, scored: pl.DataFrame) -> dict[str, NDArray[np.float64]]:
+        """Return every score of the training records: float64, NaN where it does not apply."""
+        train = scored.filter(~pl.col("held_out"))
+        return {n: train[n].to_numpy() for n in (*self.scorers, "redundancy")}
+
+    def _vectors(self, scored: pl.DataFrame) -> tuple[ScoreBatch, NDArray[np.int64]]:
+        """Read the records' vectors, and their places in the survivor order."""
+        order = scored.with_row_index("row").sort(
+            "rule", -pl.col("length"), "content_id", "record_id", nulls_last=True
+        )
+        rank = np.empty(scored.height, dtype=np.int64)
+        rank[order["row"].to_numpy()] = np.arange(scored.height)
+        space = embedder(self.run.recipe).embedder_id
+        stored = (
+            self.run.scan(EMBEDDINGS)
+            .filter(pl.col("embedder_id") == space)
+            .select("content_id", "vector")
+            .join(scored.lazy().select("content_id").unique(), on="content_id", how="semi")
+            .collect(engine="streaming")
+        )
+        vectors = scored.select("content_id").join(
+            stored, on="content_id", how="left", maintain_order="left"
+        )["vector"]
+        dim = self.run.recipe.scoring.dimensions
+        return ScoreBatch(scored["record_id"], embedding=from_stored(vectors.to_arrow(), dim)), rank
+
+    def _score(self, frame: pl.LazyFrame, states: Mapping[str, Any]) -> pl.DataFrame:
+        """Score records: `ABOUT`, a column a scorer (NaN where it does not apply), `silent`."""
         parts: list[pl.DataFrame] = []
         done = 0
         for batch, rows in self._batches(frame):
             columns = {n: s.score(batch, states[n]) for n, s in self.scorers.items()}
             parts.append(
-                rows.select(*about, length=length).with_columns(
+                rows.select(*ABOUT[:-1], length=LENGTH).with_columns(
                     *[pl.Series(n, c.values, dtype=pl.Float64) for n, c in columns.items()],
                     _silent({n: c.reasons for n, c in columns.items()}, len(batch)),
                 )
             )
             done += len(batch)
             self.run.report("scoring", "scoring records", done, None)
-        return pl.concat(parts) if parts else self._nothing(about)
+        return pl.concat(parts) if parts else self._nothing()
 
-    def _nothing(self, about: Sequence[str]) -> pl.DataFrame:
-        empty = scored_records(self.run).select(*about, length=pl.col("tokens")).limit(0).collect()
+    def _nothing(self) -> pl.DataFrame:
+        empty = scored_records(self.run).select(*ABOUT[:-1], length=LENGTH).limit(0).collect()
         scores = [pl.lit(None, pl.Float64).alias(name) for name in self.scorers]
         return empty.with_columns(*scores, pl.lit(None, pl.String).alias(SILENT))
 

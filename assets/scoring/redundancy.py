@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from assets.kernels.keyed_random import Ids, hash64
 from assets.kernels.kmeans import KMeansModel, fit_kmeans
-from assets.kernels.unit_vectors import UNIT, to_grid, valid_rows
+from assets.kernels.unit_vectors import SCALE, UNIT, to_grid, valid_rows
 from assets.scoring.protocol import (
     Direction,
     Needs,
@@ -38,6 +38,7 @@ from assets.scoring.protocol import (
 QUERY_ROWS = 1024
 MEMBER_ROWS = 4096
 EXACT_ROWS = 4096
+SEEK = -2
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,28 @@ class Redundancy:
     near: float
     checked: int
     pairs: int
+
+    def about(self) -> dict[str, Any]:
+        """Return cells, probes, recall, recall_near, near, checked and pairs as JSON values."""
+        names = ("cells", "probes", "recall", "recall_near", "near", "checked", "pairs")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What an earlier search under the same cells found, so that only what changed is searched.
+
+    Attributes
+    ----------
+    nearest
+        int64, shape (n,): position of each record's nearest earlier one; -1 where it has none; `SEEK` where
+        it must be sought among all, because the record is new or its nearest is gone.
+    fresh
+        bool, shape (n,): records that no other was compared with. All of them must be sought.
+    """
+
+    nearest: NDArray[np.int64]
+    fresh: NDArray[np.bool_]
 
 
 def fit_cells(
@@ -125,6 +148,7 @@ def semantic_redundancy(
     rank: NDArray[np.integer[Any]],
     ids: Ids,
     model: KMeansModel,
+    known: Known | None = None,
     *,
     probes: int = 4,
     check: int = 512,
@@ -144,6 +168,9 @@ def semantic_redundancy(
         n distinct ids; they key the sample on which recall is measured.
     model
         Cells from `fit_cells`.
+    known
+        Of an earlier search with these cells and probes. The answer is the same, the work is in proportion to
+        what changed.
     probes
         Cells in which a record's neighbours are sought.
     check
@@ -158,7 +185,7 @@ def semantic_redundancy(
     Raises
     ------
     ScoringError
-        When shapes disagree, ranks repeat or probes is below 1.
+        When shapes disagree, ranks repeat, probes is below 1, or a fresh record is said to be known.
     """
     rank = np.asarray(rank)
     n = len(vectors)
@@ -182,6 +209,17 @@ def semantic_redundancy(
     ordered = grid[rows]
     best = np.full(len(rows), -UNIT, dtype=np.float32)
     where = np.full(len(rows), -1, dtype=np.int64)
+    seek, fresh = np.ones(len(rows), dtype=bool), np.ones(len(rows), dtype=bool)
+    if known is not None:
+        if (known.nearest[known.fresh] != SEEK).any():
+            message = "a fresh record can't have a known nearest one; mark it to be sought"
+            raise ScoringError(message)
+        place = np.full(n, -1, dtype=np.int64)
+        place[rows] = np.arange(len(rows))
+        nearest = known.nearest[rows]
+        seek, fresh, at = nearest == SEEK, known.fresh[rows], np.flatnonzero(nearest >= 0)
+        where[at] = place[nearest[at]]
+        best[at] = np.einsum("nd,nd->n", ordered[at], ordered[where[at]])
     near_cells = _nearest_cells(ordered, model, min(probes, len(model.centroids)), device)
     pairs = 0
     # every record belongs to one cell as a member, and to `probes` cells as a query
@@ -191,8 +229,11 @@ def semantic_redundancy(
     query_ends = np.searchsorted(near_cells.ravel()[flat], np.arange(len(model.centroids) + 1))
     for cell in range(len(model.centroids)):
         members = by_cell[ends[cell] : ends[cell + 1]]
-        queries = flat[query_ends[cell] : query_ends[cell + 1]] // near_cells.shape[1]
-        pairs += _search(ordered, np.sort(queries), members, best, where, device)
+        queries = np.sort(flat[query_ends[cell] : query_ends[cell + 1]] // near_cells.shape[1])
+        sought = seek[queries]
+        pairs += _search(ordered, queries[sought], members, best, where, device)
+        others = queries[~sought]
+        pairs += _search(ordered, others, members[fresh[members]], best, where, device)
         if progress is not None:
             progress(len(members))
     values = np.full(n, np.nan)
@@ -336,7 +377,7 @@ class RedundancyScorer:
         context: ScoreContext,
         model: KMeansModel | None = None,
     ) -> tuple[ScoreColumn, dict[str, Any]]:
-        """Score all records at once.
+        """Score all records at once; see `search`.
 
         Parameters
         ----------
@@ -356,28 +397,71 @@ class RedundancyScorer:
             cells, probes, recall, recall_near, near, checked, pairs; JSON values.
         """
         n = len(batch)
-        usable = batch.embedding is not None and bool(
-            (np.isfinite(batch.embedding).all(axis=1) & batch.embedding.any(axis=1)).any()
-        )
-        if batch.embedding is None or not usable:
+        vectors = usable_vectors(batch)
+        if vectors is None:
             reasons = reasons_from(n, [(np.ones(n, dtype=bool), "no embedding")])
             column = ScoreColumn(self.name, self.version, np.full(n, np.nan), reasons, "low")
             return column, {"cells": 0, "probes": 0, "checked": 0, "pairs": 0}
-        stored = batch.embedding.astype(np.float16)
         if model is None:
-            model = fit_cells(
-                stored, batch.ids, cells=self.cells, seed=context.seed, device=context.device
+            model = self.fit(batch, context)
+        found = self.search(batch, rank, context, model)
+        column = ScoreColumn(self.name, self.version, found.values, found.reasons, "low")
+        return column, found.about()
+
+    def fit(self, batch: ScoreBatch, context: ScoreContext) -> KMeansModel:
+        """Fit the cells of the search on all records of a batch that has vectors."""
+        vectors = usable_vectors(batch)
+        if vectors is None:
+            message = (
+                "redundancy found no record with an embedding; give the records text or features"
             )
-        found = semantic_redundancy(
-            stored,
+            raise ScoringError(message)
+        return fit_cells(
+            vectors, batch.ids, cells=self.cells, seed=context.seed, device=context.device
+        )
+
+    def search(
+        self,
+        batch: ScoreBatch,
+        rank: NDArray[np.integer[Any]],
+        context: ScoreContext,
+        model: KMeansModel,
+        known: Known | None = None,
+    ) -> Redundancy:
+        """Search all records of a batch that has vectors; see `semantic_redundancy`."""
+        assert batch.embedding is not None
+        return semantic_redundancy(
+            batch.embedding.astype(np.float16),
             rank,
             batch.ids,
             model,
+            known,
             probes=self.probes,
             seed=context.seed,
             device=context.device,
             progress=context.progress,
         )
-        column = ScoreColumn(self.name, self.version, found.values, found.reasons, "low")
-        names = ("cells", "probes", "recall", "recall_near", "near", "checked", "pairs")
-        return column, {name: getattr(found, name) for name in names}
+
+    def to_state(self, model: KMeansModel) -> ScorerState:
+        """Pack the cells as a state of the calibration."""
+        meta = {"inertia": model.inertia, "iterations": model.iterations, "probes": self.probes}
+        return ScorerState(self.name, self.version, meta, {"centroids": model.centroids})
+
+    def from_state(self, state: ScorerState) -> KMeansModel:
+        """Unpack the cells."""
+        about = state.meta
+        return KMeansModel(
+            state.arrays["centroids"],
+            "spherical",
+            1.0 / SCALE,
+            about["inertia"],
+            about["iterations"],
+        )
+
+
+def usable_vectors(batch: ScoreBatch) -> NDArray[np.float16] | None:
+    """Return a batch's vectors as they are stored, or None where no record has one."""
+    if batch.embedding is None:
+        return None
+    usable = np.isfinite(batch.embedding).all(axis=1) & batch.embedding.any(axis=1)
+    return batch.embedding.astype(np.float16) if usable.any() else None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import rankdata
+from scipy.stats import ks_2samp, rankdata
 
 from assets.kernels.quantiles import BoundaryState, QuantileError, QuantileState, ordered_bits
 
@@ -127,3 +127,31 @@ def test_what_cannot_be_is_refused():
         QuantileState().cuts([0.5, 0.6])
     with pytest.raises(QuantileError, match="cannot merge"):
         QuantileState(10).merge(QuantileState(20))
+
+
+some = st.lists(st.one_of(st.integers(-4, 4).map(float), st.floats(-9, 9)), min_size=1, max_size=50)
+
+
+@settings(deadline=None)
+@given(some, some)
+def test_distance_is_that_of_kolmogorov_and_smirnov(left, right):
+    a, b = (QuantileState().update(np.array(values)) for values in (left, right))
+    shares = [
+        abs(np.mean(np.array(left) <= x) - np.mean(np.array(right) <= x)) for x in [*left, *right]
+    ]
+    assert a.distance(b) == pytest.approx(max(shares), abs=1e-12)
+    assert a.distance(b) == b.distance(a)
+    assert a.distance(a) == 0.0
+
+
+def test_distance_of_coarse_states_is_taken_at_the_coarser_one():
+    rng = np.random.default_rng(3)
+    left, right = rng.normal(size=4000), rng.normal(0.5, 1.0, 4000)
+    fine, coarse = QuantileState().update(left), QuantileState(200).update(right)
+    with pytest.raises(QuantileError):
+        fine.merge(coarse)
+    assert fine.distance(coarse) == pytest.approx(
+        ks_2samp(left, right, method="asymp").statistic, abs=0.02
+    )
+    empty = QuantileState()
+    assert (empty.distance(empty), empty.distance(fine)) == (0.0, 1.0)

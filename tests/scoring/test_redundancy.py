@@ -8,8 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assets.kernels.unit_vectors import UNIT, to_grid
-from assets.scoring.protocol import ScoreBatch, ScoreContext, ScoringError
-from assets.scoring.redundancy import RedundancyScorer, fit_cells, semantic_redundancy
+from assets.scoring.protocol import ScoreBatch, ScoreContext, ScorerState, ScoringError
+from assets.scoring.redundancy import (
+    SEEK,
+    Known,
+    RedundancyScorer,
+    fit_cells,
+    semantic_redundancy,
+)
 
 
 def oracle(vectors, rank):
@@ -155,3 +161,81 @@ def test_what_cannot_be_is_refused():
     assert np.isnan(column.values).all()
     assert column.reason_counts() == {"no embedding": 5}
     assert about["cells"] == 0
+
+
+def changed(rows, ids, *, gone, new, seed):
+    """Return a later lake: some records are gone, some are new; with the earlier position of each, or -1."""
+    rng = np.random.default_rng(seed)
+    stay = np.sort(rng.permutation(len(rows))[gone:])
+    fresh = rng.normal(size=(new, rows.shape[1])).astype(np.float32)
+    fresh[::2] = rows[rng.integers(len(rows), size=len(fresh[::2]))] + 0.01
+    order = rng.permutation(len(stay) + new)
+    before = np.concatenate([stay, np.full(new, -1)])[order]
+    later = np.concatenate([rows[stay], fresh])[order]
+    names = [*np.array(ids)[stay], *(f"{i + 10**6:032x}" for i in range(new))]
+    return later, [names[i] for i in order], before
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 12), st.integers(0, 12), st.integers(0, 1000), st.sampled_from([1, 6]))
+def test_a_search_that_knows_the_last_one_equals_a_whole_one(gone, new, seed, cells):
+    rows, _, ids = sample(60, seed=seed)
+    rows[5] = 0
+    model = fit_cells(rows, ids, cells=cells)
+    rank = {name: place for place, name in enumerate(np.random.default_rng(seed).permutation(ids))}
+    first = semantic_redundancy(rows, np.array([2 * rank[n] for n in ids]), ids, model, probes=2)
+    later, names, before = changed(rows, ids, gone=gone, new=new, seed=seed)
+    places = np.array([2 * rank[n] if n in rank else 2 * (hash64_of(n) % 60) + 1 for n in names])
+    places = np.argsort(np.argsort(places, kind="stable"), kind="stable")
+    known = known_neighbours_of(first.neighbour, before)
+    whole = semantic_redundancy(later, places, names, model, probes=2)
+    quick = semantic_redundancy(later, places, names, model, known, probes=2)
+    assert np.array_equal(quick.values, whole.values, equal_nan=True)
+    assert np.array_equal(quick.neighbour, whole.neighbour)
+    assert quick.pairs <= whole.pairs
+
+
+def hash64_of(name):
+    return int(name, 16) * 2654435761
+
+
+def known_neighbours_of(neighbour, before):
+    """The oracle's own bookkeeping: where each record's earlier neighbour is now."""
+    now = {old: at for at, old in enumerate(before) if old >= 0}
+    nearest = np.full(len(before), SEEK)
+    for at, old in enumerate(before):
+        if old >= 0:
+            nearest[at] = -1 if neighbour[old] < 0 else now.get(neighbour[old], SEEK)
+    return Known(nearest, before < 0)
+
+
+def test_what_is_new_costs_in_proportion():
+    rows, _, ids = sample(3000, seed=8)
+    model = fit_cells(rows, ids, cells=1)
+    rank = np.arange(3000)
+    first = semantic_redundancy(rows[:2990], rank[:2990], ids[:2990], model)
+    before = np.concatenate([np.arange(2990), np.full(10, -1)])
+    known = known_neighbours_of(first.neighbour, before)
+    found = semantic_redundancy(rows, rank, ids, model, known)
+    assert found.pairs <= 2 * 10 * 3000
+    assert np.array_equal(found.values, semantic_redundancy(rows, rank, ids, model).values)
+
+
+def test_a_new_record_that_is_said_to_be_known_is_refused():
+    rows, rank, ids = sample(5)
+    model = fit_cells(rows, ids, cells=1)
+    wrong = Known(np.full(5, -1), np.array([True, False, False, False, False]))
+    with pytest.raises(ScoringError, match="fresh record"):
+        semantic_redundancy(rows, rank, ids, model, wrong)
+
+
+def test_cells_are_read_back_from_the_calibration():
+    rows, rank, ids = sample(300, seed=9)
+    scorer = RedundancyScorer(cells=5, probes=1)
+    batch = ScoreBatch(ids=ids, embedding=rows)
+    cells = scorer.fit(batch, ScoreContext())
+    again = scorer.from_state(ScorerState.from_bytes(scorer.to_state(cells).to_bytes()))
+    want, got = (scorer.search(batch, rank, ScoreContext(), m).values for m in (cells, again))
+    assert np.array_equal(want, got)
+    with pytest.raises(ScoringError, match="no record with an embedding"):
+        scorer.fit(ScoreBatch(ids=ids), ScoreContext())
