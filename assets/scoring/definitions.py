@@ -43,8 +43,8 @@ SPECS = (EMBEDDINGS_SPEC, SCORES_SPEC)
 
 def compute_embeddings(run: Run, stage: Stage) -> Facts:
     """Embed every content that has no vector in this space yet."""
-    from assets.scoring.flow import column_of, embedder, scored_records, targets
     from assets.scoring.hashed import to_stored
+    from assets.scoring.lake_scores import column_of, embedder, scored_records, targets
 
     model = embedder(run.recipe)
     schema = pa.schema(

@@ -1,0 +1,272 @@
+"""Score a lake's records with given states: all of them, or those that the base release doesn't hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from assets.scoring.calibration import Calibration
+from assets.scoring.hashed import HashedEmbedder, from_stored
+from assets.scoring.protocol import ScoreBatch, ScoreContext, Scorer
+from assets.scoring.redundancy import (
+    SEEK,
+    Known,
+    Redundancy,
+    RedundancyScorer,
+    usable_vectors,
+)
+from resources.base import Base
+from resources.errors import RecipeError
+from resources.recipe import Recipe
+from resources.run import Run
+
+RECORDS, FATES = "deduplication/records", "deduplication/fates"
+EMBEDDINGS, SCORES = "scoring/embeddings", "scoring/scores"
+BATCH = 20_000
+LANGUAGE_GROUPS = ("language", "lang")
+SILENT, NEAREST = "silent", "nearest"
+ABOUT = ("record_id", "content_id", "rule", "held_out", "length")
+LENGTH = pl.coalesce(pl.col("text").str.len_bytes().cast(pl.Int64), pl.col("tokens"))
+BETWEEN = " | "
+
+
+def scored_records(run: Run) -> pl.LazyFrame:
+    """Return the records that are scored: survivors and held-out ones, with `held_out`."""
+    fates = run.scan(FATES).filter(pl.col("fate").is_null() | (pl.col("fate") == "held_out"))
+    alive = fates.select("record_id", held_out=pl.col("fate").is_not_null())
+    return run.scan(RECORDS).join(alive, on="record_id", how="inner")
+
+
+def targets(run: Run) -> pl.LazyFrame:
+    """Return the records that play the target's role."""
+    return run.scan(RECORDS).filter(pl.col("role") == "target")
+
+
+def embedder(recipe: Recipe) -> HashedEmbedder:
+    """Make the recipe's embedder."""
+    if recipe.scoring.embedder != "hashed":
+        message = f"scoring.embedder: {recipe.scoring.embedder!r} is not known; use hashed"
+        raise RecipeError(message)
+    return HashedEmbedder(recipe.scoring.dimensions)
+
+
+def column_of(table: pa.Table, name: str) -> pa.Array:
+    """Return a column of a table as one array."""
+    column = table.column(name)
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _silent(reasons: Mapping[str, pl.Series], rows: int) -> pl.Series:
+    """Say for each row which scorers gave it nothing and why; null where all gave a value."""
+    said = [
+        pl.format(name + ": {}", reason).alias(name) for name, reason in sorted(reasons.items())
+    ]
+    if not said:
+        return pl.Series(SILENT, [None] * rows, dtype=pl.String)
+    joined = pl.concat_str(pl.all(), separator=BETWEEN, ignore_nulls=True)
+    return pl.select(said).select(joined.replace("", None).alias(SILENT)).to_series()
+
+
+def known_neighbours(ids: pl.Series, same: pl.Series, nearest: pl.Series) -> Known:
+    """Turn what an earlier search found into positions among the records of now.
+
+    Parameters
+    ----------
+    ids
+        n record ids, sorted.
+    same
+        Those of them whose earlier result counts.
+    nearest
+        n record ids: each one's nearest earlier record then, null where it had none.
+    """
+    held = ids.is_in(same.to_list()).to_numpy()
+    place = pl.DataFrame({"nearest": ids, "at": np.arange(len(ids)), "held": held})
+    found = pl.DataFrame({"nearest": nearest}).join(
+        place.filter("held"), on="nearest", how="left", maintain_order="left"
+    )
+    at = found["at"].fill_null(SEEK).to_numpy().astype(np.int64)
+    at[nearest.is_null().to_numpy()] = -1
+    at[~held] = SEEK
+    return Known(at, ~held)
+
+
+def _with_redundancy(scored: pl.DataFrame, found: Redundancy) -> pl.DataFrame:
+    at = pl.Series(np.where(found.neighbour < 0, 0, found.neighbour), dtype=pl.UInt32)
+    nearest = pl.Series(NEAREST, scored["record_id"].gather(at), dtype=pl.String)
+    none = pl.Series(found.neighbour < 0)
+    return scored.with_columns(
+        nearest.zip_with(~none, pl.Series([None], dtype=pl.String).new_from_index(0, len(none))),
+        redundancy=pl.Series(found.values),
+    )
+
+
+def _without_redundancy(scored: pl.DataFrame) -> pl.DataFrame:
+    return scored.with_columns(
+        pl.lit(None, pl.String).alias(NEAREST), redundancy=pl.lit(float("nan"))
+    )
+
+
+class LakeScores:
+    """The row-local scorers at work on one run's records."""
+
+    def __init__(self, run: Run, scorers: Mapping[str, Scorer], context: ScoreContext) -> None:
+        self.run = run
+        self.scorers = scorers
+        self.context = context
+        self.language = next((g for g in LANGUAGE_GROUPS if g in run.recipe.group_names), None)
+
+    def fit(self) -> dict[str, Any]:
+        """Fit every scorer on the training records and the target."""
+        train = scored_records(self.run).filter(~pl.col("held_out")).drop("held_out")
+        frame = pl.concat([train, targets(self.run)], how="vertical")
+        summaries: dict[str, Any] = {}
+        done = 0
+        for batch, _ in self._batches(frame):
+            for name, scorer in self.scorers.items():
+                part = scorer.summarise([batch], self.context)
+                summaries[name] = scorer.merge(summaries[name], part) if name in summaries else part
+            done += len(batch)
+            self.run.report("scoring", "fitting scorers", done, None)
+        return {
+            name: scorer.finish(
+                summaries[name] if name in summaries else scorer.summarise([], self.context),
+                self.context,
+            )
+            for name, scorer in self.scorers.items()
+        }
+
+    def anew(self) -> tuple[dict[str, Any], pl.DataFrame, dict[str, Any]]:
+        """Fit everything and score every record: states, scores, facts of the redundancy search."""
+        states = self.fit()
+        scored = self._score(scored_records(self.run), states).sort("record_id")
+        batch, rank = self._vectors(scored)
+        scorer = RedundancyScorer()
+        if usable_vectors(batch) is None:
+            return states, _without_redundancy(scored), {}
+        cells = scorer.fit(batch, self.context)
+        states[scorer.name] = scorer.to_state(cells)
+        found = scorer.search(batch, rank, self.context, cells)
+        return states, _with_redundancy(scored, found), found.about()
+
+    def update(
+        self, calibration: Calibration, base: Base
+    ) -> tuple[pl.DataFrame, int, dict[str, Any]]:
+        """Score the records that the base release doesn't hold, and keep what it says of the others.
+
+        Returns
+        -------
+        scored
+            One row a record, by record_id.
+        fresh
+            How many were scored.
+        about
+            Facts of the redundancy search.
+        """
+        everything = scored_records(self.run)
+        known = self._known(base)
+        keys = [n for n in known.columns if n not in {*self.scorers, SILENT, NEAREST}]
+        narrow = everything.select(*dict.fromkeys([*ABOUT[:-1], *keys]), length=LENGTH)
+        rows = narrow.collect(engine="streaming")
+        same = rows.join(known, on=keys, how="inner", nulls_equal=True)
+        new = rows.select("record_id").join(same, on="record_id", how="anti")
+        chosen = everything.join(new.lazy(), on="record_id", how="semi")
+        made = self._score(chosen, calibration.states)
+        nothing = made.with_columns(pl.lit(None, pl.String).alias(NEAREST))
+        scored = pl.concat([same.select(nothing.columns), nothing]).sort("record_id")
+        batch, rank = self._vectors(scored)
+        scorer = RedundancyScorer()
+        state = calibration.states.get(scorer.name)
+        if state is None or usable_vectors(batch) is None:
+            return _without_redundancy(scored), made.height, {}
+        earlier = known_neighbours(scored["record_id"], same["record_id"], scored[NEAREST])
+        found = scorer.search(batch, rank, self.context, scorer.from_state(state), earlier)
+        return _with_redundancy(scored, found), made.height, found.about()
+
+    def _known(self, base: Base) -> pl.DataFrame:
+        """Return what the base release says of its records, with all that a score depends on."""
+        records, scores = base.scan(RECORDS), base.scan(SCORES)
+        assert (
+            records is not None
+        )  # `kept_calibration` has found the stage's tables, so they stand too
+        assert scores is not None
+        keys = ["record_id", "content_id", "label", "rule"]
+        if self.language is not None and self.language in records.collect_schema().names():
+            keys.append(self.language)
+        kept = scores.select("record_id", *self.scorers, SILENT, NEAREST)
+        found = records.select(keys).join(kept, on="record_id")
+        if base.output != self.run.output:  # only the calibration is taken from another output
+            found = found.limit(0)
+        return found.collect(engine="streaming")
+
+    def train_columns(self, scored: pl.DataFrame) -> dict[str, NDArray[np.float64]]:
+        """Return every score of the training records: float64, NaN where it does not apply."""
+        train = scored.filter(~pl.col("held_out"))
+        return {n: train[n].to_numpy() for n in (*self.scorers, "redundancy")}
+
+    def _vectors(self, scored: pl.DataFrame) -> tuple[ScoreBatch, NDArray[np.int64]]:
+        """Read the records' vectors, and their places in the survivor order."""
+        order = scored.with_row_index("row").sort(
+            "rule", -pl.col("length"), "content_id", "record_id", nulls_last=True
+        )
+        rank = np.empty(scored.height, dtype=np.int64)
+        rank[order["row"].to_numpy()] = np.arange(scored.height)
+        space = embedder(self.run.recipe).embedder_id
+        stored = (
+            self.run.scan(EMBEDDINGS)
+            .filter(pl.col("embedder_id") == space)
+            .select("content_id", "vector")
+            .join(scored.lazy().select("content_id").unique(), on="content_id", how="semi")
+            .collect(engine="streaming")
+        )
+        vectors = scored.select("content_id").join(
+            stored, on="content_id", how="left", maintain_order="left"
+        )["vector"]
+        dim = self.run.recipe.scoring.dimensions
+        return ScoreBatch(scored["record_id"], embedding=from_stored(vectors.to_arrow(), dim)), rank
+
+    def _score(self, frame: pl.LazyFrame, states: Mapping[str, Any]) -> pl.DataFrame:
+        """Score records: `ABOUT`, a column a scorer (NaN where it does not apply), `silent`."""
+        parts: list[pl.DataFrame] = []
+        done = 0
+        for batch, rows in self._batches(frame):
+            columns = {n: s.score(batch, states[n]) for n, s in self.scorers.items()}
+            parts.append(
+                rows.select(*ABOUT[:-1], length=LENGTH).with_columns(
+                    *[pl.Series(n, c.values, dtype=pl.Float64) for n, c in columns.items()],
+                    _silent({n: c.reasons for n, c in columns.items()}, len(batch)),
+                )
+            )
+            done += len(batch)
+            self.run.report("scoring", "scoring records", done, None)
+        return pl.concat(parts) if parts else self._nothing()
+
+    def _nothing(self) -> pl.DataFrame:
+        empty = scored_records(self.run).select(*ABOUT[:-1], length=LENGTH).limit(0).collect()
+        scores = [pl.lit(None, pl.Float64).alias(name) for name in self.scorers]
+        return empty.with_columns(*scores, pl.lit(None, pl.String).alias(SILENT))
+
+    def _batches(self, frame: pl.LazyFrame) -> Iterator[tuple[ScoreBatch, pl.DataFrame]]:
+        """Stream records with their vectors as score batches."""
+        dim = self.run.recipe.scoring.dimensions
+        space = embedder(self.run.recipe).embedder_id
+        vectors = self.run.scan(EMBEDDINGS).filter(pl.col("embedder_id") == space)
+        joined = frame.join(vectors.select("content_id", "vector"), on="content_id", how="left")
+        for batch in joined.collect_batches(chunk_size=BATCH):
+            table = batch.to_arrow()
+            yield (
+                ScoreBatch(
+                    batch["record_id"],
+                    text=column_of(table, "text"),
+                    features=column_of(table, "features"),
+                    label=column_of(table, "label"),
+                    embedding=from_stored(column_of(table, "vector"), dim),
+                    group=column_of(table, self.language) if self.language else None,
+                    role=column_of(table, "role"),
+                ),
+                batch,
+            )
