@@ -155,6 +155,56 @@ def trace(
 
 
 @main.command()
+@click.argument("recipe", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="An output root instead of a recipe."
+)
+@click.option(
+    "--retention",
+    default="7d",
+    show_default=True,
+    metavar="7d|36h",
+    help="Remove nothing younger than this.",
+)
+@click.option(
+    "--keep-releases",
+    type=int,
+    metavar="N",
+    help="Let go of all but the last N releases; all are kept by default.",
+)
+@click.option("--force", is_flag=True, help="Allow a retention below a day.")
+@click.option("--dry-run", is_flag=True, help="Tell what would go; do nothing.")
+@click.option(
+    "--wait", "wait_seconds", type=float, default=0.0, help="Seconds to wait for a run to end."
+)
+@json_option
+def maintain(
+    recipe: Path | None,
+    *,
+    output: Path | None,
+    retention: str,
+    keep_releases: int | None,
+    force: bool,
+    dry_run: bool,
+    wait_seconds: float,
+    as_json: bool,
+) -> None:
+    """Sweep what killed runs left, compact small files, and let go of releases that are not kept."""
+    from orchestration.commands.maintain import maintain as work
+
+    work(
+        recipe,
+        output=output,
+        retention=retention,
+        keep_releases=keep_releases,
+        dry_run=dry_run,
+        force=force,
+        wait_seconds=wait_seconds,
+        as_json=as_json,
+    )
+
+
+@main.command()
 @click.argument("curves", type=click.Path(path_type=Path, exists=True))
 @click.option(
     "--law",

@@ -2,9 +2,9 @@
 
 Staging writes Parquet files into the table's folder without telling the log. A reader sees nothing of them until
 `commit` adds them in one atomic entry, so whatever is checked is exactly what becomes visible, and it is written once.
-A commit carries its provenance (run, asset, code, recipe, versions read) as commit metadata, so
-the lineage travels with
-the table. Files of a stage that failed are removed; files of a killed process are orphans that a full vacuum finds.
+A commit carries its provenance (run, asset, code, recipe, versions read) as commit metadata, so the lineage travels
+with the table. Files of a stage that failed are removed; files of a killed process are orphans, which
+`resources.maintain` finds. Log entries are kept for good, because releases are read at their versions.
 """
 
 from __future__ import annotations
@@ -15,20 +15,32 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import CommitProperties, DeltaTable, Schema, Transaction
+from deltalake import (
+    CommitProperties,
+    DeltaTable,
+    Field,
+    PostCommitHookProperties,
+    Schema,
+    Transaction,
+)
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
-from deltalake.transaction import AddAction, create_table_with_add_actions
+from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
 from resources.errors import StoreError
 
 METADATA_KEY = "sluice"
+UPKEEP_KEY = "sluice_upkeep"
+"""Carried by commits that change how a table is stored and not what it says: no stage's version."""
+# a release is read at its version for ever, and a version can't be read without its log
+_KEEP_LOG = PostCommitHookProperties(cleanup_expired_logs=False)
+_KEEP_LOG_SETTING = {"delta.enableExpiredLogCleanup": "false"}
 _ROLL_BYTES = 128 * 1024 * 1024
 _GROUP_ROWS = 65_536
 _STATISTICS_TYPES = ("INT32", "INT64", "DOUBLE", "BOOLEAN")
@@ -182,6 +194,50 @@ class StagedTable:
         self._committed = True
         return version
 
+    def commit_instead_of(self, version: int, names: Sequence[str], upkeep: dict[str, Any]) -> int:
+        """Put the staged files in the place of some files of version `version`, whose rows they hold.
+
+        The commit carries `upkeep` and nothing of a stage, and must directly follow that version.
+
+        Returns
+        -------
+        int
+            The Delta version with the same content.
+
+        Raises
+        ------
+        StoreError
+            When another writer committed meanwhile, or the store refused; the staged files are removed.
+        """
+        now = int(time.time() * 1000)
+        actions: list[AddAction | RemoveAction] = [
+            RemoveAction(name, data_change=False, deletion_timestamp=now) for name in names
+        ]
+        for file in self.files:
+            action = _add_action(self.uri, file)
+            action.data_change = False
+            actions.append(action)
+        try:
+            table = open_table(self.uri)
+            if table is None or table.version() != version:
+                message = f"version {version} is not the newest any more"
+                raise CommitFailedError(message)
+            properties = _properties(UPKEEP_KEY, upkeep, version + 1)
+            table.create_write_transaction(
+                actions,
+                "append",
+                Schema.from_arrow(self.schema),
+                commit_properties=properties,
+                post_commithook_properties=_KEEP_LOG,
+            )
+        except (DeltaError, OSError) as error:
+            if self._landed() is None:
+                self.discard()
+                message = f"{self.uri}: the commit failed: {error}"
+                raise StoreError(message) from error
+        self._committed = True
+        return version + 1
+
     def _commit(
         self,
         actions: list[AddAction],
@@ -195,17 +251,27 @@ class StagedTable:
         if self.follows is not None and number != self.follows + 1:
             message = f"version {number - 1} was committed since version {self.follows} was read"
             raise CommitFailedError(message)
-        properties = CommitProperties(
-            custom_metadata={METADATA_KEY: metadata},
-            app_transactions=[Transaction("sluice", number)],
-        )
         if table is None:
             self.uri.mkdir(parents=True, exist_ok=True)
             create_table_with_add_actions(
-                str(self.uri), schema, actions, mode="error", commit_properties=properties
+                str(self.uri),
+                schema,
+                actions,
+                mode="error",
+                configuration=_KEEP_LOG_SETTING,
+                commit_properties=_properties(METADATA_KEY, metadata, number),
+                post_commithook_properties=_KEEP_LOG,
             )
             return 0
-        table.create_write_transaction(actions, mode, schema, commit_properties=properties)
+        if mode == "append":
+            number += _add_columns(table, self.schema, self.uri)
+        table.create_write_transaction(
+            actions,
+            mode,
+            schema,
+            commit_properties=_properties(METADATA_KEY, metadata, number),
+            post_commithook_properties=_KEEP_LOG,
+        )
         return table.version() if table.version() == number else number
 
     def _landed(self) -> int | None:
@@ -221,6 +287,38 @@ class StagedTable:
         return table.version() if all(file.name in held for file in self.files) else None
 
 
+def _properties(key: str, metadata: dict[str, Any], number: int) -> CommitProperties:
+    """Metadata of a commit, and the transaction that makes two writers of one version conflict."""
+    return CommitProperties(
+        custom_metadata={key: metadata}, app_transactions=[Transaction("sluice", number)]
+    )
+
+
+def _add_columns(table: DeltaTable, schema: pa.Schema, uri: Path) -> int:
+    """Give a table the columns that an append brings; returns the number of commits this took.
+
+    Raises
+    ------
+    StoreError
+        When a column is there with another type: nothing is committed.
+    """
+    there = storable_schema(pa.schema(table.schema().to_arrow()))
+    for field in schema:
+        if field.name in there.names and there.field(field.name).type != field.type:
+            message = (
+                f"{uri}: column {field.name!r} is {there.field(field.name).type} in the table and can't be appended "
+                f"as {field.type}; give the new column another name"
+            )
+            raise StoreError(message)
+    new = [field for field in Schema.from_arrow(schema).fields if field.name not in there.names]
+    if not new:
+        return 0
+    fields = [Field(f.name, f.type, nullable=True) for f in new]
+    told = _properties(UPKEEP_KEY, {"adds": [f.name for f in new]}, table.version() + 1)
+    table.alter.add_columns(fields, commit_properties=told, post_commithook_properties=_KEEP_LOG)
+    return 1
+
+
 def open_table(uri: Path, version: int | None = None) -> DeltaTable | None:
     """Open a Delta table, or return None where there is none."""
     try:
@@ -233,17 +331,40 @@ def open_table(uri: Path, version: int | None = None) -> DeltaTable | None:
 
 
 def commits(uri: Path, limit: int | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (version, our metadata) of the commits that carry it, newest first; reads the log only."""
+    """Yield (version, our metadata) of the last `limit` commits that carry it, newest first; reads the log only."""
     table = open_table(uri)
     if table is None:
         return
+    found = _ours(table, limit)
+    if limit is not None and len(found) < limit:
+        found = _ours(table, None)[:limit]
+    yield from found
+
+
+def _ours(table: DeltaTable, limit: int | None) -> list[tuple[int, dict[str, Any]]]:
     newest = table.version()
+    found = []
     for offset, entry in enumerate(table.history(limit)):
         metadata = entry.get(METADATA_KEY)
         if isinstance(metadata, str):
             metadata = json.loads(metadata)
         if isinstance(metadata, dict):
-            yield int(entry.get("version", newest - offset)), metadata
+            found.append((int(entry.get("version", newest - offset)), metadata))
+    return found
+
+
+def is_whole(uri: Path, version: int) -> bool:
+    """Tell whether a version can be read: its log entry and every file of it are there."""
+    try:
+        table = open_table(uri, version)
+    except StoreError:
+        return False
+    return table is not None and all((uri / name).exists() for name in file_names(table))
+
+
+def file_names(table: DeltaTable) -> list[str]:
+    """Return the files of an open version, relative to the table's folder."""
+    return [str(name) for name in pl.DataFrame(table.get_add_actions(flatten=True))["path"]]
 
 
 def files(uri: Path, version: int) -> list[Path]:

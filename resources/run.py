@@ -32,6 +32,7 @@ from resources import delta
 from resources.base import Base, metadata_at
 from resources.errors import CheckError, NotReadyError, RecipeError
 from resources.lease import Lease
+from resources.outputs import register_output
 from resources.recipe import Recipe
 from resources.version import CODE_VERSION
 
@@ -169,6 +170,7 @@ class Run:
             for lease in self._leases:
                 lease.acquire()
                 taken.append(lease)
+            register_output(self.state, self.output)
         except Exception:
             for lease in taken:
                 lease.release()
@@ -258,7 +260,8 @@ class Run:
         # an append must follow everything before it, so only the newest counts as done already
         limit = 1 if spec is not None and spec.append else None
         for version, metadata in delta.commits(self.uri(table), limit):
-            if metadata.get("fingerprint") == fingerprint:
+            same = metadata.get("fingerprint") == fingerprint
+            if same and delta.is_whole(self.uri(table), version):  # a swept version is only a name
                 return Committed(table, version, str(metadata["identity"]), adopted=True)
         return None
 
@@ -479,17 +482,19 @@ class Stage:
         return done
 
 
-def last_release(output: Path) -> dict[str, Any] | None:
-    """Return the last row of `publication/releases` under an output root, its JSON decoded, or None."""
+def releases(output: Path) -> list[dict[str, Any]]:
+    """Return the rows of `publication/releases` under an output root, oldest first, their JSON decoded."""
     table = delta.open_table(output / RELEASES)
     if table is None:
-        return None
-    rows = (
-        delta.scan(output / RELEASES, table.version()).sort("release").tail(1).collect().to_dicts()
-    )
-    if not rows:
-        return None
-    row = rows[0]
-    row["versions"] = json.loads(row["versions"])
-    row["rows"] = json.loads(row["rows"])
-    return row
+        return []
+    rows = delta.scan(output / RELEASES, table.version()).sort("release").collect().to_dicts()
+    return [
+        {**row, "versions": json.loads(row["versions"]), "rows": json.loads(row["rows"])}
+        for row in rows
+    ]
+
+
+def last_release(output: Path) -> dict[str, Any] | None:
+    """Return the last row of `publication/releases` under an output root, its JSON decoded, or None."""
+    found = releases(output)
+    return found[-1] if found else None

@@ -198,9 +198,19 @@ class _Known:
             for table in SPEC.tables
         ]
         whole = set.intersection(*(set(versions) for versions in held))
-        if not whole:
+        newest = next(
+            (
+                mark
+                for mark in sorted(whole, key=lambda mark: held[0][mark], reverse=True)
+                if all(
+                    delta.is_whole(run.uri(table), versions[mark])
+                    for table, versions in zip(SPEC.tables, held, strict=True)
+                )
+            ),
+            None,
+        )
+        if newest is None:
             return
-        newest = max(whole, key=lambda mark: held[0][mark])
         tables, columns, aside = [
             delta.scan(run.uri(name), versions[newest])
             for name, versions in zip(SPEC.tables, held, strict=True)
@@ -227,7 +237,8 @@ class _Known:
             row = note.get("table") or {}
             same = (row.get("fingerprint"), row.get("options")) == wanted
             whole = not row.get("rejected") and not row.get("error")
-            if same and whole and row.get("data_version") == version:
+            here = row.get("data_version") == version
+            if same and whole and here and delta.is_whole(place, version):
                 return Registered(row, note["columns"])
         return None
 

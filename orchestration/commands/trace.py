@@ -16,6 +16,7 @@ from assets.publication.trace import trace as find
 from orchestration.stages_light import layer_of
 from resources import delta
 from resources.errors import NotReadyError, RecipeError
+from resources.outputs import dropped_releases
 from resources.recipe import Recipe, load_recipe
 from resources.rules import matching_rule
 from resources.run import RELEASES
@@ -116,5 +117,8 @@ def _release(root: Path, number: int | None) -> dict[str, Any]:
         rows = rows.filter(pl.col("release") == number)
     if rows.is_empty():
         message = f"{root} has no release {number}"
+        raise NotReadyError(message)
+    if number in dropped_releases(root):
+        message = f"release {number} of {root} is not kept any more: `sluice maintain` let go of it"
         raise NotReadyError(message)
     return rows.row(-1, named=True)

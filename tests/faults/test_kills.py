@@ -155,7 +155,9 @@ def test_orphans_of_a_killed_run_never_show(undisturbed: Undisturbed) -> None:
     assert_same(undisturbed.first[1], contents(recipe))
     assert small.run(recipe).status == 0
     assert_same(expected, contents(recipe))
-    assert orphans(output) == left, "files of a killed run wait for a vacuum; no run touches them"
+    assert orphans(output) == left, (
+        "files of a killed run wait for `sluice maintain`; no run touches them"
+    )
 
 
 def test_a_finished_run_asks_no_stage_again(undisturbed: Undisturbed) -> None:

@@ -6,7 +6,10 @@ import datetime as dt
 import decimal
 import json
 import math
+import os
+import re
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -210,6 +213,83 @@ def test_an_overwrite_may_change_the_columns(tmp_path: Path) -> None:
     assert staged(uri, other).commit({}) == 1
     assert delta.scan(uri, 1).collect().equals(other)
     assert delta.scan(uri, 0).collect().equals(FRAME)
+
+
+def test_an_append_may_bring_columns_and_leave_some_out(tmp_path: Path) -> None:
+    uri = tmp_path / "t"
+    staged(uri, FRAME).commit({"n": 0}, mode="append")
+    more = pl.DataFrame({"s": ["z"], "new one": [[1.5]]})
+    version = staged(uri, more).commit({"n": 1}, mode="append")
+    rows = delta.scan(uri, version).collect().sort("s", nulls_last=True)
+    assert rows.to_dict(as_series=False) == {
+        "a": [1, None, 2],
+        "s": ["x", "z", None],
+        "new one": [None, [1.5], None],
+    }
+    assert delta.scan(uri, 0).collect().equals(FRAME)
+    assert [(v, m["n"]) for v, m in delta.commits(uri)] == [(version, 1), (0, 0)]
+    assert [v for v, _ in delta.commits(uri, 1)] == [version]
+    staged(uri, FRAME).commit({"n": 2}, mode="append")
+    assert delta.scan(uri, version + 1).collect().height == 5
+
+
+def test_an_append_with_a_column_of_another_type_is_refused(tmp_path: Path) -> None:
+    uri = tmp_path / "t"
+    staged(uri, FRAME).commit({})
+    before = files_of(uri)
+    wrong = staged(uri, FRAME.with_columns(a=pl.lit("text"), new=pl.lit(1)))
+    with pytest.raises(StoreError, match=r"column 'a' is int64 in the table.* as string"):
+        wrong.commit({}, mode="append")
+    wrong.discard()
+    assert files_of(uri) == before
+    assert delta.open_table(uri).version() == 0  # type: ignore[union-attr]
+
+
+def test_an_append_that_must_follow_adds_no_column_where_it_does_not(tmp_path: Path) -> None:
+    uri = tmp_path / "t"
+    staged(uri, FRAME).commit({})
+    late = staged(uri, FRAME.with_columns(new=pl.lit(1)))
+    late.follows = 0
+    staged(uri, FRAME).commit({}, mode="append")
+    with pytest.raises(StoreError, match="another writer committed"):
+        late.commit({}, mode="append")
+    assert delta.open_table(uri).version() == 1  # type: ignore[union-attr]
+
+
+def test_a_version_is_whole_while_its_entry_and_its_files_are_there(tmp_path: Path) -> None:
+    uri = tmp_path / "t"
+    for n in range(2):
+        staged(uri, FRAME).commit({"n": n})
+    empty = staged(uri, FRAME.head(0))
+    assert empty.commit({}) == 2
+    assert [delta.is_whole(uri, v) for v in range(4)] == [True, True, True, False]
+    assert not delta.is_whole(tmp_path / "none", 0)
+    first = delta.open_table(uri, 0)
+    assert first is not None
+    (uri / delta.file_names(first)[0]).unlink()
+    assert [delta.is_whole(uri, v) for v in range(3)] == [False, True, True]
+
+
+def test_no_commit_cleans_up_the_log_that_old_releases_are_read_by(tmp_path: Path) -> None:
+    """Left to itself the library drops entries older than 30 days at every hundredth commit."""
+    uri = tmp_path / "t"
+    for n in range(10):
+        staged(uri, FRAME.with_columns(a=pl.lit(n))).commit({"n": n})
+    DeltaTable(str(uri)).create_checkpoint()
+    long_ago = time.time() - 90 * 86_400
+    for file in (uri / "_delta_log").iterdir():
+        if file.suffix == ".json":
+            entry = file.read_text(encoding="utf-8")
+            told = re.sub(r'"timestamp":\d+', f'"timestamp":{int(long_ago * 1000)}', entry)
+            file.write_text(told, encoding="utf-8")
+        os.utime(file, (long_ago, long_ago))
+    for n in range(10, 101):
+        staged(uri, FRAME.with_columns(a=pl.lit(n))).commit({"n": n})
+    assert (uri / "_delta_log" / f"{99:020d}.checkpoint.parquet").exists()
+    assert delta.scan(uri, 4).collect()["a"].to_list() == [4, 4]
+    assert [m["n"] for _, m in delta.commits(uri)] == list(range(100, -1, -1))
+    kept = DeltaTable(str(uri)).metadata().configuration
+    assert kept == {"delta.enableExpiredLogCleanup": "false"}, "other writers are asked to keep it"
 
 
 def test_a_table_without_rows_keeps_its_columns(tmp_path: Path) -> None:
