@@ -427,6 +427,7 @@ def test_each_key_but_limits_is_in_the_hash(name: str) -> None:
                     **rule(groups={"g": {"value": "a"}}),
                 ).allocation,
                 "max_quarantine": 0.5,
+                "recalibrate_at": 0.5,
                 "seed": 1,
                 "holdout": parsed(holdout={"share": 0.5}).holdout,
                 "deduplication": parsed(deduplication={"similarity": 0.5}).deduplication,
