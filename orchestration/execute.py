@@ -11,6 +11,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from orchestration import logs
 from orchestration.definitions import definitions_for
 from orchestration.jobs import job_name
 from orchestration.preflight import check_recipe_against_lake
@@ -87,16 +88,18 @@ def execute(
         The stage's own error, with its exit status.
     """
     dagster_home()
+    run_id = str(uuid.uuid4())
+    report = logs.reporting(report, run_id)
     run = Run(
         recipe,
-        str(uuid.uuid4()),
+        run_id,
         specs=SPECS,
         accept_shrink=accept_shrink,
         sample=sample,
         wait_seconds=wait_seconds,
         report=report,
     )
-    with run:
+    with logs.logged(run_id), run:
         report("run", "checking the recipe against the lake", None, None)
         check_recipe_against_lake(recipe)
         try:
