@@ -125,7 +125,7 @@ def stage_asset(
         required_resource_keys={naming.run_key},
         can_subset=True,
         pool=pool,
-        retry_policy=dg.RetryPolicy(max_retries=2, delay=1.0, backoff=dg.Backoff.EXPONENTIAL),
+        retry_policy=dg.RetryPolicy(max_retries=1, delay=2.0),
     )
     def _asset(context: dg.AssetExecutionContext) -> Iterator[Any]:
         run: Run | SluiceError = getattr(context.resources, naming.run_key)

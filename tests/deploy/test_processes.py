@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -27,8 +28,11 @@ from tests.deploy.services import (
 )
 from tests.lakes import build_small
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 SELECTOR = {"repositoryLocationName": "sluice", "repositoryName": "__repository__"}
+ALERT = (
+    "import pathlib, sys; (pathlib.Path(sys.argv[1]) / 'alert.json').write_text(sys.stdin.read())"
+)
 START = """mutation($selector: SensorSelector!) { startSensor(sensorSelector: $selector) {
   __typename ... on Sensor { sensorState { status } } ... on PythonError { message } } }"""
 RUNS = """{ runsOrError { ... on Runs { results {
@@ -71,6 +75,7 @@ def team(tmp_path: Path) -> Iterator[dict[str, Any]]:
             "SLUICE_CODE_PORT": str(ports["4266"]),
             "SLUICE_RECIPE": str(recipe),
             "SLUICE_LOG": "json",
+            "SLUICE_ALERT_COMMAND": shlex.join([sys.executable, "-c", ALERT, str(tmp_path)]),
         }
         started: dict[str, Service] = {}
         for name in ("code", "webserver", "daemon"):
@@ -89,15 +94,15 @@ def team(tmp_path: Path) -> Iterator[dict[str, Any]]:
         yield {
             "database": database,
             "web": ports["3000"],
-            "out": tmp_path / "out",
+            "folder": tmp_path,
             "services": started,
         }
     for name, one in started.items():
         assert one.process.returncode in (0, -15), f"{name} ended with {one.process.returncode}"
 
 
-def test_a_sensors_run_goes_through_the_queue_and_succeeds(team: dict[str, Any]) -> None:
-    web = team["web"]
+def test_a_sensors_run_goes_through_the_queue_and_a_failed_one_alerts(team: dict[str, Any]) -> None:
+    web, folder = team["web"], team["folder"]
     selector = {**SELECTOR, "sensorName": "everything_on_change"}
     told = graphql(web, START, selector=selector)["startSensor"]
     assert told["__typename"] == "Sensor", told
@@ -110,7 +115,7 @@ def test_a_sensors_run_goes_through_the_queue_and_succeeds(team: dict[str, Any])
     assert run["status"] == "SUCCESS", team["services"]["code"].output.read_text()[-4000:]
     assert run["jobName"] == "everything"
     assert {"key": "dagster/sensor_name", "value": "everything_on_change"} in run["tags"]
-    release = last_release(team["out"])
+    release = last_release(folder / "out")
     assert release is not None
     assert (release["release"], release["run_id"]) == (1, run["runId"])
 
@@ -122,8 +127,19 @@ def test_a_sensors_run_goes_through_the_queue_and_succeeds(team: dict[str, Any])
     way = ["ENQUEUED", "STARTING", "START", "SUCCESS"]
     assert [event for (event,) in events] == [f"PIPELINE_{step}" for step in way]
 
+    # the lake loses nearly all: the sensor sees it, the guard stops the run, and the alert says so
+    (folder / "lake" / "notes.jsonl").write_text('{"text": "all that is left"}\n', encoding="utf-8")
+    alert = json.loads(
+        wait_for(lambda: (folder / "alert.json").read_text(encoding="utf-8"), "the alert", 240)
+    )
+    assert (alert["event"], alert["job"]) == ("run_failed", "everything")
+    assert alert["steps"] == ["make__ingestion"]
+    assert "lake_has_not_shrunk" in alert["message"]
+    failed = (alert["run_id"], "FAILURE")
+    assert database.rows("select run_id, status from runs order by id")[1:] == [failed]
+
     lines = team["services"]["code"].output.read_text(encoding="utf-8").splitlines()
     ours = [json.loads(line) for line in lines if '"logger": "sluice' in line]
     assert {"ingestion", "publication/releases"} <= {line.get("stage") for line in ours}
-    assert {line["run_id"] for line in ours} == {run["runId"]}
+    assert {line["run_id"] for line in ours} == {run["runId"], alert["run_id"]}
     assert all(isinstance(json.loads(line), dict) for line in lines), lines
