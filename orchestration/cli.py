@@ -38,9 +38,14 @@ class _Group(click.Group):
 
 
 def _fail(error: BaseException, status: int) -> None:
+    from orchestration import logs
+
     if "--json" in sys.argv:
         click.echo(json.dumps({"error": str(error), "exit_status": status}))
-    click.echo(f"sluice: {error}", err=True)
+    if logs.as_json():
+        logs.LOGGER.error(str(error), extra={"exit_status": status})
+    else:
+        click.echo(f"sluice: {error}", err=True)
     sys.exit(status)
 
 
@@ -104,9 +109,11 @@ def run(
     as_json: bool,
 ) -> None:
     """Materialise the recipe's tables in this process; the same that the UI shows."""
+    from orchestration import logs
     from orchestration.commands.run import dry_run as show
     from orchestration.commands.run import run as work
 
+    logs.configure()
     if more and not select:
         message = f"unexpected argument {more[0]!r}; one recipe at a time, and keys after --select"
         raise click.UsageError(message)

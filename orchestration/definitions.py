@@ -8,7 +8,9 @@ from pathlib import Path
 
 import dagster as dg
 
+from orchestration import alerts, logs
 from orchestration.jobs import jobs_of
+from orchestration.recipe_resource import recipe_resource
 from orchestration.recipes import load_recipes, recipe_paths
 from orchestration.run_resource import run_resource
 from orchestration.schedules import schedules_of
@@ -41,6 +43,8 @@ def definitions_for(
         schedules.extend(schedules_of(recipe))
         sensors.extend(sensors_of(recipe))
         resources[naming(recipe).run_key] = resource_of(recipe)
+        resources[naming(recipe).recipe_key] = recipe_resource(recipe)
+    sensors.extend(alerts.sensors())
     return dg.Definitions(
         assets=assets,
         jobs=jobs,  # type: ignore[arg-type]
@@ -48,12 +52,14 @@ def definitions_for(
         sensors=sensors,
         resources=resources,
         executor=executor(),
+        loggers=logs.job_loggers(),
     )
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
     """Load the recipes named by `SLUICE_RECIPE` and what `dg scaffold` added."""
+    logs.configure()
     return dg.Definitions.merge(
         dg.load_from_defs_folder(path_within_project=Path(__file__).parent),
         definitions_for(load_recipes(recipe_paths())),

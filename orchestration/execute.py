@@ -11,6 +11,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from orchestration import logs
 from orchestration.definitions import definitions_for
 from orchestration.jobs import job_name
 from orchestration.preflight import check_recipe_against_lake
@@ -72,9 +73,11 @@ def execute(
         The stage's own error, with its exit status.
     """
     dagster_home()
+    run_id = str(uuid.uuid4())
+    report = logs.reporting(report, run_id)
     run = Run(
         recipe,
-        str(uuid.uuid4()),
+        run_id,
         specs=SPECS,
         accept_shrink=accept_shrink,
         sample=sample,
@@ -83,7 +86,7 @@ def execute(
         wait_seconds=wait_seconds,
         report=report,
     )
-    with run:
+    with logs.logged(run_id), run:
         report("run", "comparing the lake with the last release", None, None)
         if not select and up_to_date(run):
             return Outcome(run.run_id, run.release, changed=False)

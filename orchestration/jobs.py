@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from orchestration.logs import job_config
 from orchestration.stages import STAGE_NAMES, naming
 from resources.recipe import Recipe
 
@@ -27,6 +28,7 @@ def jobs_of(recipe: Recipe, assets: list[dg.AssetsDefinition]) -> list[dg.JobDef
         job_name(recipe),
         selection=dg.AssetSelection.assets(*keys),
         description="All stages, lake to training set.",
+        config=job_config(),
     )
     groups = {
         key: group for definition in assets for key, group in definition.group_names_by_key.items()
@@ -36,6 +38,7 @@ def jobs_of(recipe: Recipe, assets: list[dg.AssetsDefinition]) -> list[dg.JobDef
             job_name(recipe, stage),
             selection=dg.AssetSelection.assets(*[key for key in keys if groups[key] == stage]),
             description=f"The {stage} stage alone, on what the last release or this run wrote upstream.",
+            config=job_config(),
         )
         for stage in STAGE_NAMES
     ]

@@ -2,45 +2,60 @@
 
 from __future__ import annotations
 
-import logging
+import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import dagster as dg
 
+from orchestration.logs import LOGGER, LogReport
 from orchestration.preflight import check_recipe_against_lake
-from orchestration.stages import SPECS
+from orchestration.stages import SPECS, naming
 from orchestration.standing import up_to_date
+from resources.errors import SluiceError
 from resources.recipe import Recipe
 from resources.run import Run
 
-LOGGER = logging.getLogger("sluice")
-ACCEPT_SHRINK, RECALIBRATE = "sluice/accept-shrink", "sluice/recalibrate"
-"""Tags of a run that stand for the options of `sluice run`; their value is `true`."""
-
-
-def log_report(stage: str, message: str, done: int | None = None, total: int | None = None) -> None:
-    """Report to the log, where nobody watches a terminal."""
-    counted = f" ({done:,} of {total:,})" if done is not None and total is not None else ""
-    LOGGER.info("%s: %s%s", stage, message, counted)
+ACCEPT_SHRINK, RECALIBRATE = "sluice/accept_shrink", "sluice/recalibrate"
 
 
 def run_resource(recipe: Recipe) -> dg.ResourceDefinition:
-    """Make the resource that gives stages their run."""
+    """Make the resource that gives stages their run; it follows the recipe that the recipe resource holds.
 
-    @dg.resource(description=f"A run of the recipe that writes to {recipe.output}")
-    def _resource(context: dg.InitResourceContext) -> Iterator[Run]:
-        tags = {} if context.run is None else context.run.tags
-        with Run(
-            recipe,
-            context.run_id,
-            specs=SPECS,
-            accept_shrink=tags.get(ACCEPT_SHRINK) == "true",
-            recalibrate=tags.get(RECALIBRATE) == "true",
-            report=log_report,
-            wait_seconds=5.0,
-        ) as run:
-            if not up_to_date(run):
-                check_recipe_against_lake(recipe)
-            yield run
+    A run that can't begin (a fault in the recipe, a lease that is held) is handed on as its error, for the first stage
+    to fail with: Dagster would bury the message of a resource that fails. A run that is launched with the tag
+    `sluice/accept_shrink: true` may lose tables, rows or a group, as with `sluice run --accept-shrink`; with
+    `sluice/recalibrate: true` it fits its calibration anew.
+    """
+    key = naming(recipe).recipe_key
+
+    @dg.resource(
+        description=f"A run of the recipe that writes to {recipe.output}",
+        required_resource_keys={key},
+    )
+    def _resource(context: dg.InitResourceContext) -> Iterator[Run | SluiceError]:
+        run_id = context.run.run_id if context.run is not None else uuid.uuid4().hex
+        report = LogReport(context.log or LOGGER, run_id)
+        with ExitStack() as held:
+            begun: Run | SluiceError
+            try:
+                followed: Recipe = getattr(context.resources, key).recipe()
+                tags = {} if context.run is None else context.run.tags
+                begun = held.enter_context(
+                    Run(
+                        followed,
+                        run_id,
+                        specs=SPECS,
+                        accept_shrink=tags.get(ACCEPT_SHRINK) == "true",
+                        recalibrate=tags.get(RECALIBRATE) == "true",
+                        report=report,
+                        wait_seconds=5.0,
+                    )
+                )
+                if not up_to_date(begun):
+                    check_recipe_against_lake(followed)
+            except SluiceError as error:
+                begun = error
+            yield begun
 
     return _resource

@@ -13,6 +13,8 @@ from assets.filtering import definitions as filtering
 from assets.ingestion import definitions as ingestion
 from assets.publication import definitions as publication
 from assets.scoring import definitions as scoring
+from orchestration.column_lineage import LINEAGE
+from orchestration.figures import FIGURES
 from resources.dagster_stage import Naming
 from resources.recipe import Recipe
 from resources.run import StageSpec
@@ -28,7 +30,7 @@ STAGE_NAMES: tuple[str, ...] = tuple(module.__name__.split(".")[1] for module in
 def naming(recipe: Recipe) -> Naming:
     """Where the recipe's assets live."""
     prefix = (recipe.name,) if recipe.name else ()
-    return Naming(prefix, "__".join([*prefix, "run"]))
+    return Naming(prefix, "__".join([*prefix, "run"]), figures=FIGURES, lineage=LINEAGE)
 
 
 def assets_of(recipe: Recipe, *, lake_layer: bool) -> list[dg.AssetsDefinition]:

@@ -1,20 +1,20 @@
 """How a stage becomes a Dagster asset: one multi-asset that adopts, computes, audits and commits.
 
-The only thing the definitions of a stage add is which tables there are, how they are described,
-and a function that writes
-them. Everything that must hold for each of them (pinned reads, audit before commit, no record text
+The only thing the definitions of a stage add is which tables there are, how they are described, and a function that
+writes them. Everything that must hold for each of them (pinned reads, audit before commit, no record text
 in metadata, the same failure for the UI and the terminal) is here, once.
 """
 
 # no postponed annotations here: Dagster looks at the type of `context` and doesn't resolve strings
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
 
-from resources.errors import SluiceError
+from resources import delta
+from resources.errors import SluiceError, StoreError
 from resources.run import CheckOutcome, Committed, Run, Stage, StageSpec
 
 Facts = Mapping[str, Mapping[str, Any]]
@@ -23,7 +23,7 @@ Compute = Callable[[Run, Stage], Facts]
 
 @dataclass(frozen=True)
 class Naming:
-    """Where a recipe's assets live in the code location.
+    """Where a recipe's assets live in the code location, and what the UI shows of them beyond what stages tell.
 
     Attributes
     ----------
@@ -31,10 +31,21 @@ class Naming:
         Put before the keys of recipe-layer tables; empty for a recipe without a name.
     run_key
         Key of the resource that holds the run.
+    figures
+        By table, a function that draws from the committed version: Markdown by name.
+    lineage
+        By table and column, the upstream columns it comes from, as `table.column`.
     """
 
     prefix: tuple[str, ...]
     run_key: str
+    figures: Mapping[str, Callable[[Run], Mapping[str, str]]] = field(default_factory=dict)
+    lineage: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
+
+    @property
+    def recipe_key(self) -> str:
+        """Key of the resource that holds the recipe."""
+        return "__".join([*self.prefix, "recipe"])
 
     def key(self, table: str, specs: Mapping[str, StageSpec]) -> dg.AssetKey:
         """Return the asset key of a table."""
@@ -114,10 +125,12 @@ def stage_asset(
         required_resource_keys={naming.run_key},
         can_subset=True,
         pool=pool,
-        retry_policy=dg.RetryPolicy(max_retries=2, delay=1.0, backoff=dg.Backoff.EXPONENTIAL),
+        retry_policy=dg.RetryPolicy(max_retries=1, delay=2.0),
     )
     def _asset(context: dg.AssetExecutionContext) -> Iterator[Any]:
-        run: Run = getattr(context.resources, naming.run_key)
+        run: Run | SluiceError = getattr(context.resources, naming.run_key)
+        if isinstance(run, SluiceError):
+            raise dg.Failure(description=str(run), allow_retries=False) from run
         started = time.monotonic()
         stage: Stage | None = None
         try:
@@ -140,7 +153,9 @@ def stage_asset(
             if stage is not None:
                 stage.discard()
             run.failure = error
-            raise dg.Failure(description=str(error), allow_retries=False) from error
+            # a store may recover; a recipe, a check or a lease that is held elsewhere won't by itself
+            again = isinstance(error, StoreError)
+            raise dg.Failure(description=str(error), allow_retries=again) from error
         except BaseException as error:
             if stage is not None:
                 stage.discard()
@@ -178,14 +193,17 @@ def _results(
     for item in committed:
         key = naming.key(item.table, specs)
         metadata: dict[str, Any] = {
+            **(_remembered(context, key, item) if item.adopted else {}),
             "delta/version": item.version,
             "adopted": item.adopted,
             "dagster/uri": str(run.uri(item.table)),
+            "dagster/row_count": delta.count(run.uri(item.table), item.version),
             "seconds": round(seconds, 3),
             **facts.get(item.table, {}),
+            **_column_lineage(item.table, naming, specs),
         }
         if not item.adopted:
-            metadata["dagster/row_count"] = stage.rows(item.table)
+            metadata.update(_drawn(context, run, item.table, naming))
         if key in context.selected_asset_keys:
             yield dg.MaterializeResult(
                 asset_key=key, metadata=metadata, data_version=dg.DataVersion(item.identity)
@@ -193,6 +211,44 @@ def _results(
         else:
             # computed together with what was asked for: the instance should know
             context.log_event(dg.AssetMaterialization(asset_key=key, metadata=metadata))
+
+
+def _remembered(
+    context: dg.AssetExecutionContext, key: dg.AssetKey, item: Committed
+) -> dict[str, Any]:
+    """Return what was shown of a table when it was computed, where the instance saw that."""
+    event = context.instance.get_latest_materialization_event(key)
+    made = None if event is None else event.asset_materialization
+    if made is None or (made.tags or {}).get("dagster/data_version") != item.identity:
+        return {}
+    return dict(made.metadata)
+
+
+def _drawn(
+    context: dg.AssetExecutionContext, run: Run, table: str, naming: Naming
+) -> dict[str, Any]:
+    """Draw what the UI shows of a table; what is committed stands, whatever becomes of its figures."""
+    draw = naming.figures.get(table)
+    try:
+        shown = {} if draw is None else draw(run)
+    except Exception as error:
+        context.log.warning(f"{table}: no figure could be drawn: {type(error).__name__}: {error}")
+        return {}
+    return {name: dg.MetadataValue.md(text) for name, text in shown.items()}
+
+
+def _column_lineage(table: str, naming: Naming, specs: Mapping[str, StageSpec]) -> dict[str, Any]:
+    columns = naming.lineage.get(table)
+    if not columns:
+        return {}
+    deps = {
+        column: [
+            dg.TableColumnDep(asset_key=naming.key(upstream, specs), column_name=name)
+            for upstream, name in (place.rsplit(".", maxsplit=1) for place in places)
+        ]
+        for column, places in columns.items()
+    }
+    return {"dagster/column_lineage": dg.TableColumnLineage(deps)}
 
 
 def _complete(stage: Stage, checks: Mapping[str, str]) -> None:

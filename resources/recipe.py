@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from resources.errors import RecipeError
 
@@ -28,6 +36,18 @@ _URI_WITH_SECRET = re.compile(
     r"|[?&;#][^=&;#/\s]*(?:sig|token|secret|key|password|credential)[^=&;#/\s]*=",
     re.IGNORECASE,
 )
+
+
+def _without_secret(value: str) -> str:
+    if _URI_WITH_SECRET.search(value):
+        message = (
+            "the address holds a credential; take it out and set it in the environment instead"
+        )
+        raise ValueError(message)
+    return value
+
+
+Place = Annotated[str, AfterValidator(_without_secret)]
 
 
 class _Section(BaseModel):
@@ -200,7 +220,7 @@ class Filtering(_Section):
     """Quality pools, training curves and the budgets that are planned for."""
 
     pools: Annotated[int, Field(ge=1, le=12)] = 4
-    curves: str = "proxy"
+    curves: Place = "proxy"
     budgets: tuple[Budget, ...] = ()
     publish: Annotated[int, Field(ge=0)] = 0
     max_passes: Annotated[int, Field(ge=1, le=1000)] = 4
@@ -289,9 +309,9 @@ class Recipe(_Section):
     """A whole recipe; paths are absolute once loaded by `load_recipe`."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")] | None = None
-    lake: str
-    output: str
-    state: str | None = None
+    lake: Place
+    output: Place
+    state: Place | None = None
     records: tuple[RecordRule, ...]
     unit: Literal["records", "tokens"] = "records"
     holdout: Holdout = Field(default_factory=Holdout)
@@ -306,12 +326,7 @@ class Recipe(_Section):
 
     @field_validator("lake", "output", "state")
     @classmethod
-    def _no_secret(cls, value: str | None) -> str | None:
-        if value is not None and _URI_WITH_SECRET.search(value):
-            message = (
-                "the address holds a credential; take it out and set it in the environment instead"
-            )
-            raise ValueError(message)
+    def _a_folder(cls, value: str | None) -> str | None:
         if value is not None and "://" in value and not value.startswith("file://"):
             message = (
                 f"{value.split('://', 1)[0]}:// is not supported in this version; use a folder"
@@ -406,6 +421,12 @@ def load_recipe(path: str | Path) -> Recipe:
     except FileNotFoundError as error:
         message = f"{path}: there is no such recipe; examples/minimal.yaml shows the least one"
         raise RecipeError(message) from error
+    except yaml.MarkedYAMLError as error:
+        # the place, not the line itself: it may hold what the recipe may not
+        mark = error.problem_mark or error.context_mark
+        where = "" if mark is None else f" at line {mark.line + 1}, column {mark.column + 1}"
+        message = f"{path}: can't be read as YAML{where}: {error.problem or error.context}"
+        raise RecipeError(message) from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         message = f"{path}: can't be read as YAML: {error}"
         raise RecipeError(message) from error

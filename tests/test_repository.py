@@ -46,7 +46,10 @@ def test_the_lock_pins_every_dependency_and_names_no_address() -> None:
     pinned = {pin.split("==")[0].lower().replace("_", "-") for pin in pins}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    for requirement in [*project["dependencies"], *extras["dev"], *extras["demo"]]:
+    for requirement in [
+        *project["dependencies"],
+        *(line for extra in extras.values() for line in extra),
+    ]:
         name = re.split(r"[<>=\[; ]", requirement, maxsplit=1)[0]
         assert name.lower().replace("_", "-") in pinned, requirement
 

@@ -142,7 +142,7 @@ def _register(
     place = run.state / "ingestion" / "landed" / name
 
     def progress(rows: int) -> None:
-        run.report("ingestion", f"reading {source.table}: {rows:,} rows", None, None)
+        run.report("ingestion", f"reading {source.table}, rows", rows, None)
 
     rejects: list[Reject] = []
 
@@ -277,7 +277,7 @@ def _audit(run: Run, stage: Stage, tables: pl.DataFrame) -> None:
         run.accept_shrink or max(lost_tables, lost_rows) <= MOST_SHRINK,
         lost_tables=round(lost_tables, 4),
         lost_rows=round(lost_rows, 4),
-        remedy="if this is meant, run again with --accept-shrink",
+        remedy="if this is meant, run again with --accept-shrink, or in the UI with the tag sluice/accept_shrink: true",
     )
     share = _set_aside_share(tables, stage)
     stage.check(

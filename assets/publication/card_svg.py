@@ -134,16 +134,16 @@ def _restyled(tag: str, key: str) -> str:
     return re.sub(r"-?\d+\.\d{3,}", lambda long: f"{float(long.group()):.2f}", tag)
 
 
-def png(figure: Figure, max_bytes: int = 110_000) -> bytes:
+def png(figure: Figure, max_bytes: int = 110_000, most_dots: int = 120) -> bytes:
     """Return a figure as a PNG of at most `max_bytes` where a lower resolution can reach that.
 
-    The default, written as a base64 data URI, stays below 150 kB. The figure is cleared, so that
-    it holds no memory.
+    The default, written as a base64 data URI, stays below 150 kB. At 72 dots an inch (`most_dots`) a point is a
+    pixel. The figure is cleared, so that it holds no memory.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     with drawing():
-        for dots in (120, 96, 72, 54, 36):
+        for dots in (dots for dots in (120, 96, 72, 54, 36) if dots <= most_dots):
             buffer = io.BytesIO()
             FigureCanvasAgg(figure)
             figure.savefig(

@@ -233,7 +233,7 @@ def _audit(
         run.accept_shrink or worst <= MOST_SHRINK,
         worst=worst,
         groups=json.dumps({g: share for g, share in lost.items() if share > MOST_SHRINK}),
-        remedy="if this is meant, run again with --accept-shrink",
+        remedy="if this is meant, run again with --accept-shrink, or in the UI with the tag sluice/accept_shrink: true",
     )
 
 

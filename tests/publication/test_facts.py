@@ -8,7 +8,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from assets.publication.facts import _group_bands, _policy, _switch_points, _warnings
+from assets.publication.facts import _policy, _warnings
+from assets.publication.frames import group_bands, switch_points
 
 
 def test_settings_are_written_for_people() -> None:
@@ -54,7 +55,7 @@ def test_warnings_of_other_budgets_are_told_once_with_their_budget() -> None:
 
 def test_switch_points_are_in_the_unit_of_budgets() -> None:
     answer = {"switch_points": [{"samples": 100.0, "from": ["0"], "to": ["0", "1"]}]}
-    assert _switch_points(answer, 62.5).rows() == [(6_250.0, "0", "0+1")]
+    assert switch_points(answer, 62.5).rows() == [(6_250.0, "0", "0+1")]
 
 
 def test_a_band_reaches_from_what_was_measured_to_what_was_given() -> None:
@@ -65,11 +66,11 @@ def test_a_band_reaches_from_what_was_measured_to_what_was_given() -> None:
     ]
     curves = pl.DataFrame({"group": ["a", "a"], "samples_seen": [16, 64]})
     allocation = pl.DataFrame({"group": ["a", "a", "b", None], "samples": [90_000, 10_000, 0, 7]})
-    bands = _group_bands({"curves": json.dumps(fits)}, curves, allocation)
+    bands = group_bands({"curves": json.dumps(fits)}, curves, allocation)
     assert set(bands["group"]) == {"a"}
     assert bands["samples"].min() == pytest.approx(16.0)
     assert bands["samples"].max() == pytest.approx(100_000.0)
     first = bands.sort("samples").row(0, named=True)
     assert first["performance"] == pytest.approx(0.5)
     assert first["hi80"] - first["performance"] == pytest.approx(0.12816)
-    assert _group_bands({"curves": None}, curves, allocation).is_empty()
+    assert group_bands({"curves": None}, curves, allocation).is_empty()

@@ -1,0 +1,210 @@
+"""What the UI shows of a table beside its numbers: figures and small tables as Markdown, drawn from what was committed.
+
+Counts, ids of tables, groups and scorers only; never record text. A figure is a PNG of at most 60 kB inside the
+Markdown, so that it lives in Dagster's event log and needs no file.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from resources.run import Run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_BYTES = 60_000
+MOST_ROWS = 40
+
+
+def image(figure: Figure, title: str) -> str:
+    """Write a figure as a Markdown image that holds its own bytes; the figure is cleared."""
+    from assets.publication.plots import png
+
+    # the UI shows an image pixel by pixel in a dialog of some thousand
+    data = base64.b64encode(png(figure, MOST_BYTES, most_dots=72)).decode()
+    return f"![{title}](data:image/png;base64,{data})"
+
+
+def markdown(frame: pl.DataFrame) -> str:
+    """Write a small frame as a Markdown table of at most `MOST_ROWS` rows, and say how many more there are."""
+    if frame.is_empty():
+        return "none"
+    lines = [f"| {' | '.join(frame.columns)} |", "|---" * frame.width + "|"]
+    lines += [f"| {' | '.join(map(_cell, row))} |" for row in frame.head(MOST_ROWS).iter_rows()]
+    if frame.height > MOST_ROWS:
+        lines.append(f"\nand {frame.height - MOST_ROWS:,} more rows in the table itself")
+    return "\n".join(lines)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:,.4g}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    if isinstance(value, list):
+        return ", ".join(map(_cell, value))
+    return str(value).replace("|", "\\|").replace("\n", " ")
+
+
+def _formats(run: Run) -> dict[str, str]:
+    tables = run.read("ingestion/tables", ["format", "status", "rows", "bytes"])
+    counted = tables.group_by("format", "status").agg(
+        tables=pl.len(), rows=pl.col("rows").sum(), bytes=pl.col("bytes").sum()
+    )
+    return {"by_format": markdown(counted.sort("rows", "format", descending=[True, False]))}
+
+
+def _reasons(run: Run) -> dict[str, str]:
+    aside = run.scan("ingestion/quarantine").group_by("table").agg(set_aside=pl.len()).collect()
+    return {"by_table": markdown(aside.sort("set_aside", "table", descending=[True, False]))}
+
+
+def _containment(run: Run) -> dict[str, str]:
+    from assets.publication.plots import containment_graph
+
+    edges = run.read("containment/edges")
+    if edges.is_empty():
+        return {}
+    gone = run.read("containment/retention").filter(pl.col("decision") == "retire")["table"]
+    return {"graph": image(containment_graph(edges, frozenset(gone)), "which table holds which")}
+
+
+def _retired(run: Run) -> dict[str, str]:
+    gone = run.read("containment/retention").filter(pl.col("decision") == "retire")
+    return {"to_retire": markdown(gone.select("table", "parents", "bytes", "reason"))}
+
+
+def _clusters(run: Run) -> dict[str, str]:
+    from assets.publication import frames
+    from assets.publication.plots import cluster_sizes
+
+    sizes = frames.clusters(run)
+    return {} if sizes.is_empty() else {"cluster_sizes": image(cluster_sizes(sizes), "clusters")}
+
+
+def _scores(run: Run) -> dict[str, str]:
+    from assets.publication import frames
+    from assets.publication.plots import score_histograms
+
+    scores = frames.histograms(run)
+    return {"histograms": image(score_histograms(scores), "scores by scorer")} if scores else {}
+
+
+def _silences(run: Run) -> dict[str, str]:
+    return {"silences": markdown(run.read("scoring/silences"))}
+
+
+def _pools(run: Run) -> dict[str, str]:
+    from assets.publication import frames
+    from assets.publication.plots import pool_quality
+
+    pools = run.read("filtering/pools", ["pool", "group", "quality", "held_out"])
+    sizes = (
+        pools.filter(~pl.col("held_out"))
+        .group_by("group", "pool")
+        .agg(records=pl.len())
+        .sort("group", "pool")
+    )
+    quality = frames.quality_by_pool(pools)
+    drawn = {} if quality.is_empty() else {"quality": image(pool_quality(quality), "quality")}
+    return {"records": markdown(sizes), **drawn}
+
+
+def _curves(run: Run) -> dict[str, str]:
+    from assets.publication import frames
+
+    return _panels(frames.curves(run), frames.curve_bands({}), by="pool", predicted="predicted")
+
+
+def _laws(run: Run) -> dict[str, str]:
+    from assets.publication import frames
+
+    analysis = run.read("filtering/analysis").to_dicts()
+    bands = frames.curve_bands(json.loads(analysis[run.recipe.filtering.publish]["answer"]))
+    return _panels(frames.curves(run), bands, by="pool", predicted="predicted")
+
+
+def _plan(run: Run) -> dict[str, str]:
+    from assets.publication import frames
+    from assets.publication.plots import plan_frontier
+
+    analysis = run.read("filtering/analysis").to_dicts()
+    plans = frames.plans(run, analysis)
+    chosen = run.read("filtering/plan").filter("chosen")
+    shown = {
+        "chosen": markdown(chosen.select("budget", "pools", "passes", "predicted", "lo80", "hi80"))
+    }
+    if not plans.is_empty():
+        published = analysis[run.recipe.filtering.publish]
+        points = frames.switch_points(json.loads(published["answer"]), published["unit_size"])
+        drawn = plan_frontier(plans, points, run.recipe.unit)
+        shown["frontier"] = image(drawn, "predicted metric by budget")
+    return shown
+
+
+def _group_curves(run: Run) -> dict[str, str]:
+    from assets.publication import frames
+
+    plan = run.read("allocation/plan")
+    report = run.read("allocation/report").to_dicts()[0]
+    points = frames.group_curves(run)
+    bands = frames.group_bands(report, points, plan)
+    return _panels(points, bands, by="group", predicted="performance")
+
+
+def _allocation(run: Run) -> dict[str, str]:
+    from assets.publication.plots import allocation_bars
+
+    plan = run.read("allocation/plan").with_columns(pl.col("pool").cast(pl.Int64))
+    cells = plan.select("group", "pool", "available", "samples", "records", "passes")
+    drawn = {} if plan.is_empty() else {"bars": image(allocation_bars(plan, "records"), "plan")}
+    return {"cells": markdown(cells.sort("group", "pool")), **drawn}
+
+
+def _fates(run: Run) -> dict[str, str]:
+    from assets.publication import frames
+    from assets.publication.plots import fates_bar, fates_by_group_bars
+
+    by = run.recipe.allocation.by if run.recipe.allocation is not None else None
+    shown = {"fates": image(fates_bar(frames.fates(run)), "rows by fate")}
+    if by is not None:
+        grouped = fates_by_group_bars(frames.fates_by_group(run, by))
+        shown["fates_by_group"] = image(grouped, f"fates by {by}")
+    return shown
+
+
+def _panels(
+    points: pl.DataFrame, bands: pl.DataFrame, *, by: str, predicted: str
+) -> dict[str, str]:
+    from assets.publication.plots import curve_panels
+
+    if points.is_empty():
+        return {}
+    drawn = curve_panels(points, bands, by=by, predicted=predicted, unit="records")
+    return {"curves": image(drawn, f"training curves by {by}")}
+
+
+FIGURES: Mapping[str, Callable[[Run], Mapping[str, Any]]] = {
+    "ingestion/tables": _formats,
+    "ingestion/quarantine": _reasons,
+    "containment/edges": _containment,
+    "containment/retention": _retired,
+    "deduplication/duplicates": _clusters,
+    "scoring/scores": _scores,
+    "scoring/silences": _silences,
+    "filtering/pools": _pools,
+    "filtering/curves": _curves,
+    "filtering/laws": _laws,
+    "filtering/plan": _plan,
+    "allocation/group_curves": _group_curves,
+    "allocation/plan": _allocation,
+    "publication/ledger": _fates,
+}
