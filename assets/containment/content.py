@@ -120,22 +120,17 @@ def _count(
     total = sum(array.size for array in arrays)
     chunk_bits = _bits_for(total, chunk_rows)
     totals = [np.zeros(n, np.int64) for n in (len(arrays), child.size, child.size)]
+    part_bits = min(_bits_for(total >> chunk_bits, PART_ROWS), 20)
     for chunk in range(1 << chunk_bits):
-        pieces = [
-            array if chunk_bits == 0 else array[array >> np.uint64(64 - chunk_bits) == chunk]
-            for array in arrays
-        ]
-        part_bits = min(_bits_for(sum(piece.size for piece in pieces), PART_ROWS), 20)
         sizes = np.zeros(1 << part_bits, np.int64)
-        for piece in pieces:
-            histogram(piece, chunk_bits, part_bits, sizes)
+        for array in arrays:
+            histogram(array, chunk, chunk_bits, part_bits, sizes)
         starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
         out = np.empty(int(starts[-1]), np.uint64)
         owner = np.empty(out.size, np.int32)
         cursor = starts[:-1].copy()
-        for table, piece in enumerate(pieces):
-            scatter(piece, table, chunk_bits, part_bits, cursor, out, owner)
-        del pieces
+        for table, array in enumerate(arrays):
+            scatter(array, table, chunk, chunk_bits, part_bits, cursor, out, owner)
         count = partial(_count_some, out, owner, len(arrays), child, parent)
         edges = np.linspace(0, sizes.size, workers + 1).astype(np.int64)
         slices = [starts[a : b + 1] for a, b in pairwise(edges)]
@@ -185,14 +180,26 @@ def hash_projections(
         Row hashes (uint64) for each set, in row order: what
         `assets.kernels.cell_hash.row_hashes` gives, hashing each cell once.
     """
-    columns = sorted({column for columns in column_sets for column in columns})
     parts: list[list[Hashes]] = [[] for _ in column_sets]
     for batch in batches:
-        cells = {name: column_cells(find_column(batch, name), name, equality) for name in columns}
-        for own, names in zip(parts, column_sets, strict=True):
-            sums = np.zeros(batch.num_rows, np.uint64)
-            for name in names:
-                sums += cells[name]
-            avalanche_all(sums)
-            own.append(sums)
+        for own, hashes in zip(
+            parts, hash_projections_of(batch, column_sets, equality), strict=True
+        ):
+            own.append(hashes)
     return [np.concatenate(own) if own else np.empty(0, np.uint64) for own in parts]
+
+
+def hash_projections_of(
+    batch: pa.RecordBatch | pa.Table, column_sets: Sequence[Sequence[str]], equality: Equality
+) -> list[Hashes]:
+    """Hash the rows of one batch on several sets of columns; see `hash_projections`."""
+    columns = sorted({column for columns in column_sets for column in columns})
+    cells = {name: column_cells(find_column(batch, name), name, equality) for name in columns}
+    hashes = []
+    for names in column_sets:
+        sums = np.zeros(batch.num_rows, np.uint64)
+        for name in names:
+            sums += cells[name]
+        avalanche_all(sums)
+        hashes.append(sums)
+    return hashes

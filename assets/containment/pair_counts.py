@@ -35,19 +35,28 @@ def _part_of(value: np.uint64, skip_bits: int, part_bits: int) -> np.int64:
 
 
 @_compiled
-def histogram(hashes: Hashes, skip_bits: int, part_bits: int, counts: Integers) -> None:
-    """Add to `counts` the number of hashes in each part.
+def _elsewhere(value: np.uint64, chunk: int, skip_bits: int) -> bool:
+    return skip_bits > 0 and np.int64(value >> np.uint64(64 - skip_bits)) != chunk
+
+
+@_compiled
+def histogram(hashes: Hashes, chunk: int, skip_bits: int, part_bits: int, counts: Integers) -> None:
+    """Add to `counts` the number of hashes of one chunk in each of its parts.
 
     Parameters
     ----------
     hashes : np.ndarray
-        n hashes of one table; those of one chunk, which agree in the first `skip_bits` bits.
-    skip_bits, part_bits : int
+        n hashes of one table.
+    chunk, skip_bits : int
+        Hashes whose first `skip_bits` bits are not `chunk` are passed over.
+    part_bits : int
         The part of a hash is the `part_bits` bits after the first `skip_bits`.
     counts : np.ndarray
         2**part_bits counts, changed in place.
     """
     for value in hashes:
+        if _elsewhere(value, chunk, skip_bits):
+            continue
         counts[_part_of(value, skip_bits, part_bits)] += 1
 
 
@@ -55,17 +64,18 @@ def histogram(hashes: Hashes, skip_bits: int, part_bits: int, counts: Integers) 
 def scatter(
     hashes: Hashes,
     table: int,
+    chunk: int,
     skip_bits: int,
     part_bits: int,
     cursor: Integers,
     out: Hashes,
     owner: npt.NDArray[np.int32],
 ) -> None:
-    """Append one table's hashes to their parts; `cursor` moves on in place.
+    """Append one table's hashes of one chunk to their parts; `cursor` moves on in place.
 
     Parameters
     ----------
-    hashes, skip_bits, part_bits
+    hashes, chunk, skip_bits, part_bits
         As in `histogram`.
     table : int
         Number of the table; tables must come in ascending order.
@@ -75,6 +85,8 @@ def scatter(
         All hashes by part, and the table of each; written in place.
     """
     for value in hashes:
+        if _elsewhere(value, chunk, skip_bits):
+            continue
         part = _part_of(value, skip_bits, part_bits)
         out[cursor[part]] = value
         owner[cursor[part]] = table
