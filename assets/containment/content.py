@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -23,12 +24,23 @@ PART_ROWS = 8192
 """Rows a part: its table of local ids and its bits fit the second-level cache."""
 
 
+class InPieces(Protocol):
+    """Hashes that are read from somewhere, piece by piece, as often as asked for."""
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+
+    def pieces(self) -> Iterable[Hashes]:
+        """Return them in order."""
+
+
 class UnhashedTableError(ValueError):
     """A pair names a table whose hashes were not given."""
 
 
 def contained_rows(
-    hashes: Mapping[str, Hashes],
+    hashes: Mapping[str, Hashes | InPieces],
     pairs: Iterable[tuple[str, str]],
     *,
     chunk_rows: int = 1 << 24,
@@ -38,8 +50,8 @@ def contained_rows(
 
     Parameters
     ----------
-    hashes : mapping of str to np.ndarray
-        Row hashes (uint64) by table, all over the same columns; a memory map will do.
+    hashes : mapping of str to np.ndarray or InPieces
+        Row hashes (uint64) by table, all over the same columns; those too large to hold in pieces.
     pairs : iterable of (str, str)
         (child, parent); repetitions count once.
     chunk_rows : int, default 2**24
@@ -77,7 +89,7 @@ def contained_rows(
     number = {name: i for i, name in enumerate(names)}
     child = np.array([number[c] for c, _ in wanted], np.int64)
     parent = np.array([number[p] for _, p in wanted], np.int64)
-    arrays = [np.asarray(hashes[name], np.uint64) for name in names]
+    arrays = [hashes[name] for name in names]
     sizes = np.array([array.size for array in arrays], np.int64)
     # what a pair shares, it shares in both directions
     both = np.sort(np.stack([child, parent], axis=1), axis=1).reshape(-1, 2)
@@ -109,13 +121,21 @@ def contained_rows(
     )
 
 
+def _pieces(hashes: Hashes | InPieces) -> Iterable[Hashes]:
+    return [hashes] if isinstance(hashes, np.ndarray) else hashes.pieces()
+
+
 def _bits_for(total: int, size: int) -> int:
     """Say into how many bits' worth of pieces to divide `total`, so that each has about `size`."""
     return max(0, (max(total, 1) - 1) // size).bit_length()
 
 
 def _count(
-    arrays: Sequence[Hashes], child: Integers, parent: Integers, chunk_rows: int, workers: int
+    arrays: Sequence[Hashes | InPieces],
+    child: Integers,
+    parent: Integers,
+    chunk_rows: int,
+    workers: int,
 ) -> tuple[Integers, Integers, Integers]:
     total = sum(array.size for array in arrays)
     chunk_bits = _bits_for(total, chunk_rows)
@@ -124,13 +144,15 @@ def _count(
     for chunk in range(1 << chunk_bits):
         sizes = np.zeros(1 << part_bits, np.int64)
         for array in arrays:
-            histogram(array, chunk, chunk_bits, part_bits, sizes)
+            for piece in _pieces(array):
+                histogram(piece, chunk, chunk_bits, part_bits, sizes)
         starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
         out = np.empty(int(starts[-1]), np.uint64)
         owner = np.empty(out.size, np.int32)
         cursor = starts[:-1].copy()
         for table, array in enumerate(arrays):
-            scatter(array, table, chunk, chunk_bits, part_bits, cursor, out, owner)
+            for piece in _pieces(array):
+                scatter(piece, table, chunk, chunk_bits, part_bits, cursor, out, owner)
         count = partial(_count_some, out, owner, len(arrays), child, parent)
         edges = np.linspace(0, sizes.size, workers + 1).astype(np.int64)
         slices = [starts[a : b + 1] for a, b in pairwise(edges)]

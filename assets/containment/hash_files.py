@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,6 +22,7 @@ from assets.kernels.cell_hash import Hashes
 _DIGEST_BYTES = 16
 _WORD = np.dtype("<u8")
 _CHECKED_BYTES = 1 << 20
+_PIECE_ROWS = 1 << 19
 
 
 class HashWriter:
@@ -38,12 +41,14 @@ class HashWriter:
         self.room = room
         self.parts: list[Hashes] = []
         self.taken = 0
+        self.rows = 0
         self.digest = xxhash.xxh3_128()
         self.handle: BinaryIO | None = None
         self.fresh = file.with_suffix(f".{time.time_ns()}.{threading.get_ident()}.new")
 
     def append(self, hashes: Hashes) -> None:
         """Take the hashes of a batch."""
+        self.rows += hashes.size
         if self.handle is None:
             if self.room.take(hashes.nbytes):
                 self.taken += hashes.nbytes
@@ -67,14 +72,14 @@ class HashWriter:
         if self.handle is not None:
             self.handle.write(content)
 
-    def finish(self) -> Hashes:
-        """Return all hashes, mapped from the file if they lie in one."""
+    def finish(self) -> Hashes | HashFile:
+        """Return all hashes, or the file that they lie in."""
         if self.handle is None:
             return np.concatenate(self.parts) if self.parts else np.empty(0, np.uint64)
         self.handle.write(self.digest.digest())
         self.handle.close()
         self.fresh.replace(self.file)
-        return mapped(self.file)
+        return HashFile(self.file, self.rows)
 
     def discard(self) -> None:
         """Forget what was gathered."""
@@ -84,17 +89,29 @@ class HashWriter:
         self.room.give_back(self.taken)
 
 
-def mapped(file: Path) -> Hashes:
-    """Map a finished file."""
-    count = (file.stat().st_size - _DIGEST_BYTES) // _WORD.itemsize
-    if count <= 0:
-        return np.empty(0, np.uint64)
-    hashes: Hashes = np.asarray(np.memmap(file, _WORD, mode="r", shape=(count,)))
-    return hashes
+@dataclass(frozen=True)
+class HashFile:
+    """A finished file of row hashes; reading it piece by piece never holds it whole."""
+
+    path: Path
+    size: int
+
+    def pieces(self) -> Iterator[Hashes]:
+        """Yield the hashes in order, some megabytes at a time."""
+        for start in range(0, self.size, _PIECE_ROWS):
+            count = min(_PIECE_ROWS, self.size - start)
+            yield np.fromfile(self.path, _WORD, count, offset=start * _WORD.itemsize)
+
+    def mapped(self) -> Hashes:
+        """Map the file as one array."""
+        if not self.size:
+            return np.empty(0, np.uint64)
+        hashes: Hashes = np.memmap(self.path, _WORD, mode="r", shape=(self.size,))
+        return hashes
 
 
-def load(file: Path) -> Hashes | None:
-    """Map a cached file, or return None: there is none, or its content is not what was written."""
+def load(file: Path) -> HashFile | None:
+    """Return a cached file, or None: there is none, or its content is not what was written."""
     try:
         size = file.stat().st_size
         with file.open("rb") as handle:
@@ -108,4 +125,4 @@ def load(file: Path) -> Hashes | None:
     except FileNotFoundError:
         return None
     sound = size % _WORD.itemsize == 0 and digest.digest() == stated
-    return mapped(file) if sound else None
+    return HashFile(file, (size - _DIGEST_BYTES) // _WORD.itemsize) if sound else None

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from assets.containment.content import hash_projections_of
 from assets.containment.described import Described
-from assets.containment.hash_files import HashWriter, load
+from assets.containment.hash_files import HashFile, HashWriter, load
 from assets.containment.room import Room
 from assets.kernels.cell_hash import SCHEME, Equality, Hashes
 
@@ -89,7 +89,7 @@ class HashStore:
         self.cost = cost or (lambda table: tables[table].bytes)
         self.failed: dict[str, str] = {}
         self._room = Room(memory_bytes)
-        self._held: dict[tuple[str, Columns], Hashes] = {}
+        self._held: dict[tuple[str, Columns], Hashes | HashFile] = {}
 
     def fill(
         self, wanted: Mapping[str, Sequence[Columns]], told: Progress | None = None
@@ -127,22 +127,26 @@ class HashStore:
                 told(f"hashing rows ({done.rows:,} rows read)", number + 1, len(waiting))
         return done
 
-    def get(self, table: str, columns: Sequence[str]) -> Hashes:
-        """Return the hashes of a table's rows on some columns, mapped from disk if they lie there.
+    def stored(self, table: str, columns: Columns) -> Hashes | HashFile:
+        """Return the hashes of a table's rows on some columns, or the file that they lie in.
 
         Raises
         ------
         Exception
             Of `tolerate`, if the table can't be read.
         """
-        wanted = tuple(columns)
-        found = self._find(table, wanted)
+        found = self._find(table, columns)
         if found is None:
-            self._fill_table(table, [wanted])
-            found = self._held[table, wanted]
+            self._fill_table(table, [columns])
+            found = self._held[table, columns]
         return found
 
-    def _find(self, table: str, columns: Columns) -> Hashes | None:
+    def get(self, table: str, columns: Sequence[str]) -> Hashes:
+        """Return the hashes of a table's rows on some columns, mapped from disk if they lie there."""
+        found = self.stored(table, tuple(columns))
+        return found.mapped() if isinstance(found, HashFile) else found
+
+    def _find(self, table: str, columns: Columns) -> Hashes | HashFile | None:
         held = self._held.get((table, columns))
         if held is None and self.keep:
             held = load(self._file(table, columns))
@@ -171,11 +175,13 @@ class HashStore:
                 hashed = hash_projections_of(batch, missing, self.equality)
                 for writer, hashes in zip(writers, hashed, strict=True):
                     writer.append(hashes)
-            finished = [writer.finish() for writer in writers]
+            finished = {
+                (table, columns): writer.finish()
+                for columns, writer in zip(missing, writers, strict=True)
+            }
         except BaseException:
             for writer in writers:
                 writer.discard()
             raise
-        for columns, hashes in zip(missing, finished, strict=True):
-            self._held[table, columns] = hashes
+        self._held.update(finished)
         return rows

@@ -195,7 +195,7 @@ class _Counter:
 
     def count(self, columns: Columns, pairs: Sequence[Pair]) -> pl.DataFrame:
         names = sorted({name for pair in pairs for name in pair})
-        hashes = {name: self.store.get(name, columns) for name in names}
+        hashes = {name: self.store.stored(name, columns) for name in names}
         rows = self.bytes // CHUNK_ROW_BYTES
         return contained_rows(hashes, pairs, chunk_rows=rows, workers=self.workers)
 

@@ -32,6 +32,10 @@ Cells = Literal["text", "typed"]
 HELD_BYTES = 8 * MIB
 """Larger tables are not held."""
 
+_BATCH_BYTES = 4 * MIB
+_EXPANSION = 4  # of what is stored compressed
+_LEAST_ROWS, _BATCH_ROWS, _MOST_ROWS = 1 << 10, 1 << 13, 1 << 16
+
 
 class SourceTable:
     """One table of a folder.
@@ -88,6 +92,10 @@ class SourceTable:
 
     def summaries(self) -> tuple[int | None, dict[str, ColumnSummary]]:
         """Return rows and column summaries from footers or log; nothing for other formats."""
+        return self._summaries
+
+    @cached_property
+    def _summaries(self) -> tuple[int | None, dict[str, ColumnSummary]]:
         if self.source.format == "parquet":
             return from_parquet_footers(self.source)
         if self.source.format == "delta":
@@ -193,7 +201,14 @@ class SourceTable:
         }
 
     def _open(self) -> RowStream:
-        return read(self.source, self.options, as_text=self.as_text)
+        return read(self.source, self.options, batch_rows=self._batch_rows(), as_text=self.as_text)
+
+    def _batch_rows(self) -> int:
+        rows, _ = self.summaries()
+        if not rows:
+            return _BATCH_ROWS
+        per_row = max(_EXPANSION * self.bytes // rows, 1)
+        return min(max(_BATCH_BYTES // per_row, _LEAST_ROWS), _MOST_ROWS)
 
     def _pass(self) -> Iterator[pa.RecordBatch]:
         stream = self._open()
