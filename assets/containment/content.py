@@ -16,7 +16,14 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from assets.containment.pair_counts import Integers, count_parts, histogram, scatter
+from assets.containment.pair_counts import (
+    NONE_LACKING,
+    Integers,
+    count_parts,
+    find_first,
+    histogram,
+    scatter,
+)
 from assets.kernels.cell_hash import Equality, Hashes, column_cells, find_column
 from assets.kernels.xxh64 import avalanche_all
 
@@ -63,10 +70,11 @@ def contained_rows(
     -------
     pl.DataFrame
         A row for each pair, sorted: child, parent, child_distinct, common, child_rows,
-        common_multiset, parent_rows, containment, multiset_containment. `common` counts distinct
+        common_multiset, parent_rows, containment, multiset_containment, witness. `common` counts distinct
         rows, `common_multiset` is the sum over rows of min(count in child, count in parent).
         containment = common / child_distinct; multiset_containment = common_multiset /
-        child_rows; both null for a child without rows.
+        child_rows; both null for a child without rows. `witness` is the least hash of a child's row
+        that the parent lacks, null if there is none.
 
     Raises
     ------
@@ -97,7 +105,9 @@ def contained_rows(
     left, right = once[:, 0].copy(), once[:, 1].copy()
     counts = _count(arrays, left, right, max(chunk_rows, PART_ROWS), max(workers, 1))
     distinct = counts[0]
-    common, surplus = (shared[place.reshape(-1)] for shared in counts[1:])
+    place = place.reshape(-1)
+    common, surplus = counts[1][place], counts[2][place]
+    witness = np.where(child == left[place], counts[3][0][place], counts[3][1][place])
     frame = pl.DataFrame(
         {
             "child": pl.Series([c for c, _ in wanted], dtype=pl.String),
@@ -107,18 +117,46 @@ def contained_rows(
             "child_rows": sizes[child],
             "common_multiset": common + surplus,
             "parent_rows": sizes[parent],
+            "witness": witness,
         }
     )
     return frame.with_columns(
-        pl.when(pl.col("child_rows") > 0)
-        .then(pl.col(part) / pl.col(whole))
-        .otherwise(None)
-        .alias(name)
-        for part, whole, name in (
-            ("common", "child_distinct", "containment"),
-            ("common_multiset", "child_rows", "multiset_containment"),
-        )
+        pl.col("witness").replace(int(NONE_LACKING), None),
+        *[
+            pl.when(pl.col("child_rows") > 0)
+            .then(pl.col(part) / pl.col(whole))
+            .otherwise(None)
+            .alias(name)
+            for part, whole, name in (
+                ("common", "child_distinct", "containment"),
+                ("common_multiset", "child_rows", "multiset_containment"),
+            )
+        ],
     )
+
+
+def first_rows(hashes: Hashes | InPieces, wanted: Iterable[int]) -> dict[int, int]:
+    """Find the first row of a table that has each of some hashes.
+
+    Parameters
+    ----------
+    hashes : np.ndarray or InPieces
+        Row hashes of the table.
+    wanted : iterable of int
+        Hashes that occur in it.
+
+    Returns
+    -------
+    dict of int to int
+        Row, counted from 0, by hash.
+    """
+    sought = np.unique(np.array([*wanted], np.uint64))
+    found = np.full(sought.size, -1, np.int64)
+    start = 0
+    for piece in _pieces(hashes):
+        find_first(piece, start, sought, found)
+        start += piece.size
+    return dict(zip(sought.tolist(), found.tolist(), strict=True))
 
 
 def _pieces(hashes: Hashes | InPieces) -> Iterable[Hashes]:
@@ -136,10 +174,11 @@ def _count(
     parent: Integers,
     chunk_rows: int,
     workers: int,
-) -> tuple[Integers, Integers, Integers]:
+) -> tuple[Integers, Integers, Integers, Hashes]:
     total = sum(array.size for array in arrays)
     chunk_bits = _bits_for(total, chunk_rows)
     totals = [np.zeros(n, np.int64) for n in (len(arrays), child.size, child.size)]
+    lacking = np.full((2, child.size), NONE_LACKING)
     part_bits = min(_bits_for(total >> chunk_bits, PART_ROWS), 20)
     for chunk in range(1 << chunk_bits):
         sizes = np.zeros(1 << part_bits, np.int64)
@@ -161,10 +200,11 @@ def _count(
         else:
             with ThreadPoolExecutor(workers) as pool:
                 results = list(pool.map(count, slices))
-        for result in results:
+        for result, least in results:
             for whole, part in zip(totals, result, strict=True):
                 whole += part
-    return totals[0], totals[1], totals[2]
+            np.minimum(lacking, least, out=lacking)
+    return totals[0], totals[1], totals[2], lacking
 
 
 def _count_some(
@@ -174,10 +214,12 @@ def _count_some(
     child: Integers,
     parent: Integers,
     starts: Integers,
-) -> list[Integers]:
-    counts = [np.zeros(n, np.int64) for n in (n_tables, child.size, child.size)]
-    count_parts(out, owner, starts, n_tables, child, parent, *counts)
-    return counts
+) -> tuple[list[Integers], Hashes]:
+    distinct = np.zeros(n_tables, np.int64)
+    common, surplus = np.zeros((2, child.size), np.int64)
+    lacking = np.full((2, child.size), NONE_LACKING)
+    count_parts(out, owner, starts, n_tables, child, parent, distinct, common, surplus, lacking)
+    return [distinct, common, surplus], lacking
 
 
 def hash_projections(

@@ -161,6 +161,7 @@ INFO = {
             "column_map": "string: JSON, child column to parent column",
             "child_rows": "int64: rows",
             "parent_rows": "int64: rows",
+            "witness": "int64: a row of the child (from 0, of those read) that the parent lacks; null if none",
             "child_version": "string: version compared",
             "parent_version": "string: version compared",
         },

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from assets.containment.content import contained_rows
+from assets.containment.content import contained_rows, first_rows
 from assets.containment.described import Described
 from assets.containment.generic import evidence_bits, needs_evidence, trivial_reason
 from assets.containment.hash_store import Columns, HashStore, Progress, Read, WorkDone
@@ -35,6 +35,7 @@ EDGE_SCHEMA = {
     "column_map": pl.String,
     "child_rows": pl.Int64,
     "parent_rows": pl.Int64,
+    "witness": pl.Int64,
 }
 CHUNK_ROW_BYTES = 20
 """Memory for a row that is in work while pairs are counted."""
@@ -132,7 +133,7 @@ def find_edges(
     left = sum(frame.height for frame in kept.values())
     clock.stage("content", len(candidates), left, done)
     edges = [
-        _edges_of(frame, columns, full, equality) for columns, frame in kept.items() if frame.height
+        _edges_of(frame, columns, full, store) for columns, frame in kept.items() if frame.height
     ]
     told = pl.concat(edges) if edges else pl.DataFrame(schema=EDGE_SCHEMA)
     if by_value is not None:
@@ -201,18 +202,29 @@ class _Counter:
 
 
 def _edges_of(
-    counted: pl.DataFrame, columns: Columns, tables: Mapping[str, Described], equality: Equality
+    counted: pl.DataFrame, columns: Columns, tables: Mapping[str, Described], store: HashStore
 ) -> pl.DataFrame:
     identity = json.dumps({name: name for name in columns}, ensure_ascii=False)
     names = [
-        strictest(tables[child].facts, tables[parent].facts, columns, equality)
+        strictest(tables[child].facts, tables[parent].facts, columns, store.equality)
         for child, parent in counted.select("child", "parent").iter_rows()
     ]
     return counted.with_columns(
         exact=pl.lit(value=True),
         equality=pl.Series(names, dtype=pl.String),
         column_map=pl.lit(identity),
+        witness=_witness_rows(counted, columns, store),
     ).select(*[pl.col(n).cast(t) for n, t in EDGE_SCHEMA.items()])
+
+
+def _witness_rows(counted: pl.DataFrame, columns: Columns, store: HashStore) -> pl.Series:
+    """Find the row of each child that refutes full containment; null where nothing does."""
+    rows: dict[tuple[str, int], int] = {}
+    for (child,), own in counted.filter(pl.col("witness").is_not_null()).group_by("child"):
+        found = first_rows(store.stored(str(child), columns), own["witness"])
+        rows |= {(str(child), value): row for value, row in found.items()}
+    keys = counted.select("child", "witness").rows()
+    return pl.Series([rows.get(key) for key in keys], dtype=pl.Int64)
 
 
 def _by_value(

@@ -52,7 +52,7 @@ def containment(
         progress=lambda message, done, total: watch("containment", message, done, total),
     )
     if as_json:
-        rows = found.edges.to_dicts()
+        rows = found.edges.drop("witness").to_dicts()
         click.echo(
             json.dumps([{**row, "column_map": json.loads(row["column_map"])} for row in rows])
         )
@@ -125,9 +125,11 @@ def _held(row: dict[str, object]) -> str:
 
 
 def _edge(row: dict[str, object]) -> str:
+    lacks = "" if row["witness"] is None else f", lacks row {row['witness']:,} among others"
     return (
         f"{row['containment']:.6f}  {row['child']} ({row['child_rows']:,} rows) in {row['parent']} "
-        f"({row['parent_rows']:,} rows), {row['equality']}, multiset {row['multiset_containment']:.6f}"
+        f"({row['parent_rows']:,} rows), {row['equality']}, "
+        f"multiset {row['multiset_containment']:.6f}{lacks}"
     )
 
 

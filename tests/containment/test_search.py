@@ -132,6 +132,12 @@ def test_partial_edges_beyond_the_parents_range_are_kept(tmp_path: Path) -> None
     got = {(c, p): s for c, p, s in edges.select("child", "parent", "containment").iter_rows()}
     assert got == {("c", "p"): 50 / 70, ("p", "c"): 0.5}
     assert search({"p": parent, "c": child}, tmp_path, min_containment=1.0).is_empty()
+    missing = {
+        c: child["n"][row] for c, row in edges.select("child", "witness").iter_rows() if c == "c"
+    }
+    assert missing["c"] >= 100
+    (row,) = edges.filter(pl.col("child") == "p")["witness"]
+    assert parent["n"][row] < 50
 
 
 def test_a_table_is_hashed_once_and_then_never_read(tmp_path: Path) -> None:
