@@ -10,12 +10,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from assets.containment.pair_counts import Integers, count_parts, histogram, scatter
+from assets.containment.pair_counts import (
+    NONE_LACKING,
+    Integers,
+    count_parts,
+    find_first,
+    histogram,
+    scatter,
+)
 from assets.kernels.cell_hash import Equality, Hashes, column_cells, find_column
 from assets.kernels.xxh64 import avalanche_all
 
@@ -23,12 +31,23 @@ PART_ROWS = 8192
 """Rows a part: its table of local ids and its bits fit the second-level cache."""
 
 
+class InPieces(Protocol):
+    """Hashes that are read from somewhere, piece by piece, as often as asked for."""
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+
+    def pieces(self) -> Iterable[Hashes]:
+        """Return them in order."""
+
+
 class UnhashedTableError(ValueError):
     """A pair names a table whose hashes were not given."""
 
 
 def contained_rows(
-    hashes: Mapping[str, Hashes],
+    hashes: Mapping[str, Hashes | InPieces],
     pairs: Iterable[tuple[str, str]],
     *,
     chunk_rows: int = 1 << 24,
@@ -38,8 +57,8 @@ def contained_rows(
 
     Parameters
     ----------
-    hashes : mapping of str to np.ndarray
-        Row hashes (uint64) by table, all over the same columns; a memory map will do.
+    hashes : mapping of str to np.ndarray or InPieces
+        Row hashes (uint64) by table, all over the same columns; those too large to hold in pieces.
     pairs : iterable of (str, str)
         (child, parent); repetitions count once.
     chunk_rows : int, default 2**24
@@ -51,10 +70,11 @@ def contained_rows(
     -------
     pl.DataFrame
         A row for each pair, sorted: child, parent, child_distinct, common, child_rows,
-        common_multiset, parent_rows, containment, multiset_containment. `common` counts distinct
+        common_multiset, parent_rows, containment, multiset_containment, witness. `common` counts distinct
         rows, `common_multiset` is the sum over rows of min(count in child, count in parent).
         containment = common / child_distinct; multiset_containment = common_multiset /
-        child_rows; both null for a child without rows.
+        child_rows; both null for a child without rows. `witness` is the least hash of a child's row
+        that the parent lacks, null if there is none.
 
     Raises
     ------
@@ -77,7 +97,7 @@ def contained_rows(
     number = {name: i for i, name in enumerate(names)}
     child = np.array([number[c] for c, _ in wanted], np.int64)
     parent = np.array([number[p] for _, p in wanted], np.int64)
-    arrays = [np.asarray(hashes[name], np.uint64) for name in names]
+    arrays = [hashes[name] for name in names]
     sizes = np.array([array.size for array in arrays], np.int64)
     # what a pair shares, it shares in both directions
     both = np.sort(np.stack([child, parent], axis=1), axis=1).reshape(-1, 2)
@@ -85,7 +105,9 @@ def contained_rows(
     left, right = once[:, 0].copy(), once[:, 1].copy()
     counts = _count(arrays, left, right, max(chunk_rows, PART_ROWS), max(workers, 1))
     distinct = counts[0]
-    common, surplus = (shared[place.reshape(-1)] for shared in counts[1:])
+    place = place.reshape(-1)
+    common, surplus = counts[1][place], counts[2][place]
+    witness = np.where(child == left[place], counts[3][0][place], counts[3][1][place])
     frame = pl.DataFrame(
         {
             "child": pl.Series([c for c, _ in wanted], dtype=pl.String),
@@ -95,18 +117,50 @@ def contained_rows(
             "child_rows": sizes[child],
             "common_multiset": common + surplus,
             "parent_rows": sizes[parent],
+            "witness": witness,
         }
     )
     return frame.with_columns(
-        pl.when(pl.col("child_rows") > 0)
-        .then(pl.col(part) / pl.col(whole))
-        .otherwise(None)
-        .alias(name)
-        for part, whole, name in (
-            ("common", "child_distinct", "containment"),
-            ("common_multiset", "child_rows", "multiset_containment"),
-        )
+        pl.col("witness").replace(int(NONE_LACKING), None),
+        *[
+            pl.when(pl.col("child_rows") > 0)
+            .then(pl.col(part) / pl.col(whole))
+            .otherwise(None)
+            .alias(name)
+            for part, whole, name in (
+                ("common", "child_distinct", "containment"),
+                ("common_multiset", "child_rows", "multiset_containment"),
+            )
+        ],
     )
+
+
+def first_rows(hashes: Hashes | InPieces, wanted: Iterable[int]) -> dict[int, int]:
+    """Find the first row of a table that has each of some hashes.
+
+    Parameters
+    ----------
+    hashes : np.ndarray or InPieces
+        Row hashes of the table.
+    wanted : iterable of int
+        Hashes that occur in it.
+
+    Returns
+    -------
+    dict of int to int
+        Row, counted from 0, by hash.
+    """
+    sought = np.unique(np.array([*wanted], np.uint64))
+    found = np.full(sought.size, -1, np.int64)
+    start = 0
+    for piece in _pieces(hashes):
+        find_first(piece, start, sought, found)
+        start += piece.size
+    return dict(zip(sought.tolist(), found.tolist(), strict=True))
+
+
+def _pieces(hashes: Hashes | InPieces) -> Iterable[Hashes]:
+    return [hashes] if isinstance(hashes, np.ndarray) else hashes.pieces()
 
 
 def _bits_for(total: int, size: int) -> int:
@@ -115,27 +169,29 @@ def _bits_for(total: int, size: int) -> int:
 
 
 def _count(
-    arrays: Sequence[Hashes], child: Integers, parent: Integers, chunk_rows: int, workers: int
-) -> tuple[Integers, Integers, Integers]:
+    arrays: Sequence[Hashes | InPieces],
+    child: Integers,
+    parent: Integers,
+    chunk_rows: int,
+    workers: int,
+) -> tuple[Integers, Integers, Integers, Hashes]:
     total = sum(array.size for array in arrays)
     chunk_bits = _bits_for(total, chunk_rows)
     totals = [np.zeros(n, np.int64) for n in (len(arrays), child.size, child.size)]
+    lacking = np.full((2, child.size), NONE_LACKING)
+    part_bits = min(_bits_for(total >> chunk_bits, PART_ROWS), 20)
     for chunk in range(1 << chunk_bits):
-        pieces = [
-            array if chunk_bits == 0 else array[array >> np.uint64(64 - chunk_bits) == chunk]
-            for array in arrays
-        ]
-        part_bits = min(_bits_for(sum(piece.size for piece in pieces), PART_ROWS), 20)
         sizes = np.zeros(1 << part_bits, np.int64)
-        for piece in pieces:
-            histogram(piece, chunk_bits, part_bits, sizes)
+        for array in arrays:
+            for piece in _pieces(array):
+                histogram(piece, chunk, chunk_bits, part_bits, sizes)
         starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
         out = np.empty(int(starts[-1]), np.uint64)
         owner = np.empty(out.size, np.int32)
         cursor = starts[:-1].copy()
-        for table, piece in enumerate(pieces):
-            scatter(piece, table, chunk_bits, part_bits, cursor, out, owner)
-        del pieces
+        for table, array in enumerate(arrays):
+            for piece in _pieces(array):
+                scatter(piece, table, chunk, chunk_bits, part_bits, cursor, out, owner)
         count = partial(_count_some, out, owner, len(arrays), child, parent)
         edges = np.linspace(0, sizes.size, workers + 1).astype(np.int64)
         slices = [starts[a : b + 1] for a, b in pairwise(edges)]
@@ -144,10 +200,11 @@ def _count(
         else:
             with ThreadPoolExecutor(workers) as pool:
                 results = list(pool.map(count, slices))
-        for result in results:
+        for result, least in results:
             for whole, part in zip(totals, result, strict=True):
                 whole += part
-    return totals[0], totals[1], totals[2]
+            np.minimum(lacking, least, out=lacking)
+    return totals[0], totals[1], totals[2], lacking
 
 
 def _count_some(
@@ -157,10 +214,12 @@ def _count_some(
     child: Integers,
     parent: Integers,
     starts: Integers,
-) -> list[Integers]:
-    counts = [np.zeros(n, np.int64) for n in (n_tables, child.size, child.size)]
-    count_parts(out, owner, starts, n_tables, child, parent, *counts)
-    return counts
+) -> tuple[list[Integers], Hashes]:
+    distinct = np.zeros(n_tables, np.int64)
+    common, surplus = np.zeros((2, child.size), np.int64)
+    lacking = np.full((2, child.size), NONE_LACKING)
+    count_parts(out, owner, starts, n_tables, child, parent, distinct, common, surplus, lacking)
+    return [distinct, common, surplus], lacking
 
 
 def hash_projections(
@@ -185,14 +244,26 @@ def hash_projections(
         Row hashes (uint64) for each set, in row order: what
         `assets.kernels.cell_hash.row_hashes` gives, hashing each cell once.
     """
-    columns = sorted({column for columns in column_sets for column in columns})
     parts: list[list[Hashes]] = [[] for _ in column_sets]
     for batch in batches:
-        cells = {name: column_cells(find_column(batch, name), name, equality) for name in columns}
-        for own, names in zip(parts, column_sets, strict=True):
-            sums = np.zeros(batch.num_rows, np.uint64)
-            for name in names:
-                sums += cells[name]
-            avalanche_all(sums)
-            own.append(sums)
+        for own, hashes in zip(
+            parts, hash_projections_of(batch, column_sets, equality), strict=True
+        ):
+            own.append(hashes)
     return [np.concatenate(own) if own else np.empty(0, np.uint64) for own in parts]
+
+
+def hash_projections_of(
+    batch: pa.RecordBatch | pa.Table, column_sets: Sequence[Sequence[str]], equality: Equality
+) -> list[Hashes]:
+    """Hash the rows of one batch on several sets of columns; see `hash_projections`."""
+    columns = sorted({column for columns in column_sets for column in columns})
+    cells = {name: column_cells(find_column(batch, name), name, equality) for name in columns}
+    hashes = []
+    for names in column_sets:
+        sums = np.zeros(batch.num_rows, np.uint64)
+        for name in names:
+            sums += cells[name]
+        avalanche_all(sums)
+        hashes.append(sums)
+    return hashes

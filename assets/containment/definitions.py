@@ -9,7 +9,7 @@ import dagster as dg
 import polars as pl
 
 from assets.ingestion.listing import pinned_tables
-from assets.kernels.cell_hash import SCHEME
+from assets.kernels.cell_hash import SCHEME, UnhashableColumnError
 from resources.dagster_stage import Facts, Naming, TableInfo, stage_asset
 from resources.recipe import Recipe
 from resources.run import Run, Stage, StageSpec
@@ -36,26 +36,41 @@ UNION_SCHEMA: dict[str, Any] = {
 
 def compute(run: Run, stage: Stage) -> Facts:
     """Search the lake for contained tables, and plan which of them need not be kept."""
-    from assets.containment.described import described_schemas, described_statistics
+    from assets.containment.described import Described, described_columns, described_statistics
+    from assets.containment.hash_store import HashStore
     from assets.containment.retention import plan_retention
-    from assets.containment.search import Described, find_edges
+    from assets.containment.search import find_edges
 
     tables, read = pinned_tables(run)
     columns = run.read("ingestion/columns")
     rows = {name: table.rows for name, table in tables.items()}
-    schemas, statistics = described_schemas(columns, rows), described_statistics(columns, rows)
+    facts, statistics = described_columns(columns, rows), described_statistics(columns, rows)
     described = {
         name: Described(
-            name, table.version, table.rows, schemas[name], table.types, statistics[name]
+            name,
+            table.version,
+            table.rows,
+            {column: fact.family for column, fact in facts[name].items()},
+            facts[name],
+            statistics[name],
+            table.bytes,
         )
         for name, table in tables.items()
     }
+    limits = run.recipe.limits
     found = find_edges(
         described,
-        read,
-        run.scratch,
+        HashStore(
+            described,
+            read,
+            "value",
+            run.scratch,
+            workers=limits.workers,
+            tolerate=(UnhashableColumnError,),
+        ),
         min_containment=MIN_CONTAINMENT,
-        workers=run.recipe.limits.workers,
+        workers=limits.workers,
+        count_bytes=limits.memory_bytes // 4,
         progress=lambda told, done, total: run.report("containment", told, done, total),
     )
     versions = {name: table.version for name, table in tables.items()}
@@ -74,21 +89,27 @@ def compute(run: Run, stage: Stage) -> Facts:
     stage.put(RETENTION, retention)
     _audit(stage, edges, retention)
     saved = retention.filter(pl.col("decision") == "retire")
-    summary = "\n".join(
-        f"| {s['stage']} | {s['candidates_in']:,} | {s['candidates_out']:,} | {s['rows_read']:,} | {s['seconds']} |"
-        for s in found.stages.to_dicts()
-    )
-    header = "| stage | candidates in | out | rows read | seconds |\n|---|---|---|---|---|\n"
-    facts: dict[str, Any] = {
+    told: dict[str, Any] = {
         "edges": edges.height,
         "contained": edges.filter(pl.col("containment") == 1).height,
-        "search": dg.MetadataValue.md(header + summary),
+        "coincidences_left_out": found.coincidences,
+        "not_compared": ", ".join(f"{name}: {why}" for name, why in sorted(found.failed.items())),
+        "search": dg.MetadataValue.md(_stages(found.stages)),
     }
     return {
-        EDGES: facts,
+        EDGES: told,
         UNIONS: {"covered_by_unions": unions.height},
         RETENTION: {"retire": saved.height, "bytes_saved": int(saved["bytes"].sum())},
     }
+
+
+def _stages(stages: pl.DataFrame) -> str:
+    lines = ["| " + " | ".join(name.replace("_", " ") for name in stages.columns) + " |"]
+    lines.append("|---" * stages.width + "|")
+    for row in stages.iter_rows():
+        cells = [f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def _unions(found: Any, described: Mapping[str, Any], versions: Mapping[str, str]) -> pl.DataFrame:  # noqa: ANN401
@@ -98,7 +119,7 @@ def _unions(found: Any, described: Mapping[str, Any], versions: Mapping[str, str
     exact = found.edges.filter(pl.col("containment") == 1).select("child", "parent").rows()
     covers = []
     for columns, names in found.families.items():
-        children = [n for n in names if tuple(sorted(described[n].families)) == columns]
+        children = [n for n in names if tuple(sorted(described[n].keys)) == columns]
         hashes = {n: found.hashes(n, columns) for n in names}
         if len(names) > 2 and len(columns) > 1:
             covers.append(union_covers(hashes, exact, children=children))
@@ -140,6 +161,7 @@ INFO = {
             "column_map": "string: JSON, child column to parent column",
             "child_rows": "int64: rows",
             "parent_rows": "int64: rows",
+            "witness": "int64: a row of the child (from 0, of those read) that the parent lacks; null if none",
             "child_version": "string: version compared",
             "parent_version": "string: version compared",
         },

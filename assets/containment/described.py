@@ -1,18 +1,63 @@
-"""Schemas and bounds of registered tables, from `ingestion/columns` alone."""
+"""What the search knows of a table before it reads a row; for registered tables, from `ingestion/columns` alone."""
 
 from __future__ import annotations
 
 import datetime as dt
 import decimal
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
 
 import polars as pl
 import pyarrow as pa
 
 from assets.containment.bounds import ColumnBounds, TableStatistics
 from assets.containment.schema_graph import ANY_TYPE
+from assets.ingestion.summaries import ColumnSummary
 from assets.kernels.logical_types import type_family
+
+
+class ColumnFacts(NamedTuple):
+    """What tells by which equalities the cells of a column can be equal to others.
+
+    `type` is exact, `family` the one of the `value` equality ("null": a column without a value);
+    `null` and `empty` say whether NULL and the empty string may occur.
+    """
+
+    type: str
+    family: str
+    null: bool = True
+    empty: bool = True
+
+
+@dataclass(frozen=True)
+class Described:
+    """What the search knows of a table before it reads a row.
+
+    Attributes
+    ----------
+    version
+        Identity of the content and of the way it is read; part of the cache key.
+    rows
+        Number of rows; None where only reading tells.
+    keys
+        By column, what a parent's column must agree in: `schema_graph.flat_schema`.
+    facts
+        By column. Where only reading tells (cells as text), it is filled while the table is read.
+    statistics
+        Bounds, as far as they are known.
+    bytes
+        Size on disk.
+    """
+
+    table: str
+    version: str
+    rows: int | None
+    keys: Mapping[str, str] = field(hash=False)
+    facts: Mapping[str, ColumnFacts] = field(hash=False)
+    statistics: TableStatistics = field(hash=False)
+    bytes: int = 0
+
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _DAY_ZERO = dt.date(1970, 1, 1)
@@ -26,8 +71,10 @@ def family_of(type_text: str) -> str:
         return "number" if type_text.startswith("decimal") else type_text
 
 
-def described_schemas(columns: pl.DataFrame, rows: Mapping[str, int]) -> dict[str, dict[str, str]]:
-    """Return the type family of every column by table; a column without a value fits any type.
+def described_columns(
+    columns: pl.DataFrame, rows: Mapping[str, int]
+) -> dict[str, dict[str, ColumnFacts]]:
+    """Return the facts of every column by table; a column without a value fits any type.
 
     Parameters
     ----------
@@ -36,13 +83,14 @@ def described_schemas(columns: pl.DataFrame, rows: Mapping[str, int]) -> dict[st
     rows
         Rows by table; tables that are not in it are left out.
     """
-    schemas: dict[str, dict[str, str]] = {table: {} for table in rows}
+    facts: dict[str, dict[str, ColumnFacts]] = {table: {} for table in rows}
     for row in columns.sort("table", "ordinal").iter_rows(named=True):
-        if row["table"] not in schemas:
+        if row["table"] not in facts:
             continue
         empty = row["nulls"] is not None and row["nulls"] == rows[row["table"]]
-        schemas[row["table"]][row["column"]] = ANY_TYPE if empty else family_of(row["type"])
-    return schemas
+        family = ANY_TYPE if empty else family_of(row["type"])
+        facts[row["table"]][row["column"]] = ColumnFacts(row["type"], family, row["nulls"] != 0)
+    return facts
 
 
 def described_statistics(
@@ -54,6 +102,12 @@ def described_statistics(
         if row["table"] in bounds:
             bounds[row["table"]][row["column"]] = _bounds(row)
     return {table: TableStatistics(rows[table], found) for table, found in bounds.items()}
+
+
+def summary_statistics(summaries: Mapping[str, ColumnSummary], rows: int | None) -> TableStatistics:
+    """Return the bounds of a table from the summaries of its columns."""
+    bounds = {name: _bounds(asdict(summary)) for name, summary in summaries.items()}
+    return TableStatistics(rows, bounds)
 
 
 def _bounds(row: Mapping[str, Any]) -> ColumnBounds:

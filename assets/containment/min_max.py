@@ -5,6 +5,7 @@ Second stage of R2D2, with intervals in place of trusted bounds, and further nec
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from assets.containment.bounds import ColumnBounds, FileStatistics, TableStatistics
@@ -55,6 +56,30 @@ def refute(
         if reason is not None:
             return f"column {name!r}: {reason}"
     return _refute_points(child, parent, equality)
+
+
+def disjoint(child: TableStatistics, parent: TableStatistics, columns: Iterable[str]) -> str | None:
+    """Name a column in which the two tables have no value in common, if metadata proves it.
+
+    Parameters
+    ----------
+    child, parent : TableStatistics
+        What is known of both.
+    columns : iterable of str
+        The columns to look at; none with NaN in it, which bounds leave out.
+
+    Returns
+    -------
+    str or None
+        The column: the child has no NULL there and the ranges do not meet, so that no row is shared.
+    """
+    for name in columns:
+        ours, theirs = child.columns.get(name), parent.columns.get(name)
+        if ours is None or theirs is None or ours.family != theirs.family or ours.nulls != 0:
+            continue
+        if _below(theirs.hi_max, ours.lo_min) or _below(ours.hi_max, theirs.lo_min):
+            return name
+    return None
 
 
 def proven_by_files(child: TableStatistics, parent: TableStatistics) -> bool:

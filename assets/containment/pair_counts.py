@@ -19,6 +19,9 @@ from assets.kernels.xxh64 import Hashes
 
 Integers = npt.NDArray[np.int64]
 
+NONE_LACKING = np.uint64(2**64 - 1)
+"""Stands for no hash; a row that hashes to it is no witness."""
+
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -35,19 +38,28 @@ def _part_of(value: np.uint64, skip_bits: int, part_bits: int) -> np.int64:
 
 
 @_compiled
-def histogram(hashes: Hashes, skip_bits: int, part_bits: int, counts: Integers) -> None:
-    """Add to `counts` the number of hashes in each part.
+def _elsewhere(value: np.uint64, chunk: int, skip_bits: int) -> bool:
+    return skip_bits > 0 and np.int64(value >> np.uint64(64 - skip_bits)) != chunk
+
+
+@_compiled
+def histogram(hashes: Hashes, chunk: int, skip_bits: int, part_bits: int, counts: Integers) -> None:
+    """Add to `counts` the number of hashes of one chunk in each of its parts.
 
     Parameters
     ----------
     hashes : np.ndarray
-        n hashes of one table; those of one chunk, which agree in the first `skip_bits` bits.
-    skip_bits, part_bits : int
+        n hashes of one table.
+    chunk, skip_bits : int
+        Hashes whose first `skip_bits` bits are not `chunk` are passed over.
+    part_bits : int
         The part of a hash is the `part_bits` bits after the first `skip_bits`.
     counts : np.ndarray
         2**part_bits counts, changed in place.
     """
     for value in hashes:
+        if _elsewhere(value, chunk, skip_bits):
+            continue
         counts[_part_of(value, skip_bits, part_bits)] += 1
 
 
@@ -55,17 +67,18 @@ def histogram(hashes: Hashes, skip_bits: int, part_bits: int, counts: Integers) 
 def scatter(
     hashes: Hashes,
     table: int,
+    chunk: int,
     skip_bits: int,
     part_bits: int,
     cursor: Integers,
     out: Hashes,
     owner: npt.NDArray[np.int32],
 ) -> None:
-    """Append one table's hashes to their parts; `cursor` moves on in place.
+    """Append one table's hashes of one chunk to their parts; `cursor` moves on in place.
 
     Parameters
     ----------
-    hashes, skip_bits, part_bits
+    hashes, chunk, skip_bits, part_bits
         As in `histogram`.
     table : int
         Number of the table; tables must come in ascending order.
@@ -75,6 +88,8 @@ def scatter(
         All hashes by part, and the table of each; written in place.
     """
     for value in hashes:
+        if _elsewhere(value, chunk, skip_bits):
+            continue
         part = _part_of(value, skip_bits, part_bits)
         out[cursor[part]] = value
         owner[cursor[part]] = table
@@ -123,10 +138,14 @@ def _count_part(
     distinct: Integers,
     common: Integers,
     surplus: Integers,
+    lacking: Hashes,
 ) -> None:
     n = hashes.size
     ids = np.empty(n, np.int64)
     words = (_local_ids(hashes, ids) + 63) // 64
+    value = np.empty(words * 64, np.uint64)
+    for i in range(n):
+        value[ids[i]] = hashes[i]
     bits = np.zeros((n_tables, words), np.uint64)
     unique = np.empty(n, np.int64)  # the distinct ids of each table, one table after the other
     unique_from = np.zeros(n_tables + 1, np.int64)
@@ -161,6 +180,13 @@ def _count_part(
             for word in range(words):
                 shared += _ones(bits[c, word] & bits[p, word])
         common[pair] += shared
+        for side, (a, b) in enumerate(((c, p), (p, c))):
+            missing = unique_from[a + 1] - unique_from[a] - shared
+            if missing and lacking[side, pair] == NONE_LACKING:
+                for k in range(unique_from[a], unique_from[a + 1]):
+                    word, shift = unique[k] // 64, np.uint64(unique[k] % 64)
+                    if not (bits[b, word] >> shift) & np.uint64(1):
+                        lacking[side, pair] = min(lacking[side, pair], value[unique[k]])
         a, b = repeat_from[c], repeat_from[p]
         while a < repeat_from[c + 1] and b < repeat_from[p + 1]:
             if repeat[a] == repeat[b]:
@@ -184,6 +210,7 @@ def count_parts(
     distinct: Integers,
     common: Integers,
     surplus: Integers,
+    lacking: Hashes,
 ) -> None:
     """Count, over some parts, the distinct rows of each table and the shared rows of each pair.
 
@@ -200,8 +227,32 @@ def count_parts(
     distinct, common, surplus : np.ndarray
         Added to in place: distinct rows by table; shared distinct rows by pair; further shared
         rows by pair, the sum of min(count in child, count in parent) - 1.
+    lacking : np.ndarray
+        Lowered in place, 2 rows by pair: the least hash of the child that the parent lacks, and of
+        the parent that the child lacks. The parts must come in ascending order.
     """
     for part in range(starts.size - 1):
         a, b = starts[part], starts[part + 1]
         if b > a:
-            _count_part(hashes[a:b], owner[a:b], n_tables, child, parent, distinct, common, surplus)
+            _count_part(
+                hashes[a:b], owner[a:b], n_tables, child, parent, distinct, common, surplus, lacking
+            )
+
+
+@_compiled
+def find_first(hashes: Hashes, start: int, wanted: Hashes, found: Integers) -> None:
+    """Note in `found` where each of some sorted hashes occurs first; -1 is not found yet.
+
+    Parameters
+    ----------
+    hashes : np.ndarray
+        A piece of a table's hashes.
+    start : int
+        The row of its first one.
+    wanted, found : np.ndarray
+        Sorted hashes, and the rows, changed in place.
+    """
+    for i in range(hashes.size):
+        at = np.searchsorted(wanted, hashes[i])
+        if at < wanted.size and wanted[at] == hashes[i] and found[at] < 0:
+            found[at] = start + i

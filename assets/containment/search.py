@@ -6,28 +6,24 @@ hashes are cached or metadata has refuted all its pairs. Pair work is nearly fre
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-import numpy as np
 import polars as pl
-import pyarrow as pa
 
-from assets.containment.bounds import TableStatistics
-from assets.containment.content import contained_rows, hash_projections
+from assets.containment.content import contained_rows, first_rows
+from assets.containment.described import Described
 from assets.containment.generic import evidence_bits, needs_evidence, trivial_reason
-from assets.containment.min_max import refute
+from assets.containment.hash_store import Columns, HashStore, Progress, Read, WorkDone
+from assets.containment.min_max import disjoint, refute
 from assets.containment.schema_graph import schema_edges
-from assets.kernels.cell_hash import SCHEME, Equality
+from assets.containment.strictest import strictest
+from assets.kernels.cell_hash import Equality, Hashes
 
-Hashes = np.ndarray[tuple[int], np.dtype[np.uint64]]
-Read = Callable[[str, Sequence[str]], Iterable[pa.Table]]
-Progress = Callable[[str, int, int], None]
+Pair = tuple[str, str]
 
 EDGE_SCHEMA = {
     "child": pl.String,
@@ -39,29 +35,10 @@ EDGE_SCHEMA = {
     "column_map": pl.String,
     "child_rows": pl.Int64,
     "parent_rows": pl.Int64,
+    "witness": pl.Int64,
 }
-
-
-@dataclass(frozen=True)
-class Described:
-    """What the search knows of a table before it reads a row.
-
-    Attributes
-    ----------
-    version
-        Identity of the content; part of the cache key.
-    families
-        Type family by column.
-    types
-        Exact type by column, to tell `typed` from `value` equality.
-    """
-
-    table: str
-    version: str
-    rows: int
-    families: Mapping[str, str] = field(hash=False)
-    types: Mapping[str, str] = field(hash=False)
-    statistics: TableStatistics = field(hash=False)
+CHUNK_ROW_BYTES = 20
+"""Memory for a row that is in work while pairs are counted."""
 
 
 @dataclass
@@ -73,28 +50,34 @@ class SearchResult:
     edges
         Columns of `containment/edges` but the versions; sorted by child and parent.
     stages
-        One row a stage: candidates in and out, rows read, seconds.
+        One row a stage: candidates in and out, tables and rows hashed, bytes read from disk, seconds.
     hashes
-        Gives the row hashes of a table on some columns, from the cache.
+        Gives the row hashes of a table on some columns.
     families
         For each set of columns the tables that were hashed on it.
+    failed
+        Why tables could not be read, by table.
+    coincidences
+        Edges left out because the child's rows carry too little information (`generic`).
     """
 
     edges: pl.DataFrame
     stages: pl.DataFrame
     hashes: Callable[[str, Sequence[str]], Hashes]
-    families: dict[tuple[str, ...], list[str]]
+    families: dict[Columns, list[str]]
+    failed: dict[str, str] = field(default_factory=dict)
+    coincidences: int = 0
 
 
 def find_edges(
     tables: Mapping[str, Described],
-    read: Read,
-    cache: Path,
+    store: HashStore,
     *,
-    equality: Equality = "value",
+    by_value: HashStore | None = None,
     min_containment: float = 0.5,
     min_rows: int = 1,
     workers: int = 1,
+    count_bytes: int = CHUNK_ROW_BYTES << 24,
     progress: Progress | None = None,
 ) -> SearchResult:
     """Search a lake.
@@ -103,20 +86,21 @@ def find_edges(
     ----------
     tables
         Every readable table.
-    read
-        Streams some columns of a table at its pinned version.
-    cache
-        Folder for row hashes by content; any file in it may be removed.
+    store
+        Reads and hashes them; its equality decides which cells are equal.
+    by_value
+        For the equality `text`: hashes by `value`, to name the strictest equality of an edge where
+        types alone do not tell. Without it such edges are named `text`.
     min_containment
         Edges below are left out.
-    equality
-        Which cells are equal.
-    workers
-        Threads that count pairs.
-    progress
-        Receives (message, done, total).
     min_rows
         Children with fewer distinct rows are left out.
+    workers
+        Threads that count pairs.
+    count_bytes
+        Memory for counting, beside the hashes that the store holds.
+    progress
+        Receives (message, done, total).
 
     Returns
     -------
@@ -124,44 +108,48 @@ def find_edges(
         All edges are exact: every row of child and parent was hashed (64 bits; a row is falsely
         found with probability at most parent rows / 2^64).
     """
-    told = progress or (lambda message, done, total: None)
-    full = {name: t for name, t in tables.items() if t.rows > 0 and t.families}
-    stages: list[dict[str, object]] = []
-    clock = _Clock(stages)
-    possible = schema_edges({name: t.families for name, t in full.items()})
-    clock.stage("schema", len(full) * (len(full) - 1), len(possible), 0)
+    equality = store.equality
+    full = {name: t for name, t in tables.items() if t.rows != 0 and t.keys}
+    clock = _Clock()
+    possible = schema_edges({name: t.keys for name, t in full.items()})
+    clock.stage("schema", len(full) * (len(full) - 1), len(possible))
     candidates = [
         (child, parent)
         for child, parent in possible
         if not _hopeless(full[child], full[parent], equality, min_containment)
     ]
-    clock.stage("metadata", len(possible), len(candidates), 0)
-    store = HashStore(full, read, cache, equality)
-    by_columns = _by_columns(full, candidates)
-    rows_read = store.fill(_wanted(by_columns), told)
-    edges = []
-    for columns, pairs in by_columns.items():
-        names = sorted({name for pair in pairs for name in pair})
-        counted = contained_rows({n: store.get(n, columns) for n in names}, pairs, workers=workers)
-        edges.append(_edges_of(counted, columns, full, equality))
-    found = (
-        pl.concat(edges)
-        if edges
-        else pl.DataFrame(schema={**EDGE_SCHEMA, "child_distinct": pl.Int64})
+    clock.stage("metadata", len(possible), len(candidates))
+    done = store.fill(_wanted(_by_columns(full, candidates)), progress)
+    by_columns = _by_columns(
+        full, [pair for pair in candidates if not store.failed.keys() & set(pair)]
     )
-    kept = _without_trivial(
-        found.filter(pl.col("containment") >= min_containment), full, read, min_rows
-    )
-    clock.stage("content", len(candidates), kept.height, rows_read)
-    families = {
-        columns: sorted({n for pair in pairs for n in pair})
+    counter = _Counter(store, workers, count_bytes)
+    counted = {
+        columns: counter.count(columns, pairs).filter(pl.col("containment") >= min_containment)
         for columns, pairs in by_columns.items()
     }
+    found = sum(frame.height for frame in counted.values())
+    kept = {c: _without_trivial(f, c, store.read, min_rows) for c, f in counted.items()}
+    left = sum(frame.height for frame in kept.values())
+    clock.stage("content", len(candidates), left, done)
+    edges = [
+        _edges_of(frame, columns, full, store) for columns, frame in kept.items() if frame.height
+    ]
+    told = pl.concat(edges) if edges else pl.DataFrame(schema=EDGE_SCHEMA)
+    if by_value is not None:
+        open_edges = told.filter(pl.col("equality") == "open").height
+        told, read = _by_value(told, by_value, _Counter(by_value, workers, count_bytes), full)
+        clock.stage("equality", open_edges, open_edges, read)
     return SearchResult(
-        kept.select(*EDGE_SCHEMA).sort("child", "parent"),
-        pl.DataFrame(stages),
+        told.with_columns(pl.col("equality").replace("open", "text")).sort("child", "parent"),
+        pl.DataFrame(clock.stages),
         store.get,
-        families,
+        {
+            columns: sorted({n for pair in pairs for n in pair})
+            for columns, pairs in by_columns.items()
+        },
+        dict(store.failed),
+        found - left,
     )
 
 
@@ -172,155 +160,138 @@ def _hopeless(
     if min_containment >= 1.0:
         return refute(child.statistics, parent.statistics, equality=equality) is not None
     # below 1 a value out of the parent's range proves nothing; disjoint ranges prove that no row is shared
-    return equality != "text" and any(_disjoint(child, parent, name) for name in child.families)
-
-
-def _disjoint(child: Described, parent: Described, name: str) -> bool:
-    ours = child.statistics.columns.get(name)
-    theirs = parent.statistics.columns.get(name)
-    if ours is None or theirs is None or ours.family != theirs.family or ours.nulls != 0:
+    if equality == "text":
         return False
-    if child.types[name] in ("double", "float", "halffloat"):
-        return False  # bounds leave NaN out, and NaN equals NaN
-    above = ours.lo_min is not None and theirs.hi_max is not None and ours.lo_min > theirs.hi_max
-    below = ours.hi_max is not None and theirs.lo_min is not None and ours.hi_max < theirs.lo_min
-    return above or below
+    no_floats = [n for n in child.keys if child.facts[n].type not in _WITH_NAN]
+    return disjoint(child.statistics, parent.statistics, no_floats) is not None
 
 
-class HashStore:
-    """Row hashes by table and columns, cached by content so that no table version is hashed twice."""
-
-    def __init__(
-        self, tables: Mapping[str, Described], read: Read, cache: Path, equality: Equality
-    ) -> None:
-        self.tables = tables
-        self.read = read
-        self.folder = cache / "row_hashes"
-        self.equality = equality
-
-    def _file(self, table: str, columns: Sequence[str]) -> Path:
-        known = self.tables[table]
-        types = [[name, known.types[name]] for name in sorted(columns)]
-        key = json.dumps([SCHEME, self.equality, table, known.version, types], ensure_ascii=False)
-        name = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-        return self.folder / name[:2] / f"{name}.npy"
-
-    def fill(self, wanted: Mapping[str, Sequence[tuple[str, ...]]], told: Progress) -> int:
-        """Hash what is not cached yet; return the rows that were read."""
-        read = 0
-        for number, (table, sets) in enumerate(sorted(wanted.items())):
-            missing = [columns for columns in sets if not self._file(table, columns).exists()]
-            told(f"hashing rows ({read:,} rows read)", number, len(wanted))
-            if not missing:
-                continue
-            needed = sorted({name for columns in missing for name in columns})
-            for columns, hashes in zip(
-                missing,
-                hash_projections(self.read(table, needed), missing, self.equality),
-                strict=True,
-            ):
-                _save(self._file(table, columns), hashes)
-            read += self.tables[table].rows
-        return read
-
-    def get(self, table: str, columns: Sequence[str]) -> Hashes:
-        """Return the hashes of a table's rows on some columns, mapped from disk."""
-        file = self._file(table, columns)
-        if not file.exists():
-            self.fill({table: [tuple(columns)]}, lambda message, done, total: None)
-        hashes: Hashes = np.load(file, mmap_mode="r")
-        return hashes
-
-
-def _save(file: Path, hashes: Hashes) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    fresh = file.with_suffix(f".{time.time_ns()}.new")
-    with fresh.open("wb") as handle:
-        np.save(handle, hashes)
-    fresh.replace(file)
+_WITH_NAN = ("double", "float", "halffloat")
+"""Types whose bounds leave NaN out, and NaN equals NaN."""
 
 
 def _by_columns(
-    tables: Mapping[str, Described], candidates: Iterable[tuple[str, str]]
-) -> dict[tuple[str, ...], list[tuple[str, str]]]:
-    groups: dict[tuple[str, ...], list[tuple[str, str]]] = defaultdict(list)
-    for child, parent in candidates:
-        groups[tuple(sorted(tables[child].families))].append((child, parent))
+    tables: Mapping[str, Described], pairs: Iterable[Pair]
+) -> dict[Columns, list[Pair]]:
+    groups: dict[Columns, list[Pair]] = defaultdict(list)
+    columns = {name: tuple(sorted(table.keys)) for name, table in tables.items()}
+    for child, parent in pairs:
+        groups[columns[child]].append((child, parent))
     return dict(sorted(groups.items()))
 
 
-def _wanted(
-    groups: Mapping[tuple[str, ...], Sequence[tuple[str, str]]],
-) -> dict[str, list[tuple[str, ...]]]:
-    wanted: dict[str, dict[tuple[str, ...], None]] = defaultdict(dict)
+def _wanted(groups: Mapping[Columns, Sequence[Pair]]) -> dict[str, list[Columns]]:
+    wanted: dict[str, dict[Columns, None]] = defaultdict(dict)
     for columns, pairs in groups.items():
-        for pair in pairs:
-            for name in pair:
-                wanted[name][columns] = None
+        for name in {name for pair in pairs for name in pair}:
+            wanted[name][columns] = None
     return {name: list(sets) for name, sets in wanted.items()}
 
 
-def _edges_of(
-    counted: pl.DataFrame,
-    columns: Sequence[str],
-    tables: Mapping[str, Described],
-    equality: Equality,
-) -> pl.DataFrame:
-    def strictest(child: str, parent: str) -> str:
-        same = all(tables[child].types[c] == tables[parent].types[c] for c in columns)
-        return "typed" if same and equality == "value" else equality
+@dataclass(frozen=True)
+class _Counter:
+    store: HashStore
+    workers: int
+    bytes: int
 
+    def count(self, columns: Columns, pairs: Sequence[Pair]) -> pl.DataFrame:
+        names = sorted({name for pair in pairs for name in pair})
+        hashes = {name: self.store.stored(name, columns) for name in names}
+        rows = self.bytes // CHUNK_ROW_BYTES
+        return contained_rows(hashes, pairs, chunk_rows=rows, workers=self.workers)
+
+
+def _edges_of(
+    counted: pl.DataFrame, columns: Columns, tables: Mapping[str, Described], store: HashStore
+) -> pl.DataFrame:
     identity = json.dumps({name: name for name in columns}, ensure_ascii=False)
-    kinds = [strictest(c, p) for c, p in zip(counted["child"], counted["parent"], strict=True)]
+    names = [
+        strictest(tables[child].facts, tables[parent].facts, columns, store.equality)
+        for child, parent in counted.select("child", "parent").iter_rows()
+    ]
     return counted.with_columns(
-        containment=pl.col("common") / pl.col("child_distinct"),
-        multiset_containment=pl.col("common_multiset") / pl.col("child_rows"),
         exact=pl.lit(value=True),
-        equality=pl.Series(kinds, dtype=pl.String),
+        equality=pl.Series(names, dtype=pl.String),
         column_map=pl.lit(identity),
-        parent_rows=pl.col("parent").replace_strict(
-            {n: t.rows for n, t in tables.items()}, return_dtype=pl.Int64
-        ),
-    ).select(
-        *[pl.col(n).cast(t) for n, t in EDGE_SCHEMA.items()],
-        pl.col("child_distinct").cast(pl.Int64),
+        witness=_witness_rows(counted, columns, store),
+    ).select(*[pl.col(n).cast(t) for n, t in EDGE_SCHEMA.items()])
+
+
+def _witness_rows(counted: pl.DataFrame, columns: Columns, store: HashStore) -> pl.Series:
+    """Find the row of each child that refutes full containment; null where nothing does."""
+    rows: dict[tuple[str, int], int] = {}
+    for (child,), own in counted.filter(pl.col("witness").is_not_null()).group_by("child"):
+        found = first_rows(store.stored(str(child), columns), own["witness"])
+        rows |= {(str(child), value): row for value, row in found.items()}
+    keys = counted.select("child", "witness").rows()
+    return pl.Series([rows.get(key) for key in keys], dtype=pl.Int64)
+
+
+def _by_value(
+    edges: pl.DataFrame, store: HashStore, counter: _Counter, tables: Mapping[str, Described]
+) -> tuple[pl.DataFrame, WorkDone]:
+    """Name `value`, or `typed` where all types are the same, what holds as far by value as by text."""
+    groups = _by_columns(
+        tables, edges.filter(pl.col("equality") == "open").select("child", "parent").rows()
     )
+    done = store.fill(_wanted(groups))
+    named = []
+    for columns, pairs in groups.items():
+        readable = [pair for pair in pairs if not store.failed.keys() & set(pair)]
+        names = [strictest(tables[c].facts, tables[p].facts, columns, "value") for c, p in readable]
+        named.append(
+            counter.count(columns, readable).select(
+                "child",
+                "parent",
+                pl.col("containment").alias("by_value"),
+                pl.col("multiset_containment").alias("multiset_by_value"),
+                pl.Series("name", names, dtype=pl.String),
+            )
+        )
+    if not named:
+        return edges, done
+    held = (pl.col("by_value") >= pl.col("containment")) & (
+        pl.col("multiset_by_value") >= pl.col("multiset_containment")
+    )
+    better = pl.when((pl.col("equality") == "open") & held).then("name").otherwise("equality")
+    joined = edges.join(pl.concat(named), on=["child", "parent"], how="left")
+    return joined.with_columns(better.alias("equality")).select(*EDGE_SCHEMA), done
 
 
 def _without_trivial(
-    edges: pl.DataFrame, tables: Mapping[str, Described], read: Read, min_rows: int
+    counted: pl.DataFrame, columns: Columns, read: Read, min_rows: int
 ) -> pl.DataFrame:
     """Leave out edges that a coincidence of a few plain values explains."""
-    keep: dict[str, bool] = {}
-    for child, distinct in (
-        edges.select("child", "child_distinct").unique().sort("child").iter_rows()
-    ):
-        columns = list(tables[child].families)
+    children = counted.select("child", "child_distinct").unique().sort("child")
+    kept = []
+    for child, distinct in children.iter_rows():
         bits = None
-        if needs_evidence(distinct, len(columns)):
-            first = next(_head(read(child, columns)), None)
+        if needs_evidence(distinct, len(columns)) and distinct >= min_rows:
+            first = next(iter(read(child, columns)), None)
             bits = evidence_bits(first, columns) if first is not None else 0.0
-        keep[child] = trivial_reason(distinct, len(columns), bits, min_rows=min_rows) is None
-    return edges.filter(pl.col("child").is_in([child for child, kept in keep.items() if kept]))
-
-
-def _head(batches: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    yield from batches
+        if trivial_reason(distinct, len(columns), bits, min_rows=min_rows) is None:
+            kept.append(child)
+    return counted.filter(pl.col("child").is_in(kept))
 
 
 class _Clock:
-    def __init__(self, stages: list[dict[str, object]]) -> None:
-        self.stages = stages
+    def __init__(self) -> None:
+        self.stages: list[dict[str, object]] = []
         self.since = time.perf_counter()
 
-    def stage(self, name: str, candidates_in: int, candidates_out: int, rows_read: int) -> None:
+    def stage(
+        self, name: str, candidates_in: int, candidates_out: int, read: WorkDone | None = None
+    ) -> None:
         now = time.perf_counter()
+        read = read or WorkDone()
         self.stages.append(
             {
                 "stage": name,
                 "candidates_in": candidates_in,
                 "candidates_out": candidates_out,
-                "rows_read": rows_read,
+                "tables": read.tables,
+                "rows": read.rows,
+                "bytes_read": read.bytes,
                 "seconds": round(now - self.since, 3),
             }
         )

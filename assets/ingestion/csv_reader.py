@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv as pa_csv
 
+from assets.ingestion.csv_arrow import parse_block, refitted_block
 from assets.ingestion.csv_blocks import find_cut
 from assets.ingestion.csv_cells import Cell, CellParser, RecordSkipper
 from assets.ingestion.model import (
@@ -39,6 +39,7 @@ def read_csv(
     batch_rows: int = 8192,
     block_bytes: int = BLOCK_BYTES,
     careful: bool = False,
+    as_text: bool = False,
 ) -> RowStream:
     """Stream a CSV or TSV file as strings.
 
@@ -54,6 +55,9 @@ def read_csv(
         Bytes parsed at a time; the result does not depend on it.
     careful
         Use the careful parser throughout (the slow twin that tests compare with).
+    as_text
+        Keep rows of any width, for comparing cells as text: cells beyond the header's are dropped,
+        missing ones are null, and invalid UTF-8 is replaced by U+FFFD.
 
     Returns
     -------
@@ -71,8 +75,8 @@ def read_csv(
     Memory: a few blocks, or a few times the longest record (at most `max_record_bytes`).
     """
     delimiter = options.delimiter_for(source.format)
-    stream = open_utf8(source, options)
-    state = _State(stream, delimiter, options, block_bytes)
+    stream = open_utf8(source, options, replace=as_text)
+    state = _State(stream, delimiter, options, block_bytes, as_text=as_text)
     names, notes = unique_names(_header(source, state))
     schema = with_position(pa.schema([(name, pa.string()) for name in names]))
 
@@ -81,6 +85,9 @@ def read_csv(
             yield from _batches(state, rows, names, batch_rows, careful=careful)
         finally:
             stream.close()
+        if state.refitted:
+            told = "cells beyond the header's were dropped, missing ones are null"
+            rows.notes.append(f"{state.refitted} rows of another width than the header: {told}")
 
     return RowStream(schema, batches, notes)
 
@@ -93,6 +100,8 @@ class _State:
     block_bytes: int
     buffer: bytes = b""
     final: bool = False
+    as_text: bool = False
+    refitted: int = 0
     parser: CellParser = field(init=False)
 
     def __post_init__(self) -> None:
@@ -233,26 +242,14 @@ def _fast_block(
         return "skip"
 
     try:
-        table = pa_csv.read_csv(
-            pa.py_buffer(block),
-            pa_csv.ReadOptions(use_threads=False, block_size=len(block) + 16, column_names=names),
-            pa_csv.ParseOptions(
-                delimiter=state.delimiter,
-                quote_char=state.options.quote or False,
-                double_quote=True,
-                escape_char=False,
-                newlines_in_values=True,
-                ignore_empty_lines=True,
-                invalid_row_handler=set_aside,
-            ),
-            pa_csv.ConvertOptions(
-                column_types={name: pa.string() for name in names},
-                null_values=[""],
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=False,
-                check_utf8=False,
-            ),
-        )
+        table = parse_block(block, names, state.delimiter, state.options.quote, set_aside)
+        if state.as_text and ragged:
+            widths = {cells for _, cells, _ in ragged}
+            if table.num_rows or len(widths) > 1:
+                return None
+            table = refitted_block(block, names, widths.pop(), state.delimiter, state.options.quote)
+            state.refitted += table.num_rows
+            ragged.clear()
     except pa.ArrowInvalid:
         return None
     for row, cells, text in ragged:
@@ -292,12 +289,18 @@ def _careful_block(
         if closing and record.end == len(block) and record.cells is None:
             break
         used = record.end
-        reason = _fault(record.raw, record.cells, width, limit, state.options)
+        reason = _fault(
+            record.raw, record.cells, None if state.as_text else width, limit, state.options
+        )
         if reason is not None:
             rows.reject(position, reason, record.raw)
         else:
             positions.append(position)
-            for column, cell in zip(columns, record.cells or (), strict=True):
+            cells = record.cells or []
+            if len(cells) != width:
+                state.refitted += 1
+                cells = [*cells[:width], *[None] * (width - len(cells))]
+            for column, cell in zip(columns, cells, strict=True):
                 column.append(cell)
         position += 1
         if most is not None and len(positions) >= most:
@@ -308,7 +311,7 @@ def _careful_block(
 
 
 def _fault(
-    raw: bytes, cells: list[Cell] | None, width: int, limit: int, options: ReadOptions
+    raw: bytes, cells: list[Cell] | None, width: int | None, limit: int, options: ReadOptions
 ) -> str | None:
     if cells is None:
         return NEVER_CLOSES
@@ -318,7 +321,7 @@ def _fault(
         raw.decode("utf-8")
     except UnicodeDecodeError as error:
         return f"invalid UTF-8 at byte {error.start} of the record"
-    if len(cells) != width:
+    if width is not None and len(cells) != width:
         return _ragged(len(cells), width)
     return None
 

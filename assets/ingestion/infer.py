@@ -45,16 +45,6 @@ class ColumnTypes:
         self.possible = frozenset(ALL_TYPES)
         self.seen = False
 
-    def update(self, cells: pl.Series) -> None:
-        """Take a batch of string cells into account."""
-        cells = cells.drop_nulls()
-        if cells.is_empty():
-            return
-        self.seen = True
-        # one cell rules out most types before a column is looked at in full
-        likely = [name for name in self.possible if _may_be(cells[0], name)]
-        self.possible = frozenset(name for name in likely if _fits(cells, name))
-
     def merge(self, other: ColumnTypes) -> None:
         """Take over what another state saw; commutative and associative."""
         self.possible &= other.possible
@@ -91,14 +81,24 @@ class TypeState:
 
     def update(self, batch: pa.RecordBatch | pa.Table | pl.DataFrame) -> None:
         """Take a batch of string columns into account; other columns are ignored."""
-        for name, state in self.columns.items():
-            if state.seen and not state.possible:
-                continue
-            if isinstance(batch, pl.DataFrame):
-                cells = batch.get_column(name)
-            else:
-                cells = pl.Series(name, batch.column(name), dtype=pl.String)
-            state.update(cells)
+        names = [name for name, state in self.columns.items() if not state.seen or state.possible]
+        if not names:
+            return
+        frame = batch.select(names)
+        if not isinstance(frame, pl.DataFrame):
+            frame = pl.DataFrame(frame, schema=dict.fromkeys(names, pl.String))
+        if frame.is_empty():
+            return
+        first = frame.select(pl.all().drop_nulls().first()).row(0, named=True)
+        likely: dict[str, list[str]] = {}
+        for name, cell in first.items():
+            if cell is not None:
+                state = self.columns[name]
+                state.seen = True
+                # one cell rules out most types before a column is looked at in full
+                likely[name] = [kind for kind in state.possible if _may_be(cell, kind)]
+        for name, fitting in _fitting(frame, likely).items():
+            self.columns[name].possible = fitting
 
     def merge(self, other: TypeState) -> None:
         """Take over what another state of the same table saw."""
@@ -159,33 +159,50 @@ def _may_be(cell: str, name: str) -> bool:
     return _PATTERNS[name].search(cell) is not None
 
 
-def _fits(cells: pl.Series, name: str) -> bool:
+def _fitting(frame: pl.DataFrame, likely: dict[str, list[str]]) -> dict[str, frozenset[str]]:
+    """Say which of some types all cells of each column are written as; two passes for all columns."""
+    pairs = [(name, kind) for name, kinds in likely.items() for kind in kinds]
+    plain = [pair for pair in pairs if pair[1] != "float64" or "int64" not in likely[pair[0]]]
+    fits = dict(zip(plain, _row(frame, [_fits(pl.col(n), k) for n, k in plain]), strict=True))
+    left = [pair for pair in pairs if pair not in fits]
+    # whole numbers in canonical form are floats but for those that lose digits
+    exprs = [_short(pl.col(n)) if fits[n, "int64"] else _fits(pl.col(n), k) for n, k in left]
+    fits |= dict(zip(left, _row(frame, exprs), strict=True))
+    return {name: frozenset(k for k in kinds if fits[name, k]) for name, kinds in likely.items()}
+
+
+def _row(frame: pl.DataFrame, exprs: list[pl.Expr]) -> list[bool]:
+    if not exprs:
+        return []
+    return list(frame.select(expr.alias(str(i)) for i, expr in enumerate(exprs)).row(0))
+
+
+def _fits(cells: pl.Expr, name: str) -> pl.Expr:
     if name.startswith("bool"):
         words = _BOOLEANS[("bool_lower", "bool_title", "bool_upper").index(name)]
-        return bool(cells.is_in(words).all())
+        return cells.is_in(words).all()
     patterns = {"int64": _INTEGER, "float64": _FLOAT, "date": _DATE}
-    if not cells.str.contains(patterns.get(name, _TIMESTAMP)).all():
-        return False
+    written = cells.str.contains(patterns.get(name, _TIMESTAMP)).all()
     if name == "int64":
-        return cells.cast(pl.Int64, strict=False).null_count() == 0
+        return written & _parsed(cells, cells.cast(pl.Int64, strict=False))
     if name == "float64":
-        return _exact_floats(cells)
+        values = cells.cast(pl.Float64, strict=False)
+        return written & _parsed(cells, values) & values.is_finite().all() & _short(cells)
     if name == "date":
-        return cells.str.to_date("%Y-%m-%d", strict=False).null_count() == 0
+        return written & _parsed(cells, cells.str.to_date("%Y-%m-%d", strict=False))
     zoned = name == "zoned"
     has_zone = cells.str.contains(_ZONE)
-    if not (has_zone.all() if zoned else not has_zone.any()):
-        return False
-    frame = pl.select(_timestamp(pl.lit(cells), zoned=zoned, strict=False).alias("t"))
-    return frame.get_column("t").null_count() == 0
+    zones = has_zone.all() if zoned else ~has_zone.any()
+    return written & zones & _parsed(cells, _timestamp(cells, zoned=zoned, strict=False))
 
 
-def _exact_floats(cells: pl.Series) -> bool:
-    values = cells.cast(pl.Float64, strict=False)
-    if values.null_count() or not values.is_finite().all():
-        return False
+def _parsed(cells: pl.Expr, values: pl.Expr) -> pl.Expr:
+    return values.null_count() == cells.null_count()
+
+
+def _short(cells: pl.Expr) -> pl.Expr:
     # integers too long for int64 are identifiers more often than measurements: a float loses digits
-    return not bool(cells.str.contains(r"^-?[0-9]{17,}$").any())
+    return ~cells.str.contains(r"^-?[0-9]{17,}$").any()
 
 
 def infer_types(

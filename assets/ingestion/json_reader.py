@@ -28,11 +28,14 @@ _BATCH_BYTES = 16 * MIB
 Item = tuple[int, bytes, dict[str, Any] | None, str]
 
 
-def read_jsonl(source: Source, options: ReadOptions, *, batch_rows: int = 8192) -> RowStream:
+def read_jsonl(
+    source: Source, options: ReadOptions, *, batch_rows: int = 8192, as_text: bool = False
+) -> RowStream:
     """Stream JSON Lines: one object a line that is not blank.
 
     Two passes over the file: types, then rows. Lines that are no valid JSON or no object are
-    rejected. A key that is missing, or null, is null.
+    rejected. A key that is missing, or null, is null. With `as_text` every column holds strings:
+    what is no string in the file is its JSON text.
 
     Raises
     ------
@@ -54,10 +57,12 @@ def read_jsonl(source: Source, options: ReadOptions, *, batch_rows: int = 8192) 
         finally:
             stream.close()
 
-    return _typed_stream(source, items, batch_rows)
+    return _typed_stream(source, items, batch_rows, as_text=as_text)
 
 
-def read_json(source: Source, options: ReadOptions, *, batch_rows: int = 8192) -> RowStream:
+def read_json(
+    source: Source, options: ReadOptions, *, batch_rows: int = 8192, as_text: bool = False
+) -> RowStream:
     """Read a JSON document: a list of objects, one object, or an object of a single such list.
 
     Elements of the list that are no objects are rejected. A file of one object a line, whatever its
@@ -73,7 +78,7 @@ def read_json(source: Source, options: ReadOptions, *, batch_rows: int = 8192) -
         document = parse_json(content)
     except JsonError as error:
         if _is_json_lines(content):
-            stream = read_jsonl(source, options, batch_rows=batch_rows)
+            stream = read_jsonl(source, options, batch_rows=batch_rows, as_text=as_text)
             stream.notes.append("one object a line: read as JSON Lines")
             return stream
         remedy = "Mend the file, or set encoding if it is not UTF-8."
@@ -92,7 +97,7 @@ def read_json(source: Source, options: ReadOptions, *, batch_rows: int = 8192) -
                 raw = json_text(element).encode("utf-8", "backslashreplace")
                 yield position, raw, None, f"a {_kind(element)}, not an object"
 
-    return _typed_stream(source, items, batch_rows)
+    return _typed_stream(source, items, batch_rows, as_text=as_text)
 
 
 def load_document(source: Source, options: ReadOptions) -> bytes:
@@ -172,7 +177,11 @@ def _line_items(lines: Lines, options: ReadOptions) -> Iterator[Item]:
 
 
 def _typed_stream(
-    source: Source, items: Callable[[RowStream | None], Iterator[Item]], batch_rows: int
+    source: Source,
+    items: Callable[[RowStream | None], Iterator[Item]],
+    batch_rows: int,
+    *,
+    as_text: bool,
 ) -> RowStream:
     nodes: dict[str, TypeNode] = {}
     for _, _, record, _ in items(None):
@@ -187,16 +196,19 @@ def _typed_stream(
             node.observe(value)
     types = {key: node.result() for key, node in nodes.items()}
     names, notes = unique_names(list(types))
+    if as_text:
+        types = {key: kind if kind == pa.string() else None for key, kind in types.items()}
     notes += [
         f"column {name!r}: kept as JSON text, as its values are of several kinds"
         for name, kind in zip(names, types.values(), strict=True)
-        if kind is None
+        if kind is None and not as_text
     ]
     schema = with_position(
         pa.schema([(n, t or pa.string()) for n, t in zip(names, types.values(), strict=True)])
     )
 
     def batches(rows: RowStream) -> Iterator[pa.RecordBatch]:
+        text_of = _plain_text if as_text else json_text
         records: list[dict[str, Any]] = []
         positions: list[int] = []
         size = 0
@@ -208,12 +220,16 @@ def _typed_stream(
             positions.append(position)
             size += len(raw)
             if len(records) >= batch_rows or size >= _BATCH_BYTES:
-                yield _record_batch(source, records, positions, types, schema)
+                yield _record_batch(source, records, positions, types, schema, text_of)
                 records, positions, size = [], [], 0
         if records:
-            yield _record_batch(source, records, positions, types, schema)
+            yield _record_batch(source, records, positions, types, schema, text_of)
 
     return RowStream(schema, batches, notes)
+
+
+def _plain_text(value: Any) -> str:  # noqa: ANN401 - a JSON value
+    return value if isinstance(value, str) else json_text(value)
 
 
 def _record_batch(
@@ -222,13 +238,14 @@ def _record_batch(
     positions: list[int],
     types: dict[str, pa.DataType | None],
     schema: pa.Schema,
+    text_of: Callable[[Any], str],
 ) -> pa.RecordBatch:
     arrays: list[pa.Array] = []
     try:
         for key, kind in types.items():
             values = [record.get(key) for record in records]
             if kind is None:
-                texts = [None if value is None else json_text(value) for value in values]
+                texts = [None if value is None else text_of(value) for value in values]
                 arrays.append(pa.array(texts, pa.string()))
             else:
                 arrays.append(pa.array(values, kind))

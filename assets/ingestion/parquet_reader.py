@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from assets.ingestion.arrow_types import plain_schema
@@ -107,7 +108,7 @@ def place(
             arrays.append(column if column.type == kind else column.cast(kind))
     for i, value in enumerate(constants, start=len(order)):
         arrays.append(pa.repeat(pa.scalar(value, schema.field(i).type), rows))
-    arrays.append(pa.array(range(position, position + rows), pa.int64()))
+    arrays.append(pa.array(np.arange(position, position + rows, dtype=np.int64)))
     if schema.names[-1] != POSITION_COLUMN or len(arrays) != len(schema.names):
         message = f"{len(arrays)} columns for a schema of {len(schema.names)}"
         raise ValueError(message)

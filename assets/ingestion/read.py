@@ -6,7 +6,11 @@ from assets.ingestion.model import ReadOptions, RowStream, Source
 
 
 def read(
-    source: Source, options: ReadOptions | None = None, *, batch_rows: int = 8192
+    source: Source,
+    options: ReadOptions | None = None,
+    *,
+    batch_rows: int = 8192,
+    as_text: bool = False,
 ) -> RowStream:
     """Open a source for streaming.
 
@@ -18,6 +22,9 @@ def read(
         How to read it; settings of other formats are ignored.
     batch_rows
         Most rows a batch. The rows delivered do not depend on it.
+    as_text
+        For comparing cells as written: CSV and TSV keep rows of any width and bytes of any kind
+        (see `read_csv`), JSON values are strings or their JSON text. No effect on other formats.
 
     Returns
     -------
@@ -41,15 +48,15 @@ def read(
         case "csv" | "tsv":
             from assets.ingestion.csv_reader import read_csv
 
-            return read_csv(source, options, batch_rows=batch_rows)
+            return read_csv(source, options, batch_rows=batch_rows, as_text=as_text)
         case "jsonl":
             from assets.ingestion.json_reader import read_jsonl
 
-            return read_jsonl(source, options, batch_rows=batch_rows)
+            return read_jsonl(source, options, batch_rows=batch_rows, as_text=as_text)
         case "json":
             from assets.ingestion.json_reader import read_json
 
-            return read_json(source, options, batch_rows=batch_rows)
+            return read_json(source, options, batch_rows=batch_rows, as_text=as_text)
         case "text":
             from assets.ingestion.text_reader import read_text
 

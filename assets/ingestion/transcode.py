@@ -21,6 +21,7 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _UTF8 = {"utf-8", "ascii"}
+_LOST, _REPLACED = "\udcff", "\ufffd"  # not valid when encoded, and valid
 
 
 class Utf8Stream(Protocol):
@@ -53,11 +54,14 @@ def encoding_of(head: bytes, stated: str | None) -> tuple[str, int]:
 
 
 class _Transcoder:
-    def __init__(self, stream: ByteStream, head: bytes, encoding: str) -> None:
+    def __init__(self, stream: ByteStream, head: bytes, encoding: str, *, replace: bool) -> None:
         self._stream = stream
         self._head = head
         self._ended = False
+        self._replace = replace
         errors = "surrogatepass" if encoding.startswith("utf-") else "surrogateescape"
+        if replace:
+            errors = "replace"
         self._decoder = codecs.getincrementaldecoder(encoding)(errors)
 
     @property
@@ -76,7 +80,8 @@ class _Transcoder:
             else:
                 self._ended = True
                 pending = self._decoder.getstate()[0]
-                text = "\udcff" if pending and self._stream.error is None else ""
+                bad = _REPLACED if self._replace else _LOST
+                text = bad if pending and self._stream.error is None else ""
             if text:
                 return text.encode("utf-8", "surrogatepass")
         return b""
@@ -95,7 +100,7 @@ class _Transcoder:
                 parts.append(self._decoder.decode(bytes([value])))
             except UnicodeDecodeError:
                 self._decoder.reset()
-                parts.append("\udcff")
+                parts.append(_LOST)
         return "".join(parts)
 
 
@@ -119,10 +124,11 @@ class _Prefixed:
         return self._stream.read(size)
 
 
-def open_utf8(source: Source, options: ReadOptions) -> Utf8Stream:
+def open_utf8(source: Source, options: ReadOptions, *, replace: bool = False) -> Utf8Stream:
     """Open the one file of a source as UTF-8 bytes without byte order mark.
 
-    Reads no further than the size that discovery saw. Raises `SourceError` if it can't be opened.
+    Reads no further than the size that discovery saw. With `replace` what is ill-formed becomes
+    U+FFFD. Raises `SourceError` if it can't be opened.
     """
     file = source.files[0]
     stream = ByteStream(
@@ -133,6 +139,6 @@ def open_utf8(source: Source, options: ReadOptions) -> Utf8Stream:
     )
     head = stream.read(4)
     encoding, skip = encoding_of(head, options.encoding)
-    if encoding in _UTF8:
+    if encoding in _UTF8 and not replace:
         return _Prefixed(stream, head[skip:])
-    return _Transcoder(stream, head[skip:], encoding)
+    return _Transcoder(stream, head[skip:], encoding, replace=replace)

@@ -241,8 +241,8 @@ def _cells(array: pa.Array, at: Positions | None, equality: Equality) -> Iterato
         raise UnhashableColumnError(unhashable(data_type))
 
 
-def _null_tag(data_type: pa.DataType, equality: Equality) -> str:
-    return {"typed": f"null:{logical_type(data_type)}", "value": "null", "text": "text"}[equality]
+def _null_tag(equality: Equality) -> str:
+    return "text" if equality == "text" else "null"
 
 
 def segments(array: pa.Array, equality: Equality) -> Iterator[Segment]:
@@ -251,7 +251,7 @@ def segments(array: pa.Array, equality: Equality) -> Iterator[Segment]:
         at = None
     else:
         null = array.is_null().to_numpy(zero_copy_only=False)
-        yield Segment(_null_tag(array.type, equality), np.flatnonzero(null))
+        yield Segment(_null_tag(equality), np.flatnonzero(null))
         at = np.flatnonzero(~null)
         array = array.drop_null()
     if len(array):

@@ -1,6 +1,6 @@
 """Hash table cells and rows so that equal rows of different files have equal hashes.
 
-The scheme ``xxh64-sum/2``: a cell is XXH64 of its canonical bytes; the seed is XXH64 of the tag
+The scheme ``xxh64-sum/3``: a cell is XXH64 of its canonical bytes; the seed is XXH64 of the tag
 (which says what kind of value the bytes are) seeded by XXH64 of the column name; a row is the XXH64
 avalanche of the sum of its cells modulo 2^64. A sum is indifferent to the order of the columns, and
 the hash of any projection is a sum over fewer cells. NULL has its own tag, all NaN are one value,
@@ -10,7 +10,8 @@ Three equalities decide what the canonical bytes are:
 
 ``typed``
     The tag is the logical Arrow type: ``int32`` 1 is not ``int64`` 1. Physical variants of one
-    logical type (``string``, ``large_string``, dictionary of strings) are the same.
+    logical type (``string``, ``large_string``, dictionary of strings) are the same. NULL is NULL
+    in a column of any type.
 ``value``
     The tag is the family: 1 == 1.0 == decimal 1.00; a fraction is a float64 or, as a decimal, the
     float64 with the same shortest text (else its own text); instants are UTC microseconds, one
@@ -56,7 +57,7 @@ __all__ = [
     "row_hashes",
 ]
 
-SCHEME = "xxh64-sum/2"
+SCHEME = "xxh64-sum/3"
 """Name and version of the hash scheme; part of every cache key."""
 
 DIGEST = np.dtype([("high", ">u8"), ("low", ">u8")])

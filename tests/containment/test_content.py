@@ -78,6 +78,8 @@ def test_parts_chunks_and_threads_do_not_matter(chunk_rows, workers):
         both, i, j = np.intersect1d(a, b, assume_unique=True, return_indices=True)
         assert (row["child_distinct"], row["common"]) == (a.size, both.size)
         assert row["common_multiset"] == np.minimum(na[i], nb[j]).sum()
+        lacking = np.setdiff1d(a, b)
+        assert row["witness"] == (int(lacking[0]) if lacking.size else None)
         assert (row["child_rows"], row["parent_rows"]) == (na.sum(), nb.sum())
 
 

@@ -3,50 +3,19 @@
 from __future__ import annotations
 
 import csv
-import json
-from collections import defaultdict
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 
-from assets.containment.content import contained_rows, hash_projections
-from assets.containment.generic import evidence_bits, needs_evidence, trivial_reason
-from assets.containment.schema_graph import schema_edges
+from assets.containment.folder import search_folder
 
 LAKE = Path(__file__).resolve().parents[2].parent / "shared" / "lake"
+FOLDERS, SUFFIXES = ("tables", "multilingual", "labelled"), ("csv", "tsv", "json")
 
 
-def read(path: Path) -> pa.Table | None:
-    """Read a table by the truth's rules: cells as strings, empty is null, the first line names."""
-    if path.suffix == ".json":
-        records = json.loads(path.read_text(errors="replace"))
-        flat = isinstance(records, list) and all(isinstance(record, dict) for record in records)
-        if not flat or not records:
-            return None
-        names = list(dict.fromkeys(key for record in records for key in record))
-        cells = [[as_text(record.get(name)) for name in names] for record in records]
-    else:
-        text = path.read_bytes().decode(errors="replace").removeprefix("\ufeff")
-        csv.field_size_limit(2**31 - 1)
-        if path.suffix == ".tsv":
-            reader = (line.split("\t") for line in text.replace("\r\n", "\n").split("\n") if line)
-        else:
-            if "\r" in text.replace("\r\n", ""):
-                return None  # lines that end in CR only
-            reader = (row for row in csv.reader(text.splitlines(keepends=True)) if row)
-        names, *cells = list(reader) or [[]]
-        if not cells or len(set(names)) < len(names):
-            return None
-    width = len(names)
-    columns = [[row[i] if i < len(row) else "" for row in cells] for i in range(width)]
-    return pa.table([pa.array(own, pa.string()) for own in columns], names=names)
-
-
-def as_text(value) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+def in_truth(table: str) -> bool:
+    """Tell whether the truth looked at a table: it did not at Parquet, JSON lines and plain text."""
+    return table.split("/")[0] in FOLDERS and table.rsplit(".", 1)[-1] in SUFFIXES
 
 
 @pytest.mark.slow
@@ -57,40 +26,15 @@ def test_every_row_of_the_truth_and_no_other():
             (row["child"], row["parent"]): float(row["containment_fraction"])
             for row in csv.DictReader(file)
         }
-    tables = {}
-    for folder in ("tables", "multilingual", "labelled"):
-        for path in sorted((LAKE / folder).rglob("*")):
-            if path.suffix in (".csv", ".tsv", ".json"):
-                table = read(path)
-                if table is not None:
-                    tables[path.relative_to(LAKE).as_posix()] = table
-    pairs = schema_edges(
-        {name: dict.fromkeys(own.column_names, "") for name, own in tables.items()}
-    )
-    families = defaultdict(list)
-    for child, parent in pairs:
-        families[tuple(sorted(tables[child].column_names))].append((child, parent))
-    needs = defaultdict(list)
-    for columns, own in families.items():
-        for name in {name for pair in own for name in pair}:
-            needs[name].append(columns)
-    hashes = defaultdict(dict)
-    for name, sets in needs.items():
-        for columns, rows in zip(sets, hash_projections([tables[name]], sets, "text"), strict=True):
-            hashes[columns][name] = rows
-    found = {}
-    for columns, own in families.items():
-        for row in contained_rows(hashes[columns], own).iter_rows(named=True):
-            if (row["containment"] or 0) >= 0.5 and not trivial(tables[row["child"]], row):
-                found[row["child"], row["parent"]] = row["containment"]
-    assert len(tables) > 900  # those with a repeated column name are in no pair of the truth
+    search = search_folder(LAKE, equality="text", min_containment=0.5, workers=2)
+    found = {
+        (child, parent): share
+        for child, parent, share in search.edges.select("child", "parent", "containment").rows()
+        if in_truth(child) and in_truth(parent)
+    }
     assert found.keys() - truth.keys() == set()
     assert truth.keys() - found.keys() == set()
     assert all(abs(found[pair] - truth[pair]) <= 1e-6 for pair in truth)
-
-
-def trivial(table: pa.Table, row) -> bool:
-    bits = None
-    if needs_evidence(row["child_distinct"], table.num_columns):
-        bits = evidence_bits(table, table.column_names)
-    return trivial_reason(row["child_distinct"], table.num_columns, bits) is not None
+    opened = search.stages.row(0, named=True)
+    assert opened["bytes_read"] == sum(search.bytes.values())  # each file was read once
+    assert search.stages["bytes_read"].sum() == opened["bytes_read"]

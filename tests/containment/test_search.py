@@ -11,8 +11,9 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assets.containment.described import described_schemas, described_statistics
-from assets.containment.search import Described, find_edges
+from assets.containment.described import Described, described_columns, described_statistics
+from assets.containment.hash_store import HashStore
+from assets.containment.search import find_edges
 from assets.ingestion.summaries import TableSummary
 
 cells = {
@@ -47,20 +48,17 @@ def search(tables: dict[str, pl.DataFrame], cache: Path, **settings_: Any) -> pl
         ]
     )
     rows = {name: frame.height for name, frame in tables.items()}
-    schemas, statistics = described_schemas(columns, rows), described_statistics(columns, rows)
-    types = {
-        n: dict(columns.filter(pl.col("table") == n).select("column", "type").iter_rows())
-        for n in tables
-    }
+    facts, statistics = described_columns(columns, rows), described_statistics(columns, rows)
+    keys = {n: {c: fact.family for c, fact in own.items()} for n, own in facts.items()}
     described = {
-        n: Described(n, str(hash(f.write_json())), f.height, schemas[n], types[n], statistics[n])
+        n: Described(n, str(hash(f.write_json())), f.height, keys[n], facts[n], statistics[n])
         for n, f in tables.items()
     }
 
     def read(name: str, names: Sequence[str]) -> Iterator[pa.Table]:
         yield _arrow(tables[name]).select(list(names))
 
-    return find_edges(described, read, cache, **settings_).edges
+    return find_edges(described, HashStore(described, read, "value", cache), **settings_).edges
 
 
 def _arrow(frame: pl.DataFrame) -> pa.Table:
@@ -134,11 +132,17 @@ def test_partial_edges_beyond_the_parents_range_are_kept(tmp_path: Path) -> None
     got = {(c, p): s for c, p, s in edges.select("child", "parent", "containment").iter_rows()}
     assert got == {("c", "p"): 50 / 70, ("p", "c"): 0.5}
     assert search({"p": parent, "c": child}, tmp_path, min_containment=1.0).is_empty()
+    missing = {
+        c: child["n"][row] for c, row in edges.select("child", "witness").iter_rows() if c == "c"
+    }
+    assert missing["c"] >= 100
+    (row,) = edges.filter(pl.col("child") == "p")["witness"]
+    assert parent["n"][row] < 50
 
 
 def test_a_table_is_hashed_once_and_then_never_read(tmp_path: Path) -> None:
     frame = pl.DataFrame({"n": range(30), "s": [f"text number {i}" for i in range(30)]})
     first = search({"a": frame, "b": frame.head(20)}, tmp_path)
-    files = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.npy")}
+    files = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.u64")}
     assert search({"a": frame, "b": frame.head(20)}, tmp_path).equals(first)
-    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.npy")} == files
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.u64")} == files

@@ -1,0 +1,187 @@
+"""Row hashes by table and columns: each table is read at most once, and none whose hashes are cached.
+
+Hashes are held in memory up to a bound and in files beyond it; with a cache folder always in files,
+which later searches find again. A cached file carries the digest of its content and is made anew if it
+does not match.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from assets.containment.content import hash_projections_of
+from assets.containment.described import Described
+from assets.containment.hash_files import HashFile, HashWriter, load
+from assets.containment.room import Room
+from assets.kernels.cell_hash import SCHEME, Equality, Hashes
+
+Read = Callable[[str, Sequence[str]], Iterable[pa.Table]]
+Progress = Callable[[str, int, int], None]
+Columns = tuple[str, ...]
+
+
+@dataclass
+class WorkDone:
+    """What filling a store took: tables and rows that were hashed, bytes that were read from disk for it."""
+
+    tables: int = 0
+    rows: int = 0
+    bytes: int = 0
+
+
+class HashStore:
+    """Row hashes by table and columns.
+
+    Parameters
+    ----------
+    tables
+        What may be asked for.
+    read
+        Streams some columns of a table.
+    equality
+        Which cells are equal.
+    folder
+        Where files go; any file in it may be removed between searches.
+    memory_bytes
+        Hashes are held in memory up to this many bytes; with 0 all go to files.
+    keep
+        Whether the files are a cache, looked up before a table is read.
+    workers
+        Tables read at a time.
+    tolerate
+        Errors of `read` that set a table apart, see `failed`, instead of ending the search.
+    cost
+        Bytes read from disk when a table is read; by default its size.
+
+    Attributes
+    ----------
+    failed
+        Why tables could not be read, by table.
+    """
+
+    def __init__(
+        self,
+        tables: Mapping[str, Described],
+        read: Read,
+        equality: Equality,
+        folder: Path,
+        *,
+        memory_bytes: int = 0,
+        keep: bool = True,
+        workers: int = 1,
+        tolerate: tuple[type[Exception], ...] = (),
+        cost: Callable[[str], int] | None = None,
+    ) -> None:
+        self.tables = tables
+        self.read = read
+        self.equality = equality
+        self.folder = folder / "row_hashes"
+        self.keep = keep
+        self.workers = workers
+        self.tolerate = tolerate
+        self.cost = cost or (lambda table: tables[table].bytes)
+        self.failed: dict[str, str] = {}
+        self._room = Room(memory_bytes)
+        self._held: dict[tuple[str, Columns], Hashes | HashFile] = {}
+
+    def fill(
+        self, wanted: Mapping[str, Sequence[Columns]], told: Progress | None = None
+    ) -> WorkDone:
+        """Hash what is not there yet; each table is read once for all its column sets.
+
+        Returns
+        -------
+        WorkDone
+            What was read.
+        """
+        done = WorkDone()
+        told = told or (lambda message, number, total: None)
+        largest_first = sorted(wanted, key=lambda table: (-self.tables[table].bytes, table))
+        with ThreadPoolExecutor(max(1, self.workers)) as pool:
+            waiting = {
+                pool.submit(self._fill_table, table, wanted[table]): table
+                for table in largest_first
+                if table not in self.failed
+            }
+            for number, future in enumerate(as_completed(waiting)):
+                table = waiting[future]
+                try:
+                    rows = future.result()
+                except self.tolerate as error:
+                    self.failed[table] = str(error)
+                    continue
+                except BaseException:
+                    pool.shutdown(cancel_futures=True)
+                    raise
+                if rows is not None:
+                    done.tables += 1
+                    done.rows += rows
+                    done.bytes += self.cost(table)
+                told(f"hashing rows ({done.rows:,} rows read)", number + 1, len(waiting))
+        return done
+
+    def stored(self, table: str, columns: Columns) -> Hashes | HashFile:
+        """Return the hashes of a table's rows on some columns, or the file that they lie in.
+
+        Raises
+        ------
+        Exception
+            Of `tolerate`, if the table can't be read.
+        """
+        found = self._find(table, columns)
+        if found is None:
+            self._fill_table(table, [columns])
+            found = self._held[table, columns]
+        return found
+
+    def get(self, table: str, columns: Sequence[str]) -> Hashes:
+        """Return the hashes of a table's rows on some columns, mapped from disk if they lie there."""
+        found = self.stored(table, tuple(columns))
+        return found.mapped() if isinstance(found, HashFile) else found
+
+    def _find(self, table: str, columns: Columns) -> Hashes | HashFile | None:
+        held = self._held.get((table, columns))
+        if held is None and self.keep:
+            held = load(self._file(table, columns))
+            if held is not None:
+                self._held[table, columns] = held
+        return held
+
+    def _file(self, table: str, columns: Columns) -> Path:
+        known = self.tables[table]
+        keys = [[name, known.keys[name]] for name in sorted(columns)]
+        key = json.dumps([SCHEME, self.equality, table, known.version, keys], ensure_ascii=False)
+        name = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        return self.folder / name[:2] / f"{name}.u64"
+
+    def _fill_table(self, table: str, sets: Sequence[Columns]) -> int | None:
+        """Hash what is missing of a table; return the rows that were read, None if nothing was missing."""
+        missing = [columns for columns in sets if self._find(table, columns) is None]
+        if not missing:
+            return None
+        needed = sorted({name for columns in missing for name in columns})
+        writers = [HashWriter(self._file(table, columns), self._room) for columns in missing]
+        rows = 0
+        try:
+            for batch in self.read(table, needed):
+                rows += batch.num_rows
+                hashed = hash_projections_of(batch, missing, self.equality)
+                for writer, hashes in zip(writers, hashed, strict=True):
+                    writer.append(hashes)
+            finished = {
+                (table, columns): writer.finish()
+                for columns, writer in zip(missing, writers, strict=True)
+            }
+        except BaseException:
+            for writer in writers:
+                writer.discard()
+            raise
+        self._held.update(finished)
+        return rows

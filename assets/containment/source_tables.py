@@ -1,0 +1,239 @@
+"""Read the tables of a folder for comparison: cells as written, or typed by what is written in them.
+
+Small tables are held in memory once they were read, so that nothing is parsed twice; larger ones are
+streamed each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import Literal
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import DeltaTable
+
+from assets.containment.described import ColumnFacts
+from assets.containment.room import Room
+from assets.containment.schema_graph import ANY_TYPE, flat_schema
+from assets.ingestion.discover import has_changed
+from assets.ingestion.infer import TypeState, typed
+from assets.ingestion.metadata_bounds import from_delta_log, from_parquet_footers
+from assets.ingestion.model import MIB, POSITION_COLUMN, ReadOptions, RowStream, Source, SourceError
+from assets.ingestion.read import read
+from assets.ingestion.summaries import ColumnSummary
+from assets.kernels.cell_hash import Equality
+from assets.kernels.logical_types import logical_type, type_family
+
+Cells = Literal["text", "typed"]
+
+HELD_BYTES = 8 * MIB
+"""Larger tables are not held."""
+
+_BATCH_BYTES = 4 * MIB
+_EXPANSION = 4  # of what is stored compressed
+_LEAST_ROWS, _BATCH_ROWS, _MOST_ROWS = 1 << 10, 1 << 13, 1 << 16
+
+
+class SourceTable:
+    """One table of a folder.
+
+    Parameters
+    ----------
+    source
+        As `discover` found it.
+    equality
+        Of the search. `text` reads every cell as written: TSV without quoting, rows of any width,
+        JSON values as their JSON text.
+    room
+        The memory that all tables together may hold.
+
+    Attributes
+    ----------
+    rows, rejected
+        Rows, and records set aside, of the last whole pass; None rows before there was one.
+    notes
+        What was changed to make the source a table.
+    """
+
+    def __init__(self, source: Source, equality: Equality, room: Room) -> None:
+        self.source = source
+        self.as_text = equality == "text"
+        tab = self.as_text and source.format == "tsv"
+        self.options = ReadOptions(quote="") if tab else ReadOptions()
+        self.rows: int | None = None
+        self.rejected = 0
+        self.notes: list[str] = []
+        self._room = room
+        self._held: pa.Table | None = None
+        self._schema: pa.Schema | None = None
+        self._facts: dict[str, ColumnFacts] | None = None
+        self._types: dict[str, pa.DataType] = {}
+
+    @property
+    def landed(self) -> bool:
+        """Whether cells are written as text, so that only reading them tells their types."""
+        return self.source.format in ("csv", "tsv")
+
+    @property
+    def held(self) -> bool:
+        """Whether it lies in memory."""
+        return self._held is not None
+
+    @cached_property
+    def bytes(self) -> int:
+        """Size on disk of the data."""
+        if self.source.format == "delta":
+            table = DeltaTable(str(self.source.path), version=self.source.version)
+            return int(pl.DataFrame(table.get_add_actions(flatten=True))["size_bytes"].sum() or 0)
+        return sum(file.bytes for file in self.source.files)
+
+    def summaries(self) -> tuple[int | None, dict[str, ColumnSummary]]:
+        """Return rows and column summaries from footers or log; nothing for other formats."""
+        return self._summaries
+
+    @cached_property
+    def _summaries(self) -> tuple[int | None, dict[str, ColumnSummary]]:
+        if self.source.format == "parquet":
+            return from_parquet_footers(self.source)
+        if self.source.format == "delta":
+            return from_delta_log(self.source)
+        return None, {}
+
+    def schema(self) -> pa.Schema:
+        """Return the schema as read; a small table is read whole for it, and held.
+
+        Raises
+        ------
+        SourceError
+            If the table can't be read.
+        """
+        if self._schema is None:
+            held = self._gather()
+            if held is not None:
+                self._held = pa.Table.from_batches(held, self._schema)
+        schema: pa.Schema = self._schema
+        return schema
+
+    def _gather(self) -> list[pa.RecordBatch] | None:
+        """Read the table from the start, and on while there is room for it; None if there is not."""
+        batches, taken = [], 0
+        for batch in self._pass():
+            fits = taken + batch.nbytes <= HELD_BYTES and self.bytes <= HELD_BYTES
+            if not (fits and self._room.take(batch.nbytes)):
+                self._room.give_back(taken)
+                return None
+            taken += batch.nbytes
+            batches.append(batch)
+        return batches
+
+    def batches(self, columns: Sequence[str], cells: Cells) -> Iterator[pa.Table]:
+        """Stream some columns.
+
+        Parameters
+        ----------
+        columns
+            Names of `flat_schema`.
+        cells
+            ``text`` as they are read; ``typed`` cast to the inferred types.
+
+        Raises
+        ------
+        SourceError
+            If the table can't be read, or changed since it was found.
+        """
+        wanted = _top_level(columns, self.schema().names)
+        types = {}
+        if cells == "typed" and self.landed:
+            types = {name: self.types()[name] for name in wanted}
+        if self._held is not None:
+            parts: Iterable[pa.Table] = [self._held.select(wanted)]
+        else:
+            parts = (pa.Table.from_batches([batch]).select(wanted) for batch in self._pass())
+        for part in parts:
+            yield typed(pl.DataFrame(part), types).to_arrow() if types else part
+
+    def facts(self) -> dict[str, ColumnFacts]:
+        """Return what tells by which equalities cells can be equal, by column; may read the table."""
+        if self._facts is None:
+            self._facts = self._landed_facts() if self.landed else self._stored_facts()
+        return self._facts
+
+    def types(self) -> dict[str, pa.DataType]:
+        """Return the types inferred for cells written as text."""
+        self.facts()
+        return self._types
+
+    def _landed_facts(self) -> dict[str, ColumnFacts]:
+        names = self.schema().names
+        state = TypeState(names)
+        null, empty, rows = dict.fromkeys(names, 0), dict.fromkeys(names, False), 0
+        for part in self.batches(names, "text"):
+            state.update(part)
+            rows += part.num_rows
+            for name in names:
+                null[name] += part.column(name).null_count
+                empty[name] = empty[name] or bool(pc.any(pc.equal(part.column(name), "")).as_py())
+        self._types = state.result()
+        return {
+            name: ColumnFacts(
+                logical_type(kind),
+                ANY_TYPE if null[name] == rows else type_family(kind),
+                null[name] > 0,
+                empty[name],
+            )
+            for name, kind in self._types.items()
+        }
+
+    def _stored_facts(self) -> dict[str, ColumnFacts]:
+        schema = self.schema()
+        if self.as_text and self.source.format in ("json", "jsonl"):
+            schema = _without_position(read(self.source, self.options).schema)
+        families = flat_schema(schema, "value")
+        rows, summaries = self.summaries()
+        nulls = {name: summary.nulls for name, summary in summaries.items()}
+        families |= {name: ANY_TYPE for name in families if rows and nulls.get(name) == rows}
+        return {
+            name: ColumnFacts(kind, families[name], nulls.get(name) != 0, kind == "string")
+            for name, kind in flat_schema(schema, "typed").items()
+        }
+
+    def _open(self) -> RowStream:
+        return read(self.source, self.options, batch_rows=self._batch_rows(), as_text=self.as_text)
+
+    def _batch_rows(self) -> int:
+        rows, _ = self.summaries()
+        if not rows:
+            return _BATCH_ROWS
+        per_row = max(_EXPANSION * self.bytes // rows, 1)
+        return min(max(_BATCH_BYTES // per_row, _LEAST_ROWS), _MOST_ROWS)
+
+    def _pass(self) -> Iterator[pa.RecordBatch]:
+        stream = self._open()
+        self._schema = _without_position(stream.schema)
+        rows = rejected = 0
+        for batch in stream:
+            yield batch.select(self._schema.names)
+            rows += batch.num_rows
+            rejected += len(stream.take_rejects())
+        rejected += len(stream.take_rejects())
+        self.rows, self.rejected, self.notes = rows, rejected, stream.notes
+        if has_changed(self.source):
+            reason = "changed while it was read"
+            raise SourceError(self.source.path, reason, "Search again once it is at rest.")
+
+
+def _without_position(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([field for field in schema if field.name != POSITION_COLUMN])
+
+
+def _top_level(columns: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Name the columns that must be read for some flattened ones."""
+    known = set(names)
+    wanted = []
+    for column in columns:
+        heads = [column[:i] for i, letter in enumerate(column) if letter == "."]
+        wanted.append(next((name for name in [column, *heads] if name in known), column))
+    return list(dict.fromkeys(wanted))

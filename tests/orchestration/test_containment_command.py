@@ -1,0 +1,106 @@
+"""`sluice containment` as people and machines meet it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from orchestration.cli import main
+from resources.errors import EXIT_BAD_RECIPE, EXIT_DONE, EXIT_QUARANTINE
+
+KEYS = [
+    "child", "parent", "containment", "multiset_containment", "exact", "equality", "column_map",
+    "child_rows", "parent_rows",
+]  # fmt: skip
+
+
+def call(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, ["containment", *[str(a) for a in arguments]])
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    rows = [f"{i},city number {i}" for i in range(40)]
+    folder = tmp_path / "lake"
+    (folder / "old").mkdir(parents=True)
+    for name, part in {
+        "all.csv": rows,
+        "copy.csv": rows[::-1],
+        "old/half.csv": rows[:20],
+        "partly.csv": [*rows[:19], "99,elsewhere"],
+    }.items():
+        (folder / name).write_text("\n".join(["id,city", *part]) + "\n")
+    return folder
+
+
+def edges(result: Result) -> dict[tuple[str, str], dict[str, Any]]:
+    rows = json.loads(result.stdout)
+    assert all(list(row) == KEYS for row in rows)
+    return {(row["child"], row["parent"]): row for row in rows}
+
+
+def test_json_is_a_list_of_edges(lake: Path) -> None:
+    result = call(lake, "--json")
+    assert result.exit_code == EXIT_DONE
+    found = edges(result)
+    assert found["old/half.csv", "all.csv"] == {
+        "child": "old/half.csv",
+        "parent": "all.csv",
+        "containment": 1.0,
+        "multiset_containment": 1.0,
+        "exact": True,
+        "equality": "typed",
+        "column_map": {"id": "id", "city": "city"},
+        "child_rows": 20,
+        "parent_rows": 40,
+    }
+    assert found["partly.csv", "copy.csv"]["containment"] == 0.95
+    assert ("old/half.csv", "partly.csv") in found
+    whole = edges(call(lake, "--json", "--min-containment", "1", "--min-rows", "25"))
+    assert set(whole) == {("all.csv", "copy.csv"), ("copy.csv", "all.csv")}
+
+
+def test_people_see_duplicates_then_what_is_contained_then_the_saving(lake: Path) -> None:
+    result = call(lake, "--stats", "--equality", "text")
+    assert result.exit_code == EXIT_DONE
+    order = [
+        "Duplicates (groups: 1)", "all.csv (40 rows) = copy.csv",
+        "Contained wholly in one that stays (tables: 1)", "old/half.csv (20 rows) in all.csv (40 rows), typed",
+        "Dropping them (tables: 2) would save", "Contained in part (pairs: ",
+        "0.950000  old/half.csv (20 rows) in partly.csv", "bytes read",
+    ]  # fmt: skip
+    places = [result.output.index(text) for text in order]
+    assert places == sorted(places)
+
+
+def test_too_much_set_aside_exits_5_and_says_what(lake: Path) -> None:
+    (lake / "broken.parquet").write_bytes(b"no parquet")
+    fine = call(lake, "--json")
+    assert fine.exit_code == EXIT_DONE
+    assert "broken.parquet: not compared: unreadable Parquet" in fine.stderr
+    with (lake / "all.csv").open("a") as file:
+        file.write("too,many,cells\n" * 20)
+    much = call(lake, "--json")
+    assert much.exit_code == EXIT_QUARANTINE
+    assert "all.csv: 20 records set aside" in much.stderr
+    assert edges(much).keys() == edges(fine).keys()
+    assert call(lake, "--json", "--equality", "text").exit_code == EXIT_DONE  # kept as written
+
+
+def test_what_cannot_be_followed_exits_2(lake: Path) -> None:
+    assert call(lake / "none").exit_code == EXIT_BAD_RECIPE
+    inside = call(lake, "--cache", lake / "cache")
+    assert inside.exit_code == EXIT_BAD_RECIPE
+    assert "lies in the lake" in inside.stderr
+    assert call(lake, "--memory", "much").exit_code == EXIT_BAD_RECIPE
+    assert call(lake, "--min-containment", "0").exit_code == EXIT_BAD_RECIPE
+    assert not (lake / "cache").exists()
+
+
+def test_an_empty_folder_has_no_edges(tmp_path: Path) -> None:
+    assert json.loads(call(tmp_path, "--json").stdout) == []
+    assert "0 tables" in call(tmp_path).output
