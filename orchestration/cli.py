@@ -19,6 +19,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document for machines."
 )
+sample_option = click.option(
+    "--sample",
+    type=click.FloatRange(0, 1, min_open=True),
+    metavar="SHARE",
+    help="A trial on this share of the records, by id, in OUTPUT.sample-SHARE.",
+)
 recipe_argument = click.argument("recipe", type=click.Path(path_type=Path))
 
 
@@ -60,11 +66,7 @@ def main() -> None:
     help="A stage, a table, or +table with all that it needs.",
 )
 @click.option("--dry-run", is_flag=True, help="Show which rule takes which table; do nothing.")
-@click.option(
-    "--sample",
-    type=click.FloatRange(0, 1, min_open=True),
-    help="Run on this share of the records, by id.",
-)
+@sample_option
 @click.option(
     "--accept-shrink",
     is_flag=True,
@@ -128,14 +130,21 @@ def ui(recipes: tuple[Path, ...], host: str, port: int) -> None:
     "--output", type=click.Path(path_type=Path), help="The output root itself, instead of a recipe."
 )
 @click.option("--release", type=int, help="A release number; the last one by default.")
+@sample_option
 @json_option
 def trace(
-    target: str, *, recipe: Path | None, output: Path | None, release: int | None, as_json: bool
+    target: str,
+    *,
+    recipe: Path | None,
+    output: Path | None,
+    release: int | None,
+    sample: float | None,
+    as_json: bool,
 ) -> None:
     """Print a row's whole way, from file to fate."""
     from orchestration.commands.trace import trace as work
 
-    work(target, recipe=recipe, output=output, release=release, as_json=as_json)
+    work(target, recipe=recipe, output=output, release=release, sample=sample, as_json=as_json)
 
 
 @main.command()

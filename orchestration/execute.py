@@ -79,7 +79,7 @@ def execute(
     wait_seconds: float = 0.0,
     report: Report = silent,
 ) -> Outcome:
-    """Run the recipe, all of it or a selection.
+    """Run the recipe, all of it or a selection; with `sample`, `sampled(recipe, sample)` on that share of the records.
 
     Raises
     ------
@@ -98,20 +98,22 @@ def execute(
     )
     with run:
         report("run", "checking the recipe against the lake", None, None)
-        check_recipe_against_lake(recipe)
+        check_recipe_against_lake(run.recipe)
         try:
             if not select and up_to_date(run):
                 return Outcome(run.run_id, run.release, changed=False)
         except NotReadyError:
             pass
         before = run.release["release"] if run.release else None
-        _execute_job(recipe, run, select)
-    release = last_release(Path(recipe.output))
+        _execute_job(run, select)
+    release = last_release(run.output)
     changed = release is not None and release["release"] != before
     return Outcome(run.run_id, release, changed=changed or bool(select))
 
 
-def _execute_job(recipe: Recipe, run: Run, select: Sequence[str]) -> None:
+def _execute_job(run: Run, select: Sequence[str]) -> None:
+    recipe = run.recipe
+
     @dg.resource
     def _this_run(_context: dg.InitResourceContext) -> Iterator[Run]:
         yield run

@@ -28,6 +28,7 @@ from resources import delta
 from resources.errors import CheckError, NotReadyError, StoreError
 from resources.lease import Lease
 from resources.recipe import Recipe
+from resources.sample import sampled
 from resources.version import CODE_VERSION
 
 RELEASES = "publication/releases"
@@ -111,6 +112,9 @@ class Run:
         Identity of the run; the Dagster run id when Dagster runs it.
     specs
         All stages by table, for fingerprints of what has not been released yet.
+    sample
+        Share of the training records to run on. The run then follows `sampled(recipe, sample)`, which writes to a root
+        of its own.
     report
         Receives (stage, message, done, total) for people to watch.
     """
@@ -126,7 +130,8 @@ class Run:
         wait_seconds: float = 0.0,
         report: Report = silent,
     ) -> None:
-        self.recipe = recipe
+        self.whole_recipe = recipe
+        self.recipe = recipe if sample is None else sampled(recipe, sample)
         self.run_id = run_id or uuid.uuid4().hex
         self.specs = {table: spec for spec in specs for table in spec.tables}
         self.accept_shrink = accept_shrink
@@ -134,8 +139,8 @@ class Run:
         self.report = report
         self.failure: BaseException | None = None
         self.listing: Any = None
-        self.output = Path(recipe.output)
-        self.state = Path(recipe.state_root)
+        self.output = Path(self.recipe.output)
+        self.state = Path(self.recipe.state_root)
         roots = sorted({self.output, self.state})
         self._leases = [Lease(root, self.run_id, wait_seconds=wait_seconds) for root in roots]
         self._release: dict[str, Any] | None = None
@@ -277,10 +282,16 @@ class Run:
         return (frame if columns is None else frame.select(columns)).collect(engine="streaming")
 
     def previous(self, table: str) -> pl.LazyFrame | None:
-        """Scan a table as it stands in the last release, or None."""
-        if self.release is None or table not in self.release["versions"]:
+        """Scan a table as it stands in the last release, or None.
+
+        The lake layer of a sampled run is the whole recipe's, which will adopt it: so its former state is too.
+        """
+        spec = self.specs.get(table)
+        shared = self.sample is not None and spec is not None and spec.layer == "lake"
+        release = last_release(Path(self.whole_recipe.output)) if shared else self.release
+        if release is None or table not in release["versions"]:
             return None
-        return delta.scan(self.uri(table), int(self.release["versions"][table]))
+        return delta.scan(self.uri(table), int(release["versions"][table]))
 
     def stage(self, spec: StageSpec) -> Stage:
         """Begin a stage."""

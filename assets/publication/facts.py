@@ -12,6 +12,7 @@ import polars as pl
 
 from resources.rules import matching_rule
 from resources.run import Run
+from resources.sample import sample_note
 
 
 def write_card(run: Run, release: Mapping[str, Any], versions: Mapping[str, int]) -> Path:
@@ -62,6 +63,7 @@ def gather(run: Run, release: Mapping[str, Any], versions: Mapping[str, int]) ->
         time=release["time"].strftime("%Y-%m-%d %H:%M UTC"),
         unit=recipe.unit,
         output=recipe.output,
+        note="" if run.sample is None else sample_note(run.whole_recipe, run.sample),
         versions=dict(versions),
         tables=_tables(run),
         quarantine=run.scan("ingestion/quarantine")

@@ -69,7 +69,7 @@ def run(
     if outcome.release is None or select:
         _told_selection(outcome, select, as_json=as_json)
         return EXIT_DONE
-    summary = summarise(recipe, outcome)
+    summary = summarise(recipe, outcome, sample)
     if as_json:
         click.echo(json.dumps(summary, default=str))
     else:
