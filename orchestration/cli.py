@@ -65,7 +65,9 @@ def main() -> None:
     metavar="KEY...",
     help="A stage, a table, or +table with all that it needs.",
 )
-@click.option("--dry-run", is_flag=True, help="Show which rule takes which table; do nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Show what would be read, computed and spent; do nothing."
+)
 @sample_option
 @click.option(
     "--accept-shrink",
@@ -92,14 +94,14 @@ def run(
     as_json: bool,
 ) -> None:
     """Materialise the recipe's tables in this process; the same that the UI shows."""
-    from orchestration.commands.run import dry_run as show
+    from orchestration.commands.dry_run import dry_run as show
     from orchestration.commands.run import run as work
 
     if more and not select:
         message = f"unexpected argument {more[0]!r}; one recipe at a time, and keys after --select"
         raise click.UsageError(message)
     if dry_run:
-        show(recipe, as_json=as_json)
+        show(recipe, sample=sample, as_json=as_json)
         return
     status = work(
         recipe,

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -305,6 +306,7 @@ class Stage:
         self.run = run
         self.spec = spec
         self.fingerprint = run.fingerprint(spec)
+        self.started = time.monotonic()
         self.checks: list[CheckOutcome] = []
         self.identities: dict[str, str] = {}
         self._staged: dict[str, delta.StagedTable] = {}
@@ -390,6 +392,7 @@ class Stage:
                 "fingerprint": self.fingerprint,
                 "identity": identity,
                 "reads": {name: self.run.committed(name).version for name in self.spec.reads},
+                "seconds": round(time.monotonic() - self.started, 3),
             }
             version = self._staged[table].commit(
                 metadata, mode="append" if self.spec.append else "overwrite"
