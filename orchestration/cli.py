@@ -115,6 +115,20 @@ def run(
 
 
 @main.command()
+@click.argument("lake", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Write the recipe here; recipe.yaml by default."
+)
+@click.option("--force", is_flag=True, help="Replace a recipe that is there already.")
+@json_option
+def init(lake: Path, *, out: Path | None, force: bool, as_json: bool) -> None:
+    """Look at a lake and write a recipe for it, each guess explained; policy is left to fill in."""
+    from orchestration.commands.init import init as work
+
+    work(lake, out=out, force=force, as_json=as_json)
+
+
+@main.command()
 @click.argument("recipes", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=3000, show_default=True, type=int)
