@@ -37,14 +37,43 @@ def draft_rules(bodies: Mapping[str, Body]) -> list[DraftRule]:
         The special before the general: a folder's usual tables share one pattern, and so will tables that are added to
         it. Only rules that are needed.
     """
+    names = {glob.escape(table): table for table in bodies}
+
+    def matched(pattern: str) -> set[str]:
+        if pattern in names:  # most patterns of a mixed folder are plain names
+            return {names[pattern]}
+        return {table for table in bodies if fnmatchcase(table, pattern)}
+
     rules: list[DraftRule] = []
+    reach: list[set[str]] = []
     for pattern, body in _cover("", sorted(bodies), bodies, IGNORED):
-        _join(rules, pattern, body, bodies)
+        tables = matched(pattern)
+        strangers = {table for table in tables if bodies[table] != body}
+        place = _place(rules, reach, body, strangers)
+        if place == len(rules):
+            rules.append(DraftRule(body))
+            reach.append(set())
+        rules[place].patterns.append(pattern)
+        reach[place] |= tables
     taken: set[str] = set()
-    for rule in rules:
-        rule.tables = [t for t in bodies if t not in taken and _matches(rule.patterns, t)]
-        taken |= set(rule.tables)
+    for rule, tables in zip(rules, reach, strict=True):
+        rule.tables = [table for table in bodies if table in tables - taken]
+        taken |= tables
     return [rule for rule in rules if rule.tables]
+
+
+def _place(
+    rules: Sequence[DraftRule], reach: Sequence[set[str]], body: Body, strangers: set[str]
+) -> int:
+    """Return the earliest rule of a body that a pattern may join without taking others' tables, else a new place."""
+    before: set[str] = set()
+    for place, rule in enumerate(rules):
+        before |= reach[place]
+        if rule.body == body:
+            later = set().union(*reach[place + 1 :])
+            if not (strangers - before) & later:
+                return place
+    return len(rules)
 
 
 def _cover(
@@ -152,25 +181,3 @@ def _common_start(names: Sequence[str]) -> str:
     first, last = min(names), max(names)
     length = next((i for i, c in enumerate(first) if last[i : i + 1] != c), len(first))
     return first[:length]
-
-
-def _join(rules: list[DraftRule], pattern: str, body: Body, bodies: Mapping[str, Body]) -> None:
-    """Add a pattern to an earlier rule of the same body where no table changes hands by that, else as a new rule."""
-    for place, rule in enumerate(rules):
-        if rule.body != body:
-            continue
-        later = [p for r in rules[place + 1 :] for p in r.patterns]
-        earlier = [p for r in rules[: place + 1] for p in r.patterns]
-        stolen = any(
-            fnmatchcase(t, pattern) and _matches(later, t) and not _matches(earlier, t)
-            for t in bodies
-            if bodies[t] != body
-        )
-        if not stolen:
-            rule.patterns.append(pattern)
-            return
-    rules.append(DraftRule(body, [pattern]))
-
-
-def _matches(patterns: Sequence[str], table: str) -> bool:
-    return any(fnmatchcase(table, pattern) for pattern in patterns)

@@ -135,6 +135,31 @@ def test_a_sample_of_an_emptied_lake_is_stopped_by_what_the_full_run_released(
         execute(load_recipe(recipe), sample=0.5)
 
 
+def test_a_group_that_the_sample_lacks_takes_its_settings_along(
+    tmp_path: Path, dagster_home: Path
+) -> None:
+    recipe = lakes.build_small(tmp_path, 40)
+    rare = {"text": lakes.words("sw", 11, 50)}
+    (tmp_path / "lake" / "rare.jsonl").write_text(json.dumps(rare) + "\n", encoding="utf-8")
+    group = "(?P<v>\\w+)[.]jsonl"
+    policy = {
+        **lakes.recipe()["allocation"],
+        "floors": {"rare": 1, "notes": 4},
+        "costs": {"rare": 2},
+    }
+    lakes.write_recipe(
+        recipe,
+        records=[{"tables": "*", "text": "text", "groups": {"language": {"path": group}}}],
+        allocation=policy,
+    )
+    outcome = execute(load_recipe(recipe), sample=0.3)
+    assert outcome.release is not None
+    root = tmp_path / "out.sample-0.3"
+    plan = table(outcome.release, root, tmp_path / "out", "allocation/plan")
+    assert set(plan["group"]) == {"notes"}
+    assert 0 < plan["samples"].sum() <= 48
+
+
 def test_a_share_that_holds_no_record_says_so(tmp_path: Path, dagster_home: Path) -> None:
     result = call("run", lakes.build_small(tmp_path, 3), "--sample", "0.0001")
     assert result.exit_code == 2, result.output
