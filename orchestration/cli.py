@@ -19,6 +19,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document for machines."
 )
+sample_option = click.option(
+    "--sample",
+    type=click.FloatRange(0, 1, min_open=True),
+    metavar="SHARE",
+    help="A trial on this share of the records, by id, in OUTPUT.sample-SHARE.",
+)
 recipe_argument = click.argument("recipe", type=click.Path(path_type=Path))
 
 
@@ -64,12 +70,10 @@ def main() -> None:
     metavar="KEY...",
     help="A stage, a table, or +table with all that it needs.",
 )
-@click.option("--dry-run", is_flag=True, help="Show which rule takes which table; do nothing.")
 @click.option(
-    "--sample",
-    type=click.FloatRange(0, 1, min_open=True),
-    help="Run on this share of the records, by id.",
+    "--dry-run", is_flag=True, help="Show what would be read, computed and spent; do nothing."
 )
+@sample_option
 @click.option(
     "--accept-shrink",
     is_flag=True,
@@ -110,7 +114,7 @@ def run(
 ) -> None:
     """Materialise the recipe's tables in this process; the same that the UI shows."""
     from orchestration import logs
-    from orchestration.commands.run import dry_run as show
+    from orchestration.commands.dry_run import dry_run as show
     from orchestration.commands.run import run as work
 
     logs.configure()
@@ -118,7 +122,7 @@ def run(
         message = f"unexpected argument {more[0]!r}; one recipe at a time, and keys after --select"
         raise click.UsageError(message)
     if dry_run:
-        show(recipe, as_json=as_json)
+        show(recipe, sample=sample, as_json=as_json)
         return
     status = work(
         recipe,
@@ -131,6 +135,20 @@ def run(
         as_json=as_json,
     )
     sys.exit(status)
+
+
+@main.command()
+@click.argument("lake", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Write the recipe here; recipe.yaml by default."
+)
+@click.option("--force", is_flag=True, help="Replace a recipe that is there already.")
+@json_option
+def init(lake: Path, *, out: Path | None, force: bool, as_json: bool) -> None:
+    """Look at a lake and write a recipe for it, each guess explained; policy is left to fill in."""
+    from orchestration.commands.init import init as work
+
+    work(lake, out=out, force=force, as_json=as_json)
 
 
 @main.command()
@@ -151,14 +169,21 @@ def ui(recipes: tuple[Path, ...], host: str, port: int) -> None:
     "--output", type=click.Path(path_type=Path), help="The output root itself, instead of a recipe."
 )
 @click.option("--release", type=int, help="A release number; the last one by default.")
+@sample_option
 @json_option
 def trace(
-    target: str, *, recipe: Path | None, output: Path | None, release: int | None, as_json: bool
+    target: str,
+    *,
+    recipe: Path | None,
+    output: Path | None,
+    release: int | None,
+    sample: float | None,
+    as_json: bool,
 ) -> None:
     """Print a row's whole way, from file to fate."""
     from orchestration.commands.trace import trace as work
 
-    work(target, recipe=recipe, output=output, release=release, as_json=as_json)
+    work(target, recipe=recipe, output=output, release=release, sample=sample, as_json=as_json)
 
 
 @main.command()

@@ -91,15 +91,17 @@ def execute(
         if not select and up_to_date(run):
             return Outcome(run.run_id, run.release, changed=False)
         report("run", "checking the recipe against the lake", None, None)
-        check_recipe_against_lake(recipe)
+        check_recipe_against_lake(run.recipe)
         before = run.release["release"] if run.release else None
-        _execute_job(recipe, run, select)
-    release = last_release(Path(recipe.output))
+        _execute_job(run, select)
+    release = last_release(run.output)
     changed = release is not None and release["release"] != before
     return Outcome(run.run_id, release, changed=changed or bool(select))
 
 
-def _execute_job(recipe: Recipe, run: Run, select: Sequence[str]) -> None:
+def _execute_job(run: Run, select: Sequence[str]) -> None:
+    recipe = run.recipe
+
     @dg.resource
     def _this_run(_context: dg.InitResourceContext) -> Iterator[Run]:
         yield run

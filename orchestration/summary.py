@@ -15,10 +15,14 @@ from orchestration.stages_light import layer_of
 from resources import delta
 from resources.recipe import Recipe
 from resources.rules import matching_rule
+from resources.sample import sample_note, sampled
 
 
-def summarise(recipe: Recipe, outcome: Outcome) -> dict[str, Any]:
-    """Gather the summary of the release that a run ended at, as plain data."""
+def summarise(
+    whole_recipe: Recipe, outcome: Outcome, sample: float | None = None
+) -> dict[str, Any]:
+    """Gather the summary of the release that a run ended at (on that share of the records), as plain data."""
+    recipe = whole_recipe if sample is None else sampled(whole_recipe, sample)
     release = outcome.release or {}
     versions = cast("Mapping[str, int]", release["versions"])
 
@@ -49,6 +53,8 @@ def summarise(recipe: Recipe, outcome: Outcome) -> dict[str, Any]:
     return {
         "release": release["release"],
         "changed": outcome.changed,
+        "sample": sample,
+        "note": None if sample is None else sample_note(whole_recipe, sample),
         "run_id": release["run_id"],
         "rows_in": counted,
         "tables": read.height,
@@ -101,6 +107,8 @@ def as_text(summary: Mapping[str, Any], recipe_path: Path) -> str:
     lines.append(
         f"Release {summary['release']} from {summary['rows_in']:,} rows in {summary['tables']} tables"
     )
+    if summary["note"]:
+        lines.append(summary["note"])
     for fate, rows in sorted(summary["rows_by_fate"].items(), key=lambda item: -item[1]):
         lines.append(f"  {fate:<14} {rows:>10,}")
     if summary["tables_without_rule"]:
@@ -134,7 +142,8 @@ def as_text(summary: Mapping[str, Any], recipe_path: Path) -> str:
         f"Training set: {summary['training_set']}, version {summary['version']}",
         f'  pl.read_delta("{summary["training_set"]}", version={summary["version"]})',
         f"Card: {summary['card']}",
-        f"A row's way: sluice trace RECORD_ID --recipe {recipe_path}",
+        f"A row's way: sluice trace RECORD_ID --recipe {recipe_path}"
+        + (f" --sample {summary['sample']:g}" if summary["sample"] is not None else ""),
     ]
     return "\n".join(lines)
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ from resources.errors import CheckError, NotReadyError, RecipeError
 from resources.lease import Lease
 from resources.outputs import register_output
 from resources.recipe import Recipe
+from resources.sample import sampled
 from resources.version import CODE_VERSION
 
 RELEASES = "publication/releases"
@@ -127,6 +129,9 @@ class Run:
         Fit every calibration anew, whatever the base release holds.
     calibration_from
         Output root whose last release is the base; None for this output's own.
+    sample
+        Share of the training records to run on. The run then follows `sampled(recipe, sample)`, which writes to a root
+        of its own.
     report
         Receives (stage, message, done, total) for people to watch.
     """
@@ -144,19 +149,20 @@ class Run:
         wait_seconds: float = 0.0,
         report: Report = silent,
     ) -> None:
-        self.recipe = recipe
+        self.whole_recipe = recipe
+        self.recipe = recipe if sample is None else sampled(recipe, sample)
         self.run_id = run_id or uuid.uuid4().hex
         self.specs = {table: spec for spec in specs for table in spec.tables}
         self.accept_shrink = accept_shrink
         self.sample = sample
         self.recalibrate = recalibrate
-        own = calibration_from is None or calibration_from.resolve() == Path(recipe.output)
+        own = calibration_from is None or calibration_from.resolve() == Path(self.recipe.output)
         self.calibration_from = None if own else calibration_from
         self.report = report
         self.failure: BaseException | None = None
         self.listing: Any = None
-        self.output = Path(recipe.output)
-        self.state = Path(recipe.state_root)
+        self.output = Path(self.recipe.output)
+        self.state = Path(self.recipe.state_root)
         roots = sorted({self.output, self.state})
         self._leases = [Lease(root, self.run_id, wait_seconds=wait_seconds) for root in roots]
         self._release: dict[str, Any] | None = None
@@ -367,10 +373,16 @@ class Run:
         return (frame if columns is None else frame.select(columns)).collect(engine="streaming")
 
     def previous(self, table: str) -> pl.LazyFrame | None:
-        """Scan a table as it stands in the last release, or None."""
-        if self.release is None or table not in self.release["versions"]:
+        """Scan a table as it stands in the last release, or None.
+
+        The lake layer of a sampled run is the whole recipe's, which will adopt it: so its former state is too.
+        """
+        spec = self.specs.get(table)
+        shared = self.sample is not None and spec is not None and spec.layer == "lake"
+        release = last_release(Path(self.whole_recipe.output)) if shared else self.release
+        if release is None or table not in release["versions"]:
             return None
-        return delta.scan(self.uri(table), int(self.release["versions"][table]))
+        return delta.scan(self.uri(table), int(release["versions"][table]))
 
     def stage(self, spec: StageSpec) -> Stage:
         """Begin a stage."""
@@ -384,6 +396,7 @@ class Stage:
         self.run = run
         self.spec = spec
         self.fingerprint = run.fingerprint(spec)
+        self.started = time.monotonic()
         self.checks: list[CheckOutcome] = []
         self.identities: dict[str, str] = {}
         self._staged: dict[str, delta.StagedTable] = {}
@@ -472,6 +485,7 @@ class Stage:
                 "settings": self.run.settings(self.spec),
                 "identity": identity,
                 "reads": {name: self.run.committed(name).version for name in self.spec.reads},
+                "seconds": round(time.monotonic() - self.started, 3),
             }
             version = self._staged[table].commit(
                 metadata, mode="append" if self.spec.append else "overwrite"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -68,6 +68,13 @@ def compute(run: Run, stage: Stage) -> Facts:
     }
 
 
+def _present(stated: Any, groups: Sequence[str], run: Run) -> Any:  # noqa: ANN401 - a setting
+    """Leave groups out of a setting of which a sample holds no record; without a sample that is a fault."""
+    if run.sample is None or not isinstance(stated, dict):
+        return stated
+    return {group: value for group, value in stated.items() if group in groups}
+
+
 def _plan(run: Run, cells: pl.DataFrame, evaluations: pl.DataFrame) -> tuple[Any, pl.DataFrame]:
     from assets.allocation.group_curves import fit_group_curves
     from assets.allocation.plan import plan
@@ -96,9 +103,9 @@ def _plan(run: Run, cells: pl.DataFrame, evaluations: pl.DataFrame) -> tuple[Any
             budget=float(budget),
             objective={k: v for k, v in objective.items() if v is not None},
             curves=curves,
-            weights=policy.weights,
-            costs=policy.costs,
-            floors=policy.floors,
+            weights=_present(policy.weights, groups, run),
+            costs=_present(policy.costs, groups, run),
+            floors=_present(policy.floors, groups, run),
             worth={int(pool): values["worth"] for pool, values in worths.items()},
             repetition="step",
             decay={int(pool): values["tau"] for pool, values in worths.items()} or 5.0,

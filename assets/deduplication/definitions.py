@@ -77,7 +77,10 @@ def compute(run: Run, stage: Stage) -> Facts:
     }
     sizes = decided.duplicates.group_by("cluster").len().group_by("len").len(name="clusters")
     return {
-        RECORDS: {"tables_read": tables_read, "tables_contained": contained.height},
+        RECORDS: {
+            "tables_read": tables_read,
+            "tables_contained": int(contained["parent"].count()),
+        },
         DUPLICATES: {
             "clusters": decided.duplicates["cluster"].n_unique(),
             "largest_cluster": int(sizes["len"].max() or 0),  # type: ignore[arg-type]
@@ -90,7 +93,7 @@ def compute(run: Run, stage: Stage) -> Facts:
 
 
 def _write_records(run: Run, stage: Stage) -> tuple[pl.DataFrame, int]:
-    """Write the records; returns the tables that another one stands for, and how many tables were read."""
+    """Write the records; returns what was not read (`deduplication/contained`), and how many tables were."""
     recipe = run.recipe
     tables, read = pinned_tables(run)
     rules = read_by_rule(recipe, list(tables))
@@ -103,9 +106,13 @@ def _write_records(run: Run, stage: Stage) -> tuple[pl.DataFrame, int]:
     )
     schema = record_schema(recipe.group_names, recipe.kept_columns)
     staged = stage.open(RECORDS, schema)
+    unread: list[tuple[str, str | None, int]] = [
+        (name, parent, tables[name].rows) for name, parent in sorted(held.items())
+    ]
     wanted = [name for name in rules if name not in held]
     kept = kept_records(run, SPEC, wanted)
     kept.write_to(staged)
+    unread += [(name, None, rows) for name, rows in sorted(kept.outside.items())]
     wanted = [name for name in wanted if name not in kept.tables]
     total = sum(tables[name].rows for name in wanted)
     done = 0
@@ -114,16 +121,24 @@ def _write_records(run: Run, stage: Stage) -> tuple[pl.DataFrame, int]:
             maker = RecordMaker(
                 name, recipe.records[rules[name]], rules[name], schema, tables[name].columns
             )
+            outside = 0
             for batch in read(name, None):
                 made = maker.make(batch)
-                staged.write(_sampled(made, run.sample))
+                chosen = _sampled(made, run.sample)
+                staged.write(chosen)
+                outside += made.num_rows - chosen.num_rows
                 done += batch.num_rows
                 run.report("deduplication", "reading records", done, total)
         except DeduplicationError as error:
             raise RecipeError(str(error)) from error
+        if outside:
+            unread.append((name, None, outside))
     staged.close()
+    if run.sample is not None and not staged.rows:
+        message = f"a sample of {run.sample:g} holds no record of this lake; choose a larger share"
+        raise RecipeError(message)
     contained = pl.DataFrame(
-        [(name, parent, tables[name].rows) for name, parent in sorted(held.items())],
+        unread,
         schema={"table": pl.String, "parent": pl.String, "rows": pl.Int64},
         orient="row",
     )
@@ -131,7 +146,11 @@ def _write_records(run: Run, stage: Stage) -> tuple[pl.DataFrame, int]:
 
 
 def _sampled(records: pa.Table, share: float | None) -> pa.Table:
-    if share is None:
+    """Keep the training records of the sample, which a larger share contains, and all that protects or aims.
+
+    Evaluation and target records are never sampled: what must not be trained on stays out of every sample.
+    """
+    if share is None or not records.num_rows or records.column("role")[0].as_py() != "train":
         return records
     from assets.kernels.keyed_random import uniform
 
@@ -251,11 +270,12 @@ INFO = {
         },
     ),
     CONTAINED: TableInfo(
-        "One row a table that was not read, because another table that was read holds all its rows.",
+        "One row a table that was not read, because another table that was read holds all its rows; "
+        "in a sampled run also one row a table of which rows lie outside the sample.",
         {
             "table": "string: table",
-            "parent": "string: the table that was read",
-            "rows": "int64: its rows",
+            "parent": "string: the table that was read; null for rows outside the sample",
+            "rows": "int64: its rows, or how many of them lie outside the sample",
         },
     ),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -12,7 +12,8 @@ import polars as pl
 from resources import delta
 from resources.run import Run, StageSpec
 
-RECORDS, TABLES = "deduplication/records", "ingestion/tables"
+RECORDS, CONTAINED = "deduplication/records", "deduplication/contained"
+TABLES = "ingestion/tables"
 _CONTENT = ["table", "version", "fingerprint", "options"]
 
 
@@ -34,11 +35,14 @@ class KeptRecords:
     ----------
     files
         The unchanged tables of each file, and whether there are others in it.
+    outside
+        By table, how many of its rows are outside the sample.
     tables
         All of the unchanged tables.
     """
 
     files: dict[Path, tuple[frozenset[str], bool]]
+    outside: dict[str, int]
 
     @property
     def tables(self) -> frozenset[str]:
@@ -70,7 +74,7 @@ def kept_records(run: Run, spec: StageSpec, wanted: Collection[str]) -> KeptReco
     """
     base = run.kept_settings(spec)
     if base is None or base.output != run.output:
-        return KeptRecords({})
+        return KeptRecords({}, {})
     now = run.read(TABLES, _CONTENT)
     then = delta.scan(run.uri(TABLES), base.versions[TABLES]).select(_CONTENT).collect()
     same = set(now.join(then, on=_CONTENT, how="semi", nulls_equal=True)["table"]) & {*wanted}
@@ -79,4 +83,8 @@ def kept_records(run: Run, spec: StageSpec, wanted: Collection[str]) -> KeptReco
         held = set(pl.scan_parquet(file).select(pl.col("table").unique()).collect()["table"])
         if held & same:
             files[file] = (frozenset(held & same), not held <= same)
-    return KeptRecords(files)
+    kept = KeptRecords(files, {})
+    unread = base.scan(CONTAINED)
+    assert unread is not None  # `kept_settings` has found the stage's tables
+    outside = unread.filter(pl.col("parent").is_null(), pl.col("table").is_in(sorted(kept.tables)))
+    return replace(kept, outside=dict(outside.select("table", "rows").collect().iter_rows()))

@@ -256,6 +256,16 @@ class _Known:
         return rows.with_columns(uri=pl.lit(str(source.path))).collect()
 
 
+def unchanged_tables(run: Run) -> set[str]:
+    """Return the tables of the lake that a run would take over from earlier ones without reading them."""
+    known = _Known(run)
+    return {
+        source.table
+        for source in listing(run).sources
+        if known.find(source, read_options(run.recipe, source.table)) is not None
+    }
+
+
 def _audit(run: Run, stage: Stage, tables: pl.DataFrame) -> None:
     readable = tables.filter(pl.col("status") == "ok")
     off = readable.filter(pl.col("counted") != pl.col("rows") + pl.col("rejected"))

@@ -142,6 +142,8 @@ class CardFacts:
         `switch_points` are in it; curves and the allocation always count records.
     output
         Root of the recipe's tables, as a path or URI.
+    note
+        What a reader must know of this release before anything else, such as that it is of a sample.
     versions
         Version of each table that the release names, by its path below `output`.
     tables, quarantine
@@ -189,6 +191,7 @@ class CardFacts:
     unit: str = "records"
     output: str = ""
     calibration: str = ""
+    note: str = ""
     versions: dict[str, int] = field(default_factory=dict)
     tables: pl.DataFrame = _none("tables")
     quarantine: pl.DataFrame = _none("quarantine")

@@ -25,6 +25,7 @@ TOKENS: dict[str, tuple[str, str]] = {
     "duplicate": ("#e69f00", "#e3a72a"),
     "contaminated": ("#d55e00", "#ec7a2c"),
     "contained": ("#cc79a7", "#d88cb6"),
+    "not_sampled": ("#e4e3dc", "#2d3036"),
     "quarantined": ("#3f4348", "#d3d6da"),
     "forgotten": ("#efe03f", "#f0e75f"),
     "other": ("#7a6a58", "#b5a38f"),
@@ -40,6 +41,7 @@ FATES: dict[str, str] = {
     "duplicate": "a twin of a row that was kept",
     "contaminated": "a copy or near copy of an evaluation row",
     "contained": "its whole table is held by another table that was read",
+    "not_sampled": "outside the share of the records that this trial run is on",
     "quarantined": "could not be read",
     "forgotten": "removed because somebody asked for it",
 }
@@ -50,6 +52,7 @@ HATCHES: dict[str, str] = {
     "not_allocated": "||||",
     "duplicate": "\\\\\\\\",
     "contained": "xxxx",
+    "not_sampled": "....",
     "forgotten": "----",
 }
 

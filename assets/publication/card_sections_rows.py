@@ -51,6 +51,7 @@ def header(facts: CardFacts) -> Markup:
         [
             element("h1", foreign(facts.title)),
             paragraph(" · ".join(stamp), class_="kicker"),
+            *([paragraph(element("b", foreign(facts.note)))] if facts.note else []),
             paragraph(_summary(pairs, total, published), class_="lead"),
             element(
                 "dl",

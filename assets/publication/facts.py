@@ -13,6 +13,7 @@ from assets.publication import frames
 from assets.publication.calibration_note import calibration_note
 from resources.rules import matching_rule
 from resources.run import Run
+from resources.sample import sample_note
 
 
 def write_card(run: Run, release: Mapping[str, Any], versions: Mapping[str, int]) -> Path:
@@ -68,6 +69,7 @@ def gather(run: Run, release: Mapping[str, Any], versions: Mapping[str, int]) ->
             run.read("filtering/calibration"),
             recipe.recalibrate_at,
         ),
+        note="" if run.sample is None else sample_note(run.whole_recipe, run.sample),
         versions=dict(versions),
         tables=_tables(run),
         quarantine=run.scan("ingestion/quarantine")

@@ -16,6 +16,7 @@ FATES = (
     "contained",
     "filtered",
     "not_allocated",
+    "not_sampled",
     "quarantined",
     "forgotten",
 )
@@ -97,18 +98,22 @@ def table_lines(
     Parameters
     ----------
     contained
-        `table`, `parent`, `rows`: tables that were not read, because another table that was read holds all their rows.
+        `table`, `parent`, `rows`: tables that were not read, because another table that was read holds all their rows;
+        with a null parent, the rows of a table that lie outside the sample of a sampled run.
     quarantine
         `table`, `position`, `reason` of what was set aside (`ingestion/quarantine`).
     readable
         `table`, `rows` of the tables that were read, to tell rows set aside from whole files.
     """
+    whole = pl.col("parent").is_not_null()
     held = contained.select(
         record_id=pl.lit(None, pl.String),
         table="table",
-        fate=pl.lit("contained"),
+        fate=pl.when(whole).then(pl.lit("contained")).otherwise(pl.lit("not_sampled")),
         stage=pl.lit("deduplication"),
-        reason=pl.lit("all its rows are held by another table that is read"),
+        reason=pl.when(whole)
+        .then(pl.lit("all its rows are held by another table that is read"))
+        .otherwise(pl.lit("outside the share of the records that this run is on")),
         by="parent",
         rows="rows",
     )

@@ -122,6 +122,13 @@ def _without_record(
         if twin is not None:
             answer["held_by"] = _way(scan, {"asked": f"{twin['table']}#{twin['position']}"}, twin)
         return answer
+    outside = _one(
+        scan("publication/ledger"),
+        here & pl.col("record_id").is_null() & (pl.col("fate") == "not_sampled"),
+    )
+    if outside is not None and position < int(source["rows"]) + int(source["rejected"]):
+        answer["fate"] = _pick(outside, "fate", "stage", "reason")
+        return answer
     if source["status"] != "ok":
         answer["fate"] = {"fate": "quarantined", "stage": "ingestion", "reason": source["error"]}
         return answer

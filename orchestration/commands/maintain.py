@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from orchestration.commands.run import Watch
+from orchestration.commands.watch import Watch
 from orchestration.stages import BY_TABLE
 from resources.errors import RecipeError
 from resources.maintain import Maintenance

@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
 from orchestration.commands.watch import Watch
 from orchestration.execute import Outcome, execute
-from orchestration.preflight import check_recipe_against_lake
 from orchestration.summary import as_text, summarise
 from resources.errors import EXIT_DONE, EXIT_QUARANTINE
-from resources.recipe import Recipe, load_recipe
+from resources.recipe import load_recipe
 
 
 def run(
@@ -43,7 +41,7 @@ def run(
     if outcome.release is None or select:
         _told_selection(outcome, select, as_json=as_json)
         return EXIT_DONE
-    summary = summarise(recipe, outcome)
+    summary = summarise(recipe, outcome, sample)
     if as_json:
         click.echo(json.dumps(summary, default=str))
     else:
@@ -61,36 +59,3 @@ def _told_selection(outcome: Outcome, select: Sequence[str], *, as_json: bool) -
         click.echo(
             f"{' '.join(select)} done (run {outcome.run_id}); a release is made when publication runs too"
         )
-
-
-def dry_run(path: Path, *, as_json: bool) -> None:
-    """Show which tables fall under which rule, without doing anything."""
-    recipe = load_recipe(path)
-    preview = check_recipe_against_lake(recipe)
-    rows = [
-        _row(recipe, source, preview.rules.get(source.table)) for source in preview.found.sources
-    ]
-    unreadable = [{"table": u.table, "reason": u.reason} for u in preview.found.unreadable]
-    if as_json:
-        click.echo(json.dumps({"tables": rows, "unreadable": unreadable}))
-        return
-    for row in rows:
-        click.echo(
-            f"{row['rule']!s:>5}  {row['role']:<10} {row['format']:<8} {row['bytes']:>12,}  {row['table']}"
-        )
-    for item in unreadable:
-        click.echo(f"    -  unreadable {item['table']}: {item['reason']}")
-    by_rule = sum(row["rule"] is not None for row in rows)
-    click.echo(
-        f"{len(rows)} tables, {by_rule} under a rule, {len(unreadable)} unreadable; nothing was done"
-    )
-
-
-def _row(recipe: Recipe, source: Any, index: int | None) -> dict[str, Any]:  # noqa: ANN401 - ingestion's Source
-    return {
-        "table": source.table,
-        "format": source.format,
-        "bytes": sum(file.bytes for file in source.files),
-        "rule": index,
-        "role": "no rule" if index is None else recipe.records[index].role,
-    }

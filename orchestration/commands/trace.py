@@ -20,21 +20,30 @@ from resources.outputs import dropped_releases
 from resources.recipe import Recipe, load_recipe
 from resources.rules import matching_rule
 from resources.run import RELEASES
+from resources.sample import sampled
 
 
 def trace(
-    target: str, *, recipe: Path | None, output: Path | None, release: int | None, as_json: bool
+    target: str,
+    *,
+    recipe: Path | None,
+    output: Path | None,
+    release: int | None,
+    sample: float | None,
+    as_json: bool,
 ) -> None:
     """Print the way of one record, or of one row of a table."""
-    root, state = _roots(recipe, output)
+    root, state = _roots(recipe, output, sample)
     row = _release(root, release)
     versions: dict[str, int] = json.loads(row["versions"])
+    recipe_then = Recipe.model_validate_json(row["recipe"])
+    if state is None:
+        # a root that was moved holds its own lake layer; one without any reads what the release read
+        state = root if (root / "ingestion").is_dir() else Path(recipe_then.state_root)
 
     def scan(table: str) -> pl.LazyFrame:
         place = state if layer_of(table) == "lake" else root
         return delta.scan(place / table, versions[table])
-
-    recipe_then = Recipe.model_validate_json(row["recipe"])
 
     def content_of(table: str, position: int) -> str | None:
         return _content_of(recipe_then, scan, state, table, position)
@@ -94,9 +103,11 @@ def _content_of(
     return None
 
 
-def _roots(recipe: Path | None, output: Path | None) -> tuple[Path, Path]:
+def _roots(
+    recipe: Path | None, output: Path | None, sample: float | None
+) -> tuple[Path, Path | None]:
     if output is not None:
-        return output, output
+        return output, None
     named = recipe or (
         Path(os.environ["SLUICE_RECIPE"]) if os.environ.get("SLUICE_RECIPE") else None
     )
@@ -104,6 +115,8 @@ def _roots(recipe: Path | None, output: Path | None) -> tuple[Path, Path]:
         message = "say where to look: --recipe RECIPE, --output FOLDER, or set SLUICE_RECIPE"
         raise RecipeError(message)
     loaded = load_recipe(named)
+    if sample is not None:
+        loaded = sampled(loaded, sample)
     return Path(loaded.output), Path(loaded.state_root)
 
 

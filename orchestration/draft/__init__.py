@@ -1,0 +1,1 @@
+"""A first recipe for a lake: what its tables look like, what that suggests, and the YAML that says so."""
