@@ -170,6 +170,9 @@ class _Walk:
             if name.startswith((".", "_")):
                 continue
             entry = path / name
+            if not _is_text(name):
+                self.refuse(Path(_shown(str(entry))), "the name is not UTF-8; rename it")
+                continue
             try:
                 status = entry.stat()
             except OSError as error:
@@ -333,6 +336,19 @@ def _sniff(path: Path) -> tuple[str, str]:
     if b"\0" in head:
         return "bad", "unknown format: no extension, and binary content"
     return "ok", "text"
+
+
+def _is_text(name: str) -> bool:
+    """Tell whether a file name is text; on disk it may be any bytes, which no table can hold."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _shown(name: str) -> str:
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _is_loop(error: OSError) -> bool:

@@ -122,7 +122,11 @@ def _footer_chunk(state: ColumnState, chunk: Any, rows: int) -> None:  # noqa: A
     if not statistics.has_min_max or int96:
         state.forget_bounds()
         return
-    low, high = _bound(statistics.min, state.kind), _bound(statistics.max, state.kind)
+    try:
+        low, high = _bound(statistics.min, state.kind), _bound(statistics.max, state.kind)
+    except OverflowError:  # a date beyond the years 1 to 9999, which Python lacks
+        state.forget_bounds()
+        return
     _take(state, low, high, exact_flags=_exact_flags(statistics))
 
 

@@ -1,7 +1,8 @@
 """Register one source: land it if it must be landed, and describe it without trusting the reader that read it.
 
 CSV, TSV, JSON, text and anything compressed is landed as Delta, cells as written; Parquet and Delta
-stay where they are and are described from footers and logs alone.
+stay where they are. They are described from footers and logs, and read through once, so that a
+damaged one is set aside here and stops no later stage.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from assets.ingestion.discover import fingerprint, has_changed
 from assets.ingestion.infer import TypeState, typed
 from assets.ingestion.model import POSITION_COLUMN, ReadOptions, Reject, Source, SourceError
 from assets.ingestion.read import read
+from assets.ingestion.read_through import check_values, read_through
 from assets.ingestion.summaries import ColumnSummary, TableSummary
 
 READER_VERSION = "reader/1"
+_CHANGED = "the file changed while it was read; it is read again in the next run"
 Progress = Callable[[int], None]
 
 
@@ -156,6 +159,7 @@ def register(
         row["version"] = content_version(source)
         if stays_in_place(source):
             row["counted"] = row["rows"] = independent_count(source, options)
+            read_through(source, options, row["rows"], progress)
             columns = _described_by_metadata(source, row)
             row["data_uri"] = str(source.path)
         else:
@@ -165,6 +169,8 @@ def register(
     except (SourceError, pa.ArrowException, OSError) as error:
         if sink is not None:
             sink.discard()
+        if has_changed(source):  # half written: no fault of the file
+            return _refused(row, "changed", _CHANGED)
         told = f"{type(error).__name__}: {error}"
         reason = error.reason if isinstance(error, SourceError) else told
         reject(Reject(None, reason, ""))
@@ -172,8 +178,7 @@ def register(
     if has_changed(source):
         if sink is not None:
             sink.discard()
-        reason = "the file changed while it was read; it is read again in the next run"
-        return _refused(row, "changed", reason)
+        return _refused(row, "changed", _CHANGED)
     return Registered(row, columns, sink)
 
 
@@ -198,6 +203,8 @@ def _land(
     rows = rejected = 0
     try:
         for batch in stream:
+            if source.format == "parquet":
+                check_values(source, batch)
             sink.write(batch)
             rows += batch.num_rows
             if state is not None:

@@ -73,7 +73,11 @@ class ColumnState:
         if pa.types.is_boolean(self.kind):
             values = values.cast(pa.uint8())
         ends = pc.min_max(values)
-        low, high = _value(ends["min"]), _value(ends["max"])
+        try:
+            low, high = _value(ends["min"]), _value(ends["max"])
+        except OverflowError:  # a date beyond the years 1 to 9999, which Python lacks
+            self.forget_bounds()
+            return
         if low is not None and pa.types.is_boolean(self.kind):
             low, high = bool(low), bool(high)
         self.widen(low, high)

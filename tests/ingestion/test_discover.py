@@ -38,6 +38,7 @@ def build(root):
     (root / "sp ace." / ".hidden.csv").write_bytes(b"a\n")
     (root / "_skipped").mkdir()
     (root / "_skipped" / "t.csv").write_bytes(b"a\n")
+    (root / "sp ace." / os.fsdecode(b"n\xff\xfe.csv")).write_bytes(b"a\n1\n")
     (root / "link.csv").symlink_to(root / "sp ace." / "n.md")
     (root / "broken.csv").symlink_to(root / "nowhere")
     (root / "sp ace." / "loop").symlink_to(root)
@@ -52,7 +53,7 @@ TABLES = [
 UNREADABLE = {
     "broken.csv": "broken", "one/bad.parquet": "unreadable Parquet", "self": "symbolic link loop",
     "sp ace./binary": "unknown format", "sp ace./empty.csv": "empty", "sp ace./loop": "loop",
-    "sp ace./t.xlsx": "unknown format",
+    "sp ace./n\\xff\\xfe.csv": "not UTF-8; rename it", "sp ace./t.xlsx": "unknown format",
 }  # fmt: skip
 
 
