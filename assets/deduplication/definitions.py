@@ -53,7 +53,7 @@ def compute(run: Run, stage: Stage) -> Facts:
         length=pl.coalesce(pl.col("text").str.len_bytes().cast(pl.Int64), pl.col("tokens")),
         empty=_nothing_to_learn(),
     ).collect(engine="streaming")
-    near = _near_duplicates(run, records)
+    near, texts_sketched = _near_duplicates(run, records)
     from assets.deduplication.fates import decide
 
     settings = run.recipe.deduplication
@@ -85,6 +85,7 @@ def compute(run: Run, stage: Stage) -> Facts:
             "clusters": decided.duplicates["cluster"].n_unique(),
             "largest_cluster": int(sizes["len"].max() or 0),  # type: ignore[arg-type]
             "label_conflicts": int(decided.duplicates["label_conflict"].sum()),
+            "texts_sketched": texts_sketched,
             "pairs_verified": near.candidates,
             "expected_miss_at_threshold": round(near.expected_miss, 5),
         },
@@ -166,8 +167,10 @@ def _nothing_to_learn() -> pl.Expr:
     return ~(text | features | uri)
 
 
-def _near_duplicates(run: Run, records: pl.LazyFrame) -> Any:  # noqa: ANN401 - NearPairs, imported late
+def _near_duplicates(run: Run, records: pl.LazyFrame) -> tuple[Any, int]:
+    """Find near duplicates (`NearPairs`); returns also how many texts were sketched, because no run had yet."""
     from assets.deduplication.near import NearDuplicates
+    from assets.deduplication.sketch_cache import SketchCache
 
     settings = run.recipe.deduplication
     finder = NearDuplicates(
@@ -178,17 +181,24 @@ def _near_duplicates(run: Run, records: pl.LazyFrame) -> Any:  # noqa: ANN401 - 
     )
     with_text = records.filter(pl.col("text").is_not_null()).select("content_id", "text")
 
-    def texts() -> Iterator[tuple[pa.Array, pa.Array]]:
-        for batch in with_text.collect_batches(chunk_size=BATCH):
+    def texts(frame: pl.LazyFrame = with_text) -> Iterator[tuple[pa.Array, pa.Array]]:
+        for batch in frame.collect_batches(chunk_size=BATCH):
             table = batch.to_arrow()
             yield table.column("content_id").combine_chunks(), table.column("text").combine_chunks()
 
+    cache = SketchCache(run.scratch / "sketches", finder.scheme)
+    contents = with_text.select(pl.col("content_id").unique()).collect(engine="streaming")
+    known = cache.known(contents["content_id"])
     done = 0
-    for keys, values in texts():
+    held = known.lazy().select(content_id="key")
+    for keys, values in texts(with_text.join(held, on="content_id", how="anti")):
         finder.add(values, keys)
         done += len(keys)
-        run.report("deduplication", "comparing texts", done, None)
-    return finder.collapsed(texts)
+        run.report("deduplication", "sketching texts", done, None)
+    cache.add(finder.sketches())
+    finder.add_sketches(known)
+    run.report("deduplication", "comparing texts", None, None)
+    return finder.collapsed(texts), done
 
 
 def _previously_held(run: Run) -> set[str]:

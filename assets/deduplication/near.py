@@ -37,6 +37,7 @@ from assets.deduplication.minhash import (
 from assets.deduplication.near_pairs import NearPairs
 from assets.deduplication.order import order_ranks
 from assets.deduplication.shingles import exact_sets, parse_shingle, write_sets
+from assets.deduplication.sketch_frames import read_sketches, sketch_frame
 from assets.deduplication.text_spans import Texts, TextSpans, text_spans
 from assets.deduplication.verify import exact_jaccard, rounds
 
@@ -107,6 +108,13 @@ class NearDuplicates:
         self._pool: ThreadPoolExecutor | None = None
         self._waiting: deque[Future[None]] = deque()
         self._parts: list[tuple[Any, ...]] = []
+        self._bare: list[tuple[U64, U64]] = []  # keys of texts without a shingle
+
+    @property
+    def scheme(self) -> str:
+        """Name all that a sketch depends on beside its text."""
+        shingle = f"{self.rule.kind}:{self.rule.length}"
+        return f"{shingle}/{self.bands[0]}x{self.bands[1]}/{self._permutations.tag}"
 
     def add(self, texts: Texts, keys: Keys) -> None:
         """Take a batch of the first pass.
@@ -139,6 +147,8 @@ class NearDuplicates:
     def _sketch(self, spans: TextSpans, high: U64, low: U64) -> None:
         done = sketch_texts(spans, self.rule, self._permutations)
         some = np.flatnonzero(done.sizes > 0)
+        none = np.flatnonzero(done.sizes == 0)
+        self._bare.append((high[none], low[none]))
         kept: tuple[Any, ...] = (
             high[some],
             low[some],
@@ -150,6 +160,45 @@ class NearDuplicates:
             else None,
         )
         self._parts.append(kept)
+
+    def sketches(self) -> pl.DataFrame:
+        """Return what the first pass kept of each text: key, digest, size, bands; one row a key.
+
+        Raises
+        ------
+        SimilarityError
+            With `exhaustive`: sets are kept then, not sketches.
+        """
+        if self.exhaustive:
+            message = "an exhaustive search keeps sets, not sketches; search without it"
+            raise SimilarityError(message)
+        self._finish_first_pass()
+        high, low, digests, sizes = self._columns()
+        bands = np.concatenate([part[4].T for part in self._parts] or [self._no_bands()])
+        kept = sketch_frame(high, low, digests, sizes, bands)
+        bare_high, bare_low = (
+            np.concatenate([pair[half] for pair in self._bare] or [np.empty(0, np.uint64)])
+            for half in range(2)
+        )
+        count = len(bare_high)
+        nothing = np.zeros((count, 2), np.uint64), np.zeros(count, np.int64)
+        bare = sketch_frame(
+            bare_high, bare_low, *nothing, np.zeros((count, self.bands[0]), np.uint32)
+        )
+        return pl.concat([kept, bare]).unique("key", keep="any").sort("key")
+
+    def add_sketches(self, sketches: pl.DataFrame) -> None:
+        """Take what `sketches` returned for texts that are not given to `add`, under the same `scheme`."""
+        high, low, digests, sizes, bands = read_sketches(sketches, self.bands[0])
+        some = np.flatnonzero(sizes > 0)
+        self._parts.append(
+            (high[some], low[some], digests[some], sizes[some], bands[some].T.copy(), None)
+        )
+        none = np.flatnonzero(sizes == 0)
+        self._bare.append((high[none], low[none]))
+
+    def _no_bands(self) -> npt.NDArray[np.uint32]:
+        return np.empty((0, self.bands[0]), np.uint32)
 
     def _finish_first_pass(self) -> None:
         while self._waiting:

@@ -197,6 +197,7 @@ def test_the_second_day(
 def work_is_in_proportion(change: Change, facts: dict[str, dict[str, Any]]) -> None:
     assert facts["ingestion/tables"]["read"] <= change.read
     assert facts["deduplication/records"]["tables_read"] <= change.made
+    assert facts["deduplication/duplicates"]["texts_sketched"] <= change.scored
     assert facts["scoring/scores"]["scored_now"] <= change.scored
     assert facts["scoring/embeddings"]["new_vectors"] <= change.scored
     assert facts["scoring/calibration"]["renewed"] == change.much

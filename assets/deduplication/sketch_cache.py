@@ -1,0 +1,67 @@
+"""Sketches of texts that earlier runs made, by content: a text that is known is not shingled again.
+
+One Parquet file a run and scheme, written whole and then named; any of them may be removed at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from pathlib import Path
+
+import polars as pl
+
+from assets.deduplication.sketch_frames import SCHEMA
+from resources.run import digest
+
+MOST_FILES = 16
+
+
+class SketchCache:
+    """The sketches of one scheme.
+
+    Parameters
+    ----------
+    folder
+        Where caches of sketches lie.
+    scheme
+        All that a sketch depends on beside its text; sketches of different schemes never meet.
+    """
+
+    def __init__(self, folder: Path, scheme: str) -> None:
+        self.folder = folder / digest(scheme)
+
+    def known(self, keys: pl.Series) -> pl.DataFrame:
+        """Return the sketches of those of the keys that are known."""
+        files = self._files()
+        if not files:
+            return pl.DataFrame(schema=SCHEMA)
+        wanted = pl.DataFrame({"key": keys}).unique().lazy()
+        try:
+            found = pl.scan_parquet(files).join(wanted, on="key", how="semi")
+            return found.unique("key", keep="any").collect(engine="streaming")
+        except (
+            pl.exceptions.PolarsError,
+            OSError,
+        ):  # removed or damaged meanwhile: they are only a help
+            return pl.DataFrame(schema=SCHEMA)
+
+    def add(self, sketches: pl.DataFrame) -> None:
+        """Keep the sketches of new texts; many small files become one."""
+        files = self._files()
+        if sketches.is_empty():
+            return
+        if len(files) >= MOST_FILES:
+            sketches = pl.concat([pl.read_parquet(files), sketches]).unique("key", keep="any")
+        else:
+            files = []
+        self.folder.mkdir(parents=True, exist_ok=True)
+        fresh = self.folder / f"{uuid.uuid4().hex}.new"
+        sketches.write_parquet(fresh)
+        fresh.replace(fresh.with_suffix(".parquet"))
+        for file in files:
+            with contextlib.suppress(OSError):
+                file.unlink()
+
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.glob("*.parquet"))
