@@ -107,6 +107,7 @@ def test_samples_nest_balance_share_the_lake_layer_and_publish_nothing_in_the_re
     assert json.loads(elsewhere.stdout)["fate"]["fate"] == "not_sampled"
 
 
+@pytest.mark.timeout(300)  # four whole runs
 def test_a_full_run_after_a_sample_is_as_if_there_had_been_none_and_a_sample_leaves_it_alone(
     tmp_path: Path, dagster_home: Path
 ) -> None:
