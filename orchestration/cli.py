@@ -122,6 +122,9 @@ def run(
         message = f"unexpected argument {more[0]!r}; one recipe at a time, and keys after --select"
         raise click.UsageError(message)
     if dry_run:
+        if select:
+            message = "--dry-run tells of all stages; leave --select out"
+            raise click.UsageError(message)
         show(recipe, sample=sample, as_json=as_json)
         return
     status = work(

@@ -40,6 +40,8 @@ def build(folder: Path) -> Path:
             {"tables": "*", "text": "text"},
         ],
         "holdout": {"share": 0.1},
+        "filtering": {"pools": 1, "proxy": {"seconds": 0.1, "seeds": 1, "records_per_pool": 20}},
+        "limits": {"workers": 1},
     }
     path = folder / "recipe.yaml"
     path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
@@ -55,7 +57,7 @@ def call(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, [str(a) for a in arguments])
 
 
-def test_samples_nest_balance_share_the_lake_layer_and_leave_the_full_run_as_it_would_be(
+def test_samples_nest_balance_share_the_lake_layer_and_publish_nothing_in_the_real_output(
     tmp_path: Path, dagster_home: Path
 ) -> None:
     recipe = build(tmp_path / "here")
@@ -92,12 +94,32 @@ def test_samples_nest_balance_share_the_lake_layer_and_leave_the_full_run_as_it_
     assert 0 < len(chosen[0.4]) < len(chosen[0.8]) < 60
     assert chosen[0.4] < chosen[0.8]
 
-    full = execute(load_recipe(recipe))
-    undisturbed = build(tmp_path / "there")
-    assert execute(load_recipe(undisturbed)).changed
+    assert not (out / "publication").exists()
+    assert not execute(load_recipe(recipe), sample=0.4).changed
+
+    kept = records[0.4].row(0, named=True)
+    told = call("trace", kept["record_id"], "--recipe", recipe, "--sample", "0.4", "--json")
+    assert json.loads(told.stdout)["record"]["position"] == kept["position"]
+    left = next(p for p in range(60) if p not in set(records[0.4]["position"]) and p != 7)
+    elsewhere = call(
+        "trace", f"texts.jsonl#{left}", "--output", tmp_path / "here" / "out.sample-0.4", "--json"
+    )
+    assert json.loads(elsewhere.stdout)["fate"]["fate"] == "not_sampled"
+
+
+@pytest.mark.timeout(300)  # four whole runs
+def test_a_full_run_after_a_sample_is_as_if_there_had_been_none_and_a_sample_leaves_it_alone(
+    tmp_path: Path, dagster_home: Path
+) -> None:
+    recipe, undisturbed = build(tmp_path / "here"), build(tmp_path / "there")
+    out = tmp_path / "here" / "out"
+    execute(load_recipe(recipe), sample=0.4)
+    sample = last_release(tmp_path / "here" / "out.sample-0.4")
+    assert sample is not None
+    execute(load_recipe(recipe))
+    execute(load_recipe(undisturbed))
     there = last_release(tmp_path / "there" / "out")
     here = last_release(out)
-    assert full.release == here
     assert here is not None
     assert there is not None
     assert (here["release"], here["rows"]) == (1, there["rows"])
@@ -108,20 +130,27 @@ def test_samples_nest_balance_share_the_lake_layer_and_leave_the_full_run_as_it_
             for release, root in ((here, out), (there, tmp_path / "there" / "out"))
         ]
         assert pair[0].equals(pair[1])
-    assert chosen[0.8] < set(table(here, out, out, "deduplication/records")["record_id"])
+    whole = table(here, out, out, "deduplication/records")
+    part = table(sample, tmp_path / "here" / "out.sample-0.4", out, "deduplication/records")
+    assert set(part["record_id"]) < set(whole["record_id"])
 
-    # a sample after the release, and a row's way in it
-    before = {p: p.read_bytes() for p in (out / "publication").rglob("*") if p.is_file()}
-    assert not execute(load_recipe(recipe), sample=0.4).changed
-    assert {p: p.read_bytes() for p in (out / "publication").rglob("*") if p.is_file()} == before
-    kept = records[0.4].row(0, named=True)
-    told = call("trace", kept["record_id"], "--recipe", recipe, "--sample", "0.4", "--json")
-    assert json.loads(told.stdout)["record"]["position"] == kept["position"]
-    left = next(p for p in range(60) if p not in set(records[0.4]["position"]) and p != 7)
-    elsewhere = call(
-        "trace", f"texts.jsonl#{left}", "--output", tmp_path / "here" / "out.sample-0.4", "--json"
-    )
-    assert json.loads(elsewhere.stdout)["fate"]["fate"] == "not_sampled"
+    # the rows outside the sample are accounted for on the second day, too
+    published = out / "publication"
+    before = {p: p.read_bytes() for p in published.rglob("*") if p.is_file()}
+    more = [json.dumps({"text": text}) for text in lakes.texts("en", 12, start=300)]
+    added = tmp_path / "here" / "lake" / "more.jsonl"
+    added.write_text("\n".join(more) + "\n", encoding="utf-8")
+    second = execute(load_recipe(recipe), sample=0.4).release
+    assert second is not None
+    assert {p: p.read_bytes() for p in published.rglob("*") if p.is_file()} == before
+    ledger = table(second, tmp_path / "here" / "out.sample-0.4", out, "publication/ledger")
+    by_table = dict(ledger.group_by("table").agg(pl.col("rows").sum()).iter_rows())
+    assert by_table == {
+        "texts.jsonl": 61,
+        "texts_copy.parquet": 20,
+        "judged.csv": 5,
+        "more.jsonl": 12,
+    }
 
 
 def test_a_sample_of_an_emptied_lake_is_stopped_by_what_the_full_run_released(

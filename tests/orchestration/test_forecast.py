@@ -165,6 +165,14 @@ def test_columns_are_told_by_what_they_feed_and_what_a_table_lacks(tmp_path: Pat
     assert "Nothing was done." in told
 
 
+def test_a_selection_is_no_dry_run(tmp_path: Path) -> None:
+    recipe = lakes.build_small(tmp_path)
+    arguments = ["run", str(recipe), "--dry-run", "--select", "ingestion"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2
+    assert "leave --select out" in result.stderr
+
+
 def test_a_delta_table_has_the_size_of_its_pinned_version(tmp_path: Path) -> None:
     from assets.ingestion.discover import discover
 

@@ -366,6 +366,13 @@ def test_leads_with_one_sentence(page: str) -> None:
     assert "duplicate (1,222), filtered (333), not allocated (44) and 2 smaller ones" in text
 
 
+def test_a_note_comes_before_the_numbers_and_is_escaped() -> None:
+    page = render_card(dataclasses.replace(facts(), note="A trial on <0.1> of the records."))
+    assert "A trial on &lt;0.1&gt; of the records." in page
+    text = Reader(page).text
+    assert text.index("A trial on") < text.index("rows accounted for")
+
+
 def test_counts_each_fate(page: str) -> None:
     check_fates(page, facts())
 

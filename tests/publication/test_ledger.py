@@ -80,3 +80,19 @@ def test_the_balance_holds_with_contained_and_quarantined_rows_and_not_without()
     assert unbalanced(whole.filter(pl.col("table") != "u").lazy(), counted)["table"].to_list() == [
         "u"
     ]
+
+
+def test_rows_outside_a_sample_have_a_line_of_their_own_and_are_missed_without_it() -> None:
+    none = pl.DataFrame(schema={"table": pl.String, "position": pl.Int64, "reason": pl.String})
+    outside = table_lines(
+        pl.DataFrame({"table": ["t", "v"], "parent": [None, "t"], "rows": [9, 7]}),
+        none,
+        pl.DataFrame({"table": ["t", "v"], "rows": [13, 7]}),
+    )
+    found = {row["table"]: (row["fate"], row["rows"], row["by"]) for row in outside.to_dicts()}
+    assert found == {"t": ("not_sampled", 9, None), "v": ("contained", 7, "t")}
+    counted = pl.DataFrame({"table": ["t", "v"], "counted": [13, 7]})
+    whole = pl.concat([lines().filter(pl.col("table") == "t"), outside])
+    assert unbalanced(whole.lazy(), counted).is_empty()
+    lossy = whole.filter(pl.col("fate") != "not_sampled")
+    assert unbalanced(lossy.lazy(), counted)["table"].to_list() == ["t"]
