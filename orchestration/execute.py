@@ -21,7 +21,15 @@ from resources.errors import RecipeError, SluiceError
 from resources.recipe import Recipe
 from resources.run import Report, Run, last_release, silent
 
-_DAGSTER_YAML = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
+DAGSTER_YAML = """\
+concurrency:
+  pools: {default_limit: 1, granularity: op}
+  runs:
+    tag_concurrency_limits:
+      - {key: sluice/root, value: {applyLimitPerUniqueValue: true}, limit: 1}
+telemetry: {enabled: false}
+nux: {enabled: false}
+"""
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,7 @@ def dagster_home() -> Path:
     home.mkdir(parents=True, exist_ok=True)
     settings = home / "dagster.yaml"
     if not settings.exists():
-        settings.write_text(_DAGSTER_YAML, encoding="utf-8")
+        settings.write_text(DAGSTER_YAML, encoding="utf-8")
     os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "yes")
     return home
 

@@ -7,6 +7,10 @@ import dagster as dg
 from orchestration.logs import job_config
 from orchestration.stages import STAGE_NAMES, naming
 from resources.recipe import Recipe
+from resources.run import digest
+
+ROOT_TAG = "sluice/root"
+"""Tag of every job: runs that share a value write below the same root, so that a queue lets one through at a time."""
 
 
 def job_name(recipe: Recipe, stage: str | None = None) -> str:
@@ -17,6 +21,7 @@ def job_name(recipe: Recipe, stage: str | None = None) -> str:
 def jobs_of(recipe: Recipe, assets: list[dg.AssetsDefinition]) -> list[dg.JobDefinition | object]:
     """Make the jobs of a recipe from the assets it defines or shares."""
     prefix = naming(recipe).prefix
+    tags = {ROOT_TAG: digest(recipe.state_root)}
     keys = [
         key
         for definition in assets
@@ -29,6 +34,7 @@ def jobs_of(recipe: Recipe, assets: list[dg.AssetsDefinition]) -> list[dg.JobDef
         selection=dg.AssetSelection.assets(*keys),
         description="All stages, lake to training set.",
         config=job_config(),
+        tags=tags,
     )
     groups = {
         key: group for definition in assets for key, group in definition.group_names_by_key.items()
@@ -39,6 +45,7 @@ def jobs_of(recipe: Recipe, assets: list[dg.AssetsDefinition]) -> list[dg.JobDef
             selection=dg.AssetSelection.assets(*[key for key in keys if groups[key] == stage]),
             description=f"The {stage} stage alone, on what the last release or this run wrote upstream.",
             config=job_config(),
+            tags=tags,
         )
         for stage in STAGE_NAMES
     ]

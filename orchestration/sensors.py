@@ -32,6 +32,7 @@ def sensors_of(recipe: Recipe) -> list[dg.SensorDefinition]:
         state = lake_state(Path(recipe.lake))
         if state == context.cursor:
             return dg.SkipReason("the lake has not changed")
-        return dg.SensorResult(run_requests=[dg.RunRequest(run_key=state)], cursor=state)
+        # no run key: a lake that goes back to an earlier state has changed too
+        return dg.SensorResult(run_requests=[dg.RunRequest()], cursor=state)
 
     return [_on_change]

@@ -8,9 +8,12 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import yaml
 from syrupy.assertion import SnapshotAssertion
 
 from orchestration.definitions import definitions_for
+from orchestration.execute import DAGSTER_YAML
+from orchestration.jobs import ROOT_TAG
 from orchestration.recipes import DEMO_RECIPE, load_recipes, recipe_paths
 from orchestration.stages import BY_TABLE, SPECS, STAGE_NAMES
 from resources.errors import RecipeError
@@ -116,7 +119,32 @@ def test_the_sensor_asks_for_a_run_when_the_lake_has_changed_and_not_before(
     assert isinstance(tick(first.cursor), dg.SkipReason)
     (tmp_path / "lake" / "b.csv").write_text("text\ntwo\n", encoding="utf-8")
     second = tick(first.cursor)
-    assert second.run_requests[0].run_key != first.run_requests[0].run_key
+    assert len(second.run_requests) == 1
+    (tmp_path / "lake" / "b.csv").unlink()
+    back = tick(second.cursor)
+    assert back.cursor == first.cursor
+    assert [request.run_key for request in (*first.run_requests, *back.run_requests)] == [
+        None,
+        None,
+    ]
+
+
+def test_a_queue_lets_one_run_a_root_through(tmp_path: Path) -> None:
+    """All jobs of recipes that share a root carry its tag, and both instances that we write limit that tag."""
+    paths = [_write(tmp_path, name, output=name, state="shared") for name in ("first", "second")]
+    repository = definitions_for(load_recipes(paths)).get_repository_def()
+    jobs = [job for job in repository.get_all_jobs() if not job.name.startswith("__")]
+    assert len({job.tags[ROOT_TAG] for job in jobs}) == 1
+    other = loaded().get_repository_def().get_job("everything")
+    assert other.tags[ROOT_TAG] != jobs[0].tags[ROOT_TAG]
+    ours = yaml.safe_load(DAGSTER_YAML)
+    teams = yaml.safe_load((DEMO_RECIPE.parents[1] / "deploy" / "dagster.yaml").read_text())
+    for settings in (ours, teams):
+        assert {
+            "key": ROOT_TAG,
+            "value": {"applyLimitPerUniqueValue": True},
+            "limit": 1,
+        } in settings["concurrency"]["runs"]["tag_concurrency_limits"]
 
 
 def test_the_environment_names_the_recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,8 +188,6 @@ def test_recipes_that_cannot_share_are_told_which_key_differs(
 
 
 def _write(folder: Path, stem: str, **changes: Any) -> Path:
-    import yaml
-
     path = folder / f"{stem}.yaml"
     path.write_text(yaml.safe_dump({**RECIPE, "name": stem, **changes}), encoding="utf-8")
     return path
