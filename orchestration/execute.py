@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import uuid
@@ -15,7 +16,7 @@ from orchestration.definitions import definitions_for
 from orchestration.jobs import job_name
 from orchestration.preflight import check_recipe_against_lake
 from orchestration.stages import BY_TABLE, SPECS, STAGE_NAMES, naming
-from resources.errors import NotReadyError, RecipeError, SluiceError
+from resources.errors import NotReadyError, RecipeError, SluiceError, StoreError
 from resources.recipe import Recipe
 from resources.run import Report, Run, last_release, silent
 
@@ -96,16 +97,18 @@ def execute(
         wait_seconds=wait_seconds,
         report=report,
     )
-    with run:
-        report("run", "checking the recipe against the lake", None, None)
-        check_recipe_against_lake(recipe)
-        try:
-            if not select and up_to_date(run):
-                return Outcome(run.run_id, run.release, changed=False)
-        except NotReadyError:
-            pass
-        before = run.release["release"] if run.release else None
-        _execute_job(recipe, run, select)
+    try:
+        with run:
+            report("run", "checking the recipe against the lake", None, None)
+            check_recipe_against_lake(recipe)
+            with contextlib.suppress(NotReadyError):
+                if not select and up_to_date(run):
+                    return Outcome(run.run_id, run.release, changed=False)
+            before = run.release["release"] if run.release else None
+            _execute_job(recipe, run, select)
+    except OSError as error:
+        message = f"the store refused: {error}"
+        raise StoreError(message) from error
     release = last_release(Path(recipe.output))
     changed = release is not None and release["release"] != before
     return Outcome(run.run_id, release, changed=changed or bool(select))

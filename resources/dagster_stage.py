@@ -14,7 +14,7 @@ from typing import Any
 
 import dagster as dg
 
-from resources.errors import SluiceError
+from resources.errors import SluiceError, StoreError
 from resources.run import CheckOutcome, Committed, Run, Stage, StageSpec
 
 Facts = Mapping[str, Mapping[str, Any]]
@@ -141,6 +141,11 @@ def stage_asset(
                 stage.discard()
             run.failure = error
             raise dg.Failure(description=str(error), allow_retries=False) from error
+        except OSError as error:
+            if stage is not None:
+                stage.discard()
+            run.failure = StoreError(f"{spec.name}: the store refused: {error}")
+            raise  # as it is: Dagster tries again, and the store may have recovered
         except BaseException as error:
             if stage is not None:
                 stage.discard()
