@@ -17,7 +17,7 @@ from orchestration.jobs import job_name
 from orchestration.preflight import check_recipe_against_lake
 from orchestration.stages import BY_TABLE, SPECS, STAGE_NAMES, naming
 from orchestration.standing import up_to_date
-from resources.errors import RecipeError, SluiceError
+from resources.errors import RecipeError, SluiceError, StoreError
 from resources.recipe import Recipe
 from resources.run import Report, Run, last_release, silent
 
@@ -94,14 +94,18 @@ def execute(
         wait_seconds=wait_seconds,
         report=report,
     )
-    with logs.logged(run_id), run:
-        report("run", "comparing the lake with the last release", None, None)
-        if not select and up_to_date(run):
-            return Outcome(run.run_id, run.release, changed=False)
-        report("run", "checking the recipe against the lake", None, None)
-        check_recipe_against_lake(run.recipe)
-        before = run.release["release"] if run.release else None
-        _execute_job(run, select)
+    try:
+        with logs.logged(run_id), run:
+            report("run", "comparing the lake with the last release", None, None)
+            if not select and up_to_date(run):
+                return Outcome(run.run_id, run.release, changed=False)
+            report("run", "checking the recipe against the lake", None, None)
+            check_recipe_against_lake(run.recipe)
+            before = run.release["release"] if run.release else None
+            _execute_job(run, select)
+    except OSError as error:
+        message = f"the store refused: {error}"
+        raise StoreError(message) from error
     release = last_release(run.output)
     changed = release is not None and release["release"] != before
     return Outcome(run.run_id, release, changed=changed or bool(select))

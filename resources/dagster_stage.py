@@ -156,6 +156,11 @@ def stage_asset(
             # a store may recover; a recipe, a check or a lease that is held elsewhere won't by itself
             again = isinstance(error, StoreError)
             raise dg.Failure(description=str(error), allow_retries=again) from error
+        except OSError as error:
+            if stage is not None:
+                stage.discard()
+            run.failure = StoreError(f"{spec.name}: the store refused: {error}")
+            raise  # as it is: Dagster tries again, and the store may have recovered
         except BaseException as error:
             if stage is not None:
                 stage.discard()

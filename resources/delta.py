@@ -177,9 +177,9 @@ class StagedTable:
         StoreError
             When another writer committed meanwhile, or the store refused.
         """
-        actions = [_add_action(self.uri, file) for file in self.files]
         schema = Schema.from_arrow(self.schema)
         try:
+            actions = [_add_action(self.uri, file) for file in self.files]
             version = self._commit(actions, schema, metadata, mode)
         except (DeltaError, OSError) as error:
             # the entry may be there all the same: a checkpoint after it failed, or the answer was lost
@@ -213,11 +213,11 @@ class StagedTable:
         actions: list[AddAction | RemoveAction] = [
             RemoveAction(name, data_change=False, deletion_timestamp=now) for name in names
         ]
-        for file in self.files:
-            action = _add_action(self.uri, file)
-            action.data_change = False
-            actions.append(action)
         try:
+            for file in self.files:
+                action = _add_action(self.uri, file)
+                action.data_change = False
+                actions.append(action)
             table = open_table(self.uri)
             if table is None or table.version() != version:
                 message = f"version {version} is not the newest any more"

@@ -131,7 +131,12 @@ def maintain(
                 lease.assert_held()
 
         before = time.time() - retention_hours * _SECONDS
-        _Work(done, layers, Sweep(before, fence, dry_run), holder, report).run(keep_releases)
+        work = _Work(done, layers, Sweep(before, fence, dry_run), holder, report)
+        try:
+            work.run(keep_releases)
+        except OSError as error:
+            message = f"the store refused: {error}"
+            raise StoreError(message) from error
     return done
 
 

@@ -99,7 +99,7 @@ def sweep_notes(sweep: Sweep, root: Path) -> None:
     for folder in sorted((house / "runs").glob("*/")):
         sweep.folder("run records", folder)
     left = [*house.rglob("*.new"), *house.glob("lease.*.expired")]
-    left += (root / "publication" / "cards").glob("*.new")
+    left += [*(root / "publication").glob("*.new"), *(root / "publication/cards").glob("*.new")]
     for path in sorted(left):
         sweep.file("temporary files", path)
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +15,9 @@ from typing import Any
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
+from orchestration.cli import main
 from orchestration.execute import execute
 from resources import delta
 from resources.errors import StoreError
@@ -88,31 +94,63 @@ def test_a_rename_that_fails_leaves_no_files_behind(
     assert orphans(changed.parent / "out") == {}
 
 
-def test_a_note_that_cannot_be_kept_names_the_cause(
-    changed: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES], ids=["full", "forbidden"])
+@pytest.mark.parametrize("place", ["_sluice/runs", "_sluice/cache", "publication/cards"])
+def test_a_small_file_that_cannot_be_kept_names_the_cause(
+    changed: Path, monkeypatch: pytest.MonkeyPatch, place: str, number: int
 ) -> None:
-    """A run notes which versions it stands on in small files; their rename may fail too."""
+    """Beside the tables a run keeps notes, caches and a card; each is written anew and renamed, which may fail."""
     replace = Path.replace
+    refused = []
 
     def refuse(self: Path, target: Path) -> Path:
-        if "runs" in self.parts:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self))
+        if place in self.as_posix():
+            refused.append(str(target))
+            raise OSError(number, os.strerror(number), str(target))
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", refuse)
-    with pytest.raises((StoreError, OSError), match=os.strerror(errno.ENOSPC)):
-        execute(load_recipe(changed))
+    result = CliRunner().invoke(main, ["run", str(changed)])
+    assert result.exit_code == 1, result.output
+    assert os.strerror(number) in result.stderr
+    assert refused[-1] in result.stderr
+    assert orphans(changed.parent / "out") == {}
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_without_the_right_to_write_is_named(changed: Path) -> None:
-    folder = changed.parent / "out" / "deduplication" / "records"
+def _bound_by_rights() -> None:
+    """Make root obey the rights of files, in a process that is about to start another."""
+    if os.geteuid() == 0:
+        drop_from_bounding_set, override_rights = 24, 1
+        ctypes.CDLL(None).prctl(drop_from_bounding_set, override_rights, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("deduplication/records", "deduplication/records: can't be written: .*Permission denied"),
+        ("scoring/scores/_delta_log", "scoring/scores: the commit failed: .*Permission denied"),
+        ("_sluice/runs", "Permission denied.*_sluice/runs"),
+        ("_sluice", "Permission denied.*_sluice/lease.json"),
+    ],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="needs prctl")
+def test_a_folder_without_the_right_to_write_is_named(changed: Path, name: str, told: str) -> None:
+    folder = changed.parent / "out" / name
     folder.chmod(0o500)
-    try:
-        with pytest.raises(StoreError, match="deduplication/records: can't be written"):
-            execute(load_recipe(changed))
-    finally:
-        folder.chmod(0o700)
+    end = subprocess.run(
+        [sys.executable, "-m", "orchestration.cli", "run", str(changed)],
+        cwd=small.ROOT,
+        text=True,
+        capture_output=True,
+        timeout=200,
+        check=False,
+        preexec_fn=_bound_by_rights,
+    )
+    folder.chmod(0o700)
+    assert end.returncode == 1, end.stderr
+    last = end.stderr[end.stderr.index("sluice: ") :]
+    assert re.search(told, last, re.DOTALL), last
+    assert orphans(changed.parent / "out") == {}
 
 
 def test_a_root_that_cannot_be_made_is_named(
@@ -144,7 +182,7 @@ def test_after_the_store_recovers_the_run_is_finished(
     monkeypatch.setenv("DAGSTER_HOME", str(recipe.parent / "dagster"))
     with monkeypatch.context() as patch:
         patch.setattr(delta.StagedTable, "close", _full)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(StoreError, match="No space left"):
             execute(load_recipe(recipe))
     end = small.run(recipe)
     assert end.status == 0, end.err
