@@ -33,26 +33,15 @@ class SketchCache:
 
     def known(self, keys: pl.Series) -> pl.DataFrame:
         """Return the sketches of those of the keys that are known."""
-        files = self._files()
-        if not files:
-            return pl.DataFrame(schema=SCHEMA)
-        wanted = pl.DataFrame({"key": keys}).unique().lazy()
-        try:
-            found = pl.scan_parquet(files).join(wanted, on="key", how="semi")
-            return found.unique("key", keep="any").collect(engine="streaming")
-        except (
-            pl.exceptions.PolarsError,
-            OSError,
-        ):  # removed or damaged meanwhile: they are only a help
-            return pl.DataFrame(schema=SCHEMA)
+        return self._read(self._files(), pl.DataFrame({"key": keys}).unique())
 
     def add(self, sketches: pl.DataFrame) -> None:
         """Keep the sketches of new texts; many small files become one."""
-        files = self._files()
         if sketches.is_empty():
             return
+        files = self._files()
         if len(files) >= MOST_FILES:
-            sketches = pl.concat([pl.read_parquet(files), sketches]).unique("key", keep="any")
+            sketches = pl.concat([self._read(files), sketches]).unique("key", keep="any")
         else:
             files = []
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -62,6 +51,18 @@ class SketchCache:
         for file in files:
             with contextlib.suppress(OSError):
                 file.unlink()
+
+    def _read(self, files: list[Path], wanted: pl.DataFrame | None = None) -> pl.DataFrame:
+        """Read what can be read: a file that was removed or damaged meanwhile was only a help."""
+        if not files:
+            return pl.DataFrame(schema=SCHEMA)
+        found = pl.scan_parquet(files)
+        if wanted is not None:
+            found = found.join(wanted.lazy(), on="key", how="semi")
+        try:
+            return found.unique("key", keep="any").collect(engine="streaming")
+        except (pl.exceptions.PolarsError, OSError):
+            return pl.DataFrame(schema=SCHEMA)
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob("*.parquet"))
