@@ -14,7 +14,9 @@ import polars as pl
 import pyarrow as pa
 
 from assets.containment.described import ColumnFacts, Described, summary_statistics
+from assets.containment.edges import PairCounter
 from assets.containment.hash_store import HashStore, Progress
+from assets.containment.renamed import renamed_edges
 from assets.containment.room import Room
 from assets.containment.schema_graph import ANY_TYPE, flat_schema, schema_edges
 from assets.containment.search import find_edges
@@ -87,6 +89,7 @@ def search_folder(
     workers: int = 1,
     memory_bytes: int = 2048 * MIB,
     cache: Path | None = None,
+    renamed: bool = False,
     progress: Progress | None = None,
 ) -> FolderSearch:
     """Search a folder.
@@ -102,6 +105,8 @@ def search_folder(
     cache
         Where hashes are kept for the next search; without it files go to a temporary folder that is
         removed at the end.
+    renamed
+        Look for children whose columns have other names in the parent, too.
 
     Returns
     -------
@@ -125,7 +130,7 @@ def search_folder(
     found = discover(lake)
     folder = _Folder(found.sources, equality, Room(spare // 4), workers)
     folder.unreadable.update({entry.table: entry.reason for entry in found.unreadable})
-    described = folder.describe(told)
+    described = folder.describe(told, every=renamed)
     opened = {
         "stage": "tables",
         "candidates_in": len(found.sources) + len(found.unreadable),
@@ -154,9 +159,10 @@ def search_folder(
             )
 
         by_text = equality == "text"
+        hashes = store(equality, "text" if by_text else "typed", spare // 4)
         result = find_edges(
             described,
-            store(equality, "text" if by_text else "typed", spare // 4),
+            hashes,
             by_value=store("value", "typed", spare // 8) if by_text else None,
             min_containment=min_containment,
             min_rows=min_rows,
@@ -164,11 +170,22 @@ def search_folder(
             count_bytes=spare // 4,
             progress=progress,
         )
-    folder.unreadable.update(result.failed)
+        edges, stages = result.edges, result.stages
+        if renamed:
+            others, stage = renamed_edges(
+                described,
+                PairCounter(hashes, workers, spare // 4),
+                min_containment=min_containment,
+                min_rows=min_rows,
+                progress=progress,
+            )
+            edges = pl.concat([edges, others]).sort("child", "parent")
+            stages = pl.concat([stages, pl.DataFrame([stage])])
+    folder.unreadable.update(hashes.failed)
     readable = {name: table for name, table in folder.tables.items() if name in described}
     return FolderSearch(
-        result.edges,
-        pl.concat([pl.DataFrame([opened]), result.stages]),
+        edges,
+        pl.concat([pl.DataFrame([opened]), stages]),
         {name: table.bytes for name, table in readable.items()},
         dict(sorted(folder.unreadable.items())),
         {name: table.rejected for name, table in readable.items() if table.rejected},
@@ -193,14 +210,15 @@ class _Folder:
 
         return read
 
-    def describe(self, told: Progress) -> dict[str, Described]:
-        """Open every table; those whose names fit another's are described to the full."""
+    def describe(self, told: Progress, *, every: bool) -> dict[str, Described]:
+        """Open every table; those whose names fit another's, or all, are described to the full."""
         names = self._each(
             "opening tables", sorted(self.tables), lambda t: flat_schema(t.schema(), "text"), told
         )
         if self.equality == "text":
             return {name: self._described(name, keys) for name, keys in names.items()}
-        fitting = sorted({table for pair in schema_edges(names) for table in pair})
+        named_alike = {table for pair in schema_edges(names) for table in pair}
+        fitting = sorted(names if every else named_alike)
         keys = self._each("inferring types", fitting, self._keys, told)
         return {
             name: self._described(name, keys.get(name, {}))
