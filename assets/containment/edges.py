@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
+import pyarrow as pa
 
 from assets.containment.content import contained_rows, first_rows
 from assets.containment.described import Described
-from assets.containment.generic import evidence_bits, needs_evidence, trivial_reason
+from assets.containment.generic import (
+    EVIDENCE_ROWS,
+    evidence_bits,
+    needs_evidence,
+    trivial_reason,
+)
 from assets.containment.hash_store import Columns, HashStore, Read
 from assets.containment.strictest import strictest
 
@@ -125,8 +131,20 @@ def without_trivial(
     for child, distinct in children.iter_rows():
         bits = None
         if needs_evidence(distinct, len(columns)) and distinct >= min_rows:
-            first = next(iter(read(child, columns)), None)
+            first = _head(read(child, columns))
             bits = evidence_bits(first, columns) if first is not None else 0.0
         if trivial_reason(distinct, len(columns), bits, min_rows=min_rows) is None:
             kept.append(child)
     return counted.filter(pl.col("child").is_in(kept))
+
+
+def _head(batches: Iterable[pa.Table]) -> pa.Table | None:
+    """Return the first rows of a table, as many whatever the size of its batches."""
+    parts: list[pa.Table] = []
+    rows = 0
+    for batch in batches:
+        parts.append(batch)
+        rows += batch.num_rows
+        if rows >= EVIDENCE_ROWS:
+            break
+    return pa.concat_tables(parts).slice(0, EVIDENCE_ROWS) if parts else None

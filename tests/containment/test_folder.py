@@ -264,6 +264,21 @@ def test_generic_tables_do_not_flood_the_result(tmp_path):
     assert found.coincidences > 50
 
 
+def test_evidence_does_not_depend_on_batches(tmp_path, monkeypatch):
+    # the ends of the range come first: alone they would tell more than the whole list does
+    numbers = [1, 10**9, *range(2, 3000)]
+    pq.write_table(pa.table({"n": numbers}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"n": numbers, "m": numbers}), tmp_path / "b.parquet")
+    expected = search_folder(tmp_path)
+    monkeypatch.setattr(source_tables, "HELD_BYTES", 0)
+    for rows in (1, 7, 1 << 13):
+        monkeypatch.setattr(source_tables, "_LEAST_ROWS", rows)
+        monkeypatch.setattr(source_tables, "_MOST_ROWS", rows)
+        found = search_folder(tmp_path)
+        assert found.edges.equals(expected.edges)
+        assert found.coincidences == expected.coincidences
+
+
 def test_wide_tables_and_structs(tmp_path):
     wide = {f"c{i}": [f"{i} first", f"{i} second", f"{i} third"] for i in range(5000)}
     pq.write_table(pa.table(wide), tmp_path / "wide.parquet")
