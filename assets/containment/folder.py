@@ -122,14 +122,17 @@ def search_folder(
     -----
     Cost: each table is read once, and a second time if it is not small and its types must be
     inferred (CSV under `value` and `typed`; under `text` only tables of edges whose types differ).
-    A table whose column names fit no other's is not read beyond its header.
+    A large table whose column names fit no other's is not read beyond its start.
     """
     told = progress or (lambda message, done, total: None)
     spare = max(memory_bytes - _PROGRAM_BYTES, _LEAST_BYTES)
     start = time.perf_counter()
     found = discover(lake)
-    folder = _Folder(found.sources, equality, Room(spare // 4), workers)
-    folder.unreadable.update({entry.table: entry.reason for entry in found.unreadable})
+    named = [source for source in found.sources if _shown(source.table) == source.table]
+    folder = _Folder(named, equality, Room(spare // 4), workers)
+    reason = "its name is not valid UTF-8; rename it"
+    folder.unreadable.update({_shown(s.table): reason for s in found.sources if s not in named})
+    folder.unreadable.update({_shown(entry.table): entry.reason for entry in found.unreadable})
     described = folder.describe(told, every=renamed)
     opened = {
         "stage": "tables",
@@ -193,6 +196,11 @@ def search_folder(
         sum(table.rows or 0 for table in readable.values()),
         result.coincidences,
     )
+
+
+def _shown(name: str) -> str:
+    """Return a name as it can be written; bytes of a path that are no UTF-8 become escapes."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 class _Folder:

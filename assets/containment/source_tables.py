@@ -213,6 +213,9 @@ class SourceTable:
     def _pass(self) -> Iterator[pa.RecordBatch]:
         stream = self._open()
         self._schema = _without_position(stream.schema)
+        if any("\0" in name for name in self._schema.names):
+            reason = "a column's name holds a NUL character"
+            raise SourceError(self.source.path, reason, "Rename the column.")
         rows = rejected = 0
         for batch in stream:
             yield batch.select(self._schema.names)

@@ -157,7 +157,8 @@ def test_a_cache_is_used_and_one_that_was_tampered_with_is_not(tmp_path, monkeyp
     assert search_folder(lake, equality="text", cache=cache).edges.equals(first.edges)
 
 
-def test_unreadable_tables_are_told_and_stop_nothing(tmp_path):
+@pytest.mark.parametrize("equality", ["text", "value"])
+def test_unreadable_tables_are_told_and_stop_nothing(tmp_path, equality):
     write_csv(tmp_path / "a.csv", base(20))
     write_csv(tmp_path / "b.csv", base(10))
     (tmp_path / "empty.csv").touch()
@@ -165,12 +166,14 @@ def test_unreadable_tables_are_told_and_stop_nothing(tmp_path):
     (tmp_path / "binary.xyz").write_bytes(b"\0\1")
     (tmp_path / "no.json").write_text("[1, 2")
     (tmp_path / "header.csv").write_text("id,city,share,day\n")
+    (tmp_path / "nul.csv").write_bytes(b"id,ci\0ty\n1,x\n")
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.csv")).write_text("id,city\n1,x\n")
     union = pa.UnionArray.from_sparse(
         pa.array([0, 1], pa.int8()), [pa.array([1, 2]), pa.array(["a", "b"])]
     )
     with pa.ipc.new_file(tmp_path / "c.arrow", pa.schema([("u", union.type)])) as sink:
         sink.write(pa.record_batch([union], names=["u"]))
-    found = search_folder(tmp_path, equality="text")
+    found = search_folder(tmp_path, equality=equality, renamed=True)
     assert pairs(found) == {("b.csv", "a.csv"): 1.0}
     assert set(found.unreadable) == {
         "empty.csv",
@@ -178,6 +181,8 @@ def test_unreadable_tables_are_told_and_stop_nothing(tmp_path):
         "binary.xyz",
         "no.json",
         "c.arrow",
+        "nul.csv",
+        "\\xff.csv",
     }
     with pytest.raises(SourceError, match="does not exist"):
         search_folder(tmp_path / "nowhere")
