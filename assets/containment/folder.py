@@ -4,36 +4,23 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
-import pyarrow as pa
 
-from assets.containment.described import ColumnFacts, Described, summary_statistics
+from assets.containment.described_cache import DescribedCache
 from assets.containment.edges import PairCounter
+from assets.containment.folder_tables import UNREADABLE, FolderTables
 from assets.containment.hash_store import HashStore, Progress
 from assets.containment.renamed import renamed_edges
 from assets.containment.room import Room
-from assets.containment.schema_graph import ANY_TYPE, flat_schema, schema_edges
 from assets.containment.search import find_edges
-from assets.containment.source_tables import Cells, SourceTable
-from assets.ingestion.discover import discover, fingerprint
-from assets.ingestion.model import MIB, Source, SourceError
-from assets.ingestion.register import READER_VERSION
-from assets.kernels.cell_hash import Equality, UnhashableColumnError
-
-UNREADABLE: tuple[type[Exception], ...] = (
-    SourceError,
-    UnhashableColumnError,
-    pa.ArrowException,
-    pl.exceptions.PolarsError,
-    OSError,
-)
-"""Errors that set a table apart and do not end the search."""
+from assets.containment.source_tables import Cells
+from assets.ingestion.discover import discover
+from assets.ingestion.model import MIB
+from assets.kernels.cell_hash import Equality
 
 _PROGRAM_BYTES = 416 * MIB
 _LEAST_BYTES = 64 * MIB
@@ -128,11 +115,9 @@ def search_folder(
     spare = max(memory_bytes - _PROGRAM_BYTES, _LEAST_BYTES)
     start = time.perf_counter()
     found = discover(lake)
-    named = [source for source in found.sources if _shown(source.table) == source.table]
-    folder = _Folder(named, equality, Room(spare // 4), workers)
-    reason = "its name is not valid UTF-8; rename it"
-    folder.unreadable.update({_shown(s.table): reason for s in found.sources if s not in named})
-    folder.unreadable.update({_shown(entry.table): entry.reason for entry in found.unreadable})
+    folder = FolderTables(found, equality, Room(spare // 4), workers)
+    kept = DescribedCache(cache) if cache else None
+    before = folder.restore(kept) if kept else {}
     described = folder.describe(told, every=renamed)
     opened = {
         "stage": "tables",
@@ -140,9 +125,7 @@ def search_folder(
         "candidates_out": len(described),
         "tables": len(described),
         "rows": sum(table.rows or 0 for table in folder.tables.values()),
-        "bytes_read": sum(
-            table.bytes for table in folder.tables.values() if table.rows is not None
-        ),
+        "bytes_read": sum(table.bytes for table in folder.tables.values() if table.was_read),
         "seconds": round(time.perf_counter() - start, 3),
     }
     with ExitStack() as stack:
@@ -185,6 +168,8 @@ def search_folder(
             edges = pl.concat([edges, others]).sort("child", "parent")
             stages = pl.concat([stages, pl.DataFrame([stage])])
     folder.unreadable.update(hashes.failed)
+    if kept:
+        folder.keep(kept, before)
     readable = {name: table for name, table in folder.tables.items() if name in described}
     return FolderSearch(
         edges,
@@ -196,103 +181,3 @@ def search_folder(
         sum(table.rows or 0 for table in readable.values()),
         result.coincidences,
     )
-
-
-def _shown(name: str) -> str:
-    """Return a name as it can be written; bytes of a path that are no UTF-8 become escapes."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-class _Folder:
-    def __init__(
-        self, sources: Sequence[Source], equality: Equality, room: Room, workers: int
-    ) -> None:
-        self.tables = {s.table: SourceTable(s, equality, room) for s in sources}
-        self.equality = equality
-        self.workers = workers
-        self.unreadable: dict[str, str] = {}
-
-    def reader(self, cells: Cells) -> Callable[[str, Sequence[str]], Iterable[pa.Table]]:
-        def read(table: str, columns: Sequence[str]) -> Iterator[pa.Table]:
-            return self.tables[table].batches(columns, cells)
-
-        return read
-
-    def describe(self, told: Progress, *, every: bool) -> dict[str, Described]:
-        """Open every table; those whose names fit another's, or all, are described to the full."""
-        names = self._each(
-            "opening tables", sorted(self.tables), lambda t: flat_schema(t.schema(), "text"), told
-        )
-        if self.equality == "text":
-            return {name: self._described(name, keys) for name, keys in names.items()}
-        named_alike = {table for pair in schema_edges(names) for table in pair}
-        fitting = sorted(names if every else named_alike)
-        keys = self._each("inferring types", fitting, self._keys, told)
-        return {
-            name: self._described(name, keys.get(name, {}))
-            for name in names
-            if name not in self.unreadable
-        }
-
-    def _keys(self, table: SourceTable) -> dict[str, str]:
-        facts = table.facts()
-        types = flat_schema(table.schema(), "typed")
-        return {
-            name: ANY_TYPE
-            if facts[name].family == ANY_TYPE
-            else facts[name].family
-            if self.equality == "value"
-            else facts[name].type
-            for name in types
-        }
-
-    def _described(self, name: str, keys: dict[str, str]) -> Described:
-        table = self.tables[name]
-        version = f"{fingerprint(table.source)}:{READER_VERSION}:{self.equality == 'text'}"
-        rows, summaries = table.summaries() if self.equality != "text" else (None, {})
-        bounds = summary_statistics(summaries, rows)
-        return Described(name, version, rows, keys, _Facts(table), bounds, table.bytes)
-
-    def _each(
-        self,
-        message: str,
-        names: Sequence[str],
-        look: Callable[[SourceTable], dict[str, str]],
-        told: Progress,
-    ) -> dict[str, dict[str, str]]:
-        """Look at some tables, some at a time; what can't be read is set apart."""
-
-        def one(name: str) -> dict[str, str] | str:
-            try:
-                return look(self.tables[name])
-            except UNREADABLE as error:
-                return error.reason if isinstance(error, SourceError) else str(error)
-
-        answers: dict[str, dict[str, str]] = {}
-        with ThreadPoolExecutor(max(1, self.workers)) as pool:
-            for number, (name, answer) in enumerate(zip(names, pool.map(one, names), strict=True)):
-                told(message, number, len(names))
-                if isinstance(answer, str):
-                    self.unreadable[name] = answer
-                else:
-                    answers[name] = answer
-        return answers
-
-
-class _Facts(Mapping[str, ColumnFacts]):
-    """The facts of a table's columns, looked up when they are asked for."""
-
-    def __init__(self, table: SourceTable) -> None:
-        self._table = table
-
-    def __getitem__(self, column: str) -> ColumnFacts:
-        try:
-            return self._table.facts()[column]
-        except UNREADABLE:  # gone since its rows were hashed: no family equals it
-            return ColumnFacts("", f"unknown {self._table.source.table}")
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._table.schema().names)
-
-    def __len__(self) -> int:
-        return len(self._table.schema().names)

@@ -150,7 +150,9 @@ def test_a_cache_is_used_and_one_that_was_tampered_with_is_not(tmp_path, monkeyp
     assert again.edges.equals(first.edges)
     hashed = again.stages.filter(pl.col("stage") == "content")
     assert hashed.select("tables", "rows", "bytes_read").row(0) == (0, 0, 0)
-    for file in cache.rglob("*.u64"):
+    assert again.stages["bytes_read"].sum() == 0  # nothing was opened
+    assert (again.rows_read, again.set_aside) == (first.rows_read, first.set_aside)
+    for file in [*cache.rglob("*.u64"), *cache.rglob("*.json")]:
         raw = bytearray(file.read_bytes())
         raw[3] ^= 1
         file.write_bytes(raw if damage == "turned" else raw[:-8])
