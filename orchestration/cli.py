@@ -345,6 +345,7 @@ def duplicates(
     show_default=True,
     help="Leave out children with fewer distinct rows.",
 )
+@click.option("--renamed", is_flag=True, help="Match columns of other names by their values, too.")
 @click.option("--workers", type=click.IntRange(1), help="Threads; as many as there are cores.")
 @click.option("--memory", default="2GB", show_default=True, help="About what the process may take.")
 @click.option(
@@ -368,6 +369,7 @@ def containment(
     equality: str,
     min_containment: float,
     min_rows: int,
+    renamed: bool,
     workers: int | None,
     memory: str,
     cache: Path | None,
@@ -383,6 +385,7 @@ def containment(
         equality=equality,
         min_containment=min_containment,
         min_rows=min_rows,
+        renamed=renamed,
         workers=workers,
         memory=memory,
         cache=cache,

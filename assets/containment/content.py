@@ -31,6 +31,10 @@ PART_ROWS = 8192
 """Rows a part: its table of local ids and its bits fit the second-level cache."""
 
 
+Column = str | tuple[str, str]
+"""A column, or (column, name under which it is hashed)."""
+
+
 class InPieces(Protocol):
     """Hashes that are read from somewhere, piece by piece, as often as asked for."""
 
@@ -224,7 +228,7 @@ def _count_some(
 
 def hash_projections(
     batches: Iterable[pa.RecordBatch | pa.Table],
-    column_sets: Sequence[Sequence[str]],
+    column_sets: Sequence[Sequence[Column]],
     equality: Equality,
 ) -> list[Hashes]:
     """Hash the rows of a table on several sets of columns in one pass.
@@ -233,8 +237,8 @@ def hash_projections(
     ----------
     batches : iterable of pa.RecordBatch or pa.Table
         The table; each column that a set names must be in each batch.
-    column_sets : sequence of sequence of str
-        The projections.
+    column_sets : sequence of sequence of str or (str, str)
+        The projections; (column, name) hashes a column under another name.
     equality : {"typed", "value", "text"}
         Which cells are equal.
 
@@ -254,16 +258,24 @@ def hash_projections(
 
 
 def hash_projections_of(
-    batch: pa.RecordBatch | pa.Table, column_sets: Sequence[Sequence[str]], equality: Equality
+    batch: pa.RecordBatch | pa.Table, column_sets: Sequence[Sequence[Column]], equality: Equality
 ) -> list[Hashes]:
     """Hash the rows of one batch on several sets of columns; see `hash_projections`."""
-    columns = sorted({column for columns in column_sets for column in columns})
-    cells = {name: column_cells(find_column(batch, name), name, equality) for name in columns}
+    columns = sorted({named(column) for columns in column_sets for column in columns})
+    cells = {
+        (column, name): column_cells(find_column(batch, column), name, equality)
+        for column, name in columns
+    }
     hashes = []
     for names in column_sets:
         sums = np.zeros(batch.num_rows, np.uint64)
-        for name in names:
-            sums += cells[name]
+        for column in names:
+            sums += cells[named(column)]
         avalanche_all(sums)
         hashes.append(sums)
     return hashes
+
+
+def named(column: Column) -> tuple[str, str]:
+    """Return a column and the name under which it is hashed."""
+    return (column, column) if isinstance(column, str) else column

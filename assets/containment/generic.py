@@ -20,6 +20,9 @@ from assets.kernels.cell_text import countable
 MIN_EVIDENCE_BITS = 64.0
 """An edge whose child carries fewer bits could be a coincidence among the tables of a lake."""
 
+EVIDENCE_ROWS = 8192
+"""So many first rows of a child are looked at."""
+
 FEW_ROWS = 10
 FEW_COLUMNS = 2
 
@@ -58,7 +61,7 @@ def evidence_bits(table: pa.Table, columns: Sequence[str]) -> float:
     Parameters
     ----------
     table : pa.Table
-        The child, or its first few thousand rows (more rows can only carry more).
+        The child, or its first `EVIDENCE_ROWS` rows.
     columns : sequence of str
         The columns to look at.
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from assets.containment.content import hash_projections_of
+from assets.containment.content import Column, hash_projections_of, named
 from assets.containment.described import Described
 from assets.containment.hash_files import HashFile, HashWriter, load
 from assets.containment.room import Room
@@ -24,7 +24,7 @@ from assets.kernels.cell_hash import SCHEME, Equality, Hashes
 
 Read = Callable[[str, Sequence[str]], Iterable[pa.Table]]
 Progress = Callable[[str, int, int], None]
-Columns = tuple[str, ...]
+Columns = tuple[Column, ...]
 
 
 @dataclass
@@ -141,7 +141,7 @@ class HashStore:
             found = self._held[table, columns]
         return found
 
-    def get(self, table: str, columns: Sequence[str]) -> Hashes:
+    def get(self, table: str, columns: Sequence[Column]) -> Hashes:
         """Return the hashes of a table's rows on some columns, mapped from disk if they lie there."""
         found = self.stored(table, tuple(columns))
         return found.mapped() if isinstance(found, HashFile) else found
@@ -156,7 +156,7 @@ class HashStore:
 
     def _file(self, table: str, columns: Columns) -> Path:
         known = self.tables[table]
-        keys = [[name, known.keys[name]] for name in sorted(columns)]
+        keys = [[*pair, known.keys[pair[0]]] for pair in sorted(map(named, columns))]
         key = json.dumps([SCHEME, self.equality, table, known.version, keys], ensure_ascii=False)
         name = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
         return self.folder / name[:2] / f"{name}.u64"
@@ -166,7 +166,7 @@ class HashStore:
         missing = [columns for columns in sets if self._find(table, columns) is None]
         if not missing:
             return None
-        needed = sorted({name for columns in missing for name in columns})
+        needed = sorted({named(column)[0] for columns in missing for column in columns})
         writers = [HashWriter(self._file(table, columns), self._room) for columns in missing]
         rows = 0
         try:

@@ -6,7 +6,6 @@ hashes are cached or metadata has refuted all its pairs. Pair work is nearly fre
 
 from __future__ import annotations
 
-import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,31 +13,22 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from assets.containment.content import contained_rows, first_rows
 from assets.containment.described import Described
-from assets.containment.generic import evidence_bits, needs_evidence, trivial_reason
-from assets.containment.hash_store import Columns, HashStore, Progress, Read, WorkDone
+from assets.containment.edges import (
+    CHUNK_ROW_BYTES,
+    EDGE_SCHEMA,
+    Names,
+    PairCounter,
+    edges_of,
+    without_trivial,
+)
+from assets.containment.hash_store import Columns, HashStore, Progress, WorkDone
 from assets.containment.min_max import disjoint, refute
 from assets.containment.schema_graph import schema_edges
 from assets.containment.strictest import strictest
 from assets.kernels.cell_hash import Equality, Hashes
 
 Pair = tuple[str, str]
-
-EDGE_SCHEMA = {
-    "child": pl.String,
-    "parent": pl.String,
-    "containment": pl.Float64,
-    "multiset_containment": pl.Float64,
-    "exact": pl.Boolean,
-    "equality": pl.String,
-    "column_map": pl.String,
-    "child_rows": pl.Int64,
-    "parent_rows": pl.Int64,
-    "witness": pl.Int64,
-}
-CHUNK_ROW_BYTES = 20
-"""Memory for a row that is in work while pairs are counted."""
 
 
 @dataclass
@@ -64,7 +54,7 @@ class SearchResult:
     edges: pl.DataFrame
     stages: pl.DataFrame
     hashes: Callable[[str, Sequence[str]], Hashes]
-    families: dict[Columns, list[str]]
+    families: dict[Names, list[str]]
     failed: dict[str, str] = field(default_factory=dict)
     coincidences: int = 0
 
@@ -123,22 +113,22 @@ def find_edges(
     by_columns = _by_columns(
         full, [pair for pair in candidates if not store.failed.keys() & set(pair)]
     )
-    counter = _Counter(store, workers, count_bytes)
+    counter = PairCounter(store, workers, count_bytes)
     counted = {
         columns: counter.count(columns, pairs).filter(pl.col("containment") >= min_containment)
         for columns, pairs in by_columns.items()
     }
     found = sum(frame.height for frame in counted.values())
-    kept = {c: _without_trivial(f, c, store.read, min_rows) for c, f in counted.items()}
+    kept = {c: without_trivial(f, c, store.read, min_rows) for c, f in counted.items()}
     left = sum(frame.height for frame in kept.values())
     clock.stage("content", len(candidates), left, done)
     edges = [
-        _edges_of(frame, columns, full, store) for columns, frame in kept.items() if frame.height
+        edges_of(frame, columns, full, store) for columns, frame in kept.items() if frame.height
     ]
     told = pl.concat(edges) if edges else pl.DataFrame(schema=EDGE_SCHEMA)
     if by_value is not None:
         open_edges = told.filter(pl.col("equality") == "open").height
-        told, read = _by_value(told, by_value, _Counter(by_value, workers, count_bytes), full)
+        told, read = _by_value(told, by_value, PairCounter(by_value, workers, count_bytes), full)
         clock.stage("equality", open_edges, open_edges, read)
     return SearchResult(
         told.with_columns(pl.col("equality").replace("open", "text")).sort("child", "parent"),
@@ -170,17 +160,15 @@ _WITH_NAN = ("double", "float", "halffloat")
 """Types whose bounds leave NaN out, and NaN equals NaN."""
 
 
-def _by_columns(
-    tables: Mapping[str, Described], pairs: Iterable[Pair]
-) -> dict[Columns, list[Pair]]:
-    groups: dict[Columns, list[Pair]] = defaultdict(list)
+def _by_columns(tables: Mapping[str, Described], pairs: Iterable[Pair]) -> dict[Names, list[Pair]]:
+    groups: dict[Names, list[Pair]] = defaultdict(list)
     columns = {name: tuple(sorted(table.keys)) for name, table in tables.items()}
     for child, parent in pairs:
         groups[columns[child]].append((child, parent))
     return dict(sorted(groups.items()))
 
 
-def _wanted(groups: Mapping[Columns, Sequence[Pair]]) -> dict[str, list[Columns]]:
+def _wanted(groups: Mapping[Names, Sequence[Pair]]) -> dict[str, list[Columns]]:
     wanted: dict[str, dict[Columns, None]] = defaultdict(dict)
     for columns, pairs in groups.items():
         for name in {name for pair in pairs for name in pair}:
@@ -188,47 +176,8 @@ def _wanted(groups: Mapping[Columns, Sequence[Pair]]) -> dict[str, list[Columns]
     return {name: list(sets) for name, sets in wanted.items()}
 
 
-@dataclass(frozen=True)
-class _Counter:
-    store: HashStore
-    workers: int
-    bytes: int
-
-    def count(self, columns: Columns, pairs: Sequence[Pair]) -> pl.DataFrame:
-        names = sorted({name for pair in pairs for name in pair})
-        hashes = {name: self.store.stored(name, columns) for name in names}
-        rows = self.bytes // CHUNK_ROW_BYTES
-        return contained_rows(hashes, pairs, chunk_rows=rows, workers=self.workers)
-
-
-def _edges_of(
-    counted: pl.DataFrame, columns: Columns, tables: Mapping[str, Described], store: HashStore
-) -> pl.DataFrame:
-    identity = json.dumps({name: name for name in columns}, ensure_ascii=False)
-    names = [
-        strictest(tables[child].facts, tables[parent].facts, columns, store.equality)
-        for child, parent in counted.select("child", "parent").iter_rows()
-    ]
-    return counted.with_columns(
-        exact=pl.lit(value=True),
-        equality=pl.Series(names, dtype=pl.String),
-        column_map=pl.lit(identity),
-        witness=_witness_rows(counted, columns, store),
-    ).select(*[pl.col(n).cast(t) for n, t in EDGE_SCHEMA.items()])
-
-
-def _witness_rows(counted: pl.DataFrame, columns: Columns, store: HashStore) -> pl.Series:
-    """Find the row of each child that refutes full containment; null where nothing does."""
-    rows: dict[tuple[str, int], int] = {}
-    for (child,), own in counted.filter(pl.col("witness").is_not_null()).group_by("child"):
-        found = first_rows(store.stored(str(child), columns), own["witness"])
-        rows |= {(str(child), value): row for value, row in found.items()}
-    keys = counted.select("child", "witness").rows()
-    return pl.Series([rows.get(key) for key in keys], dtype=pl.Int64)
-
-
 def _by_value(
-    edges: pl.DataFrame, store: HashStore, counter: _Counter, tables: Mapping[str, Described]
+    edges: pl.DataFrame, store: HashStore, counter: PairCounter, tables: Mapping[str, Described]
 ) -> tuple[pl.DataFrame, WorkDone]:
     """Name `value`, or `typed` where all types are the same, what holds as far by value as by text."""
     groups = _by_columns(
@@ -256,22 +205,6 @@ def _by_value(
     better = pl.when((pl.col("equality") == "open") & held).then("name").otherwise("equality")
     joined = edges.join(pl.concat(named), on=["child", "parent"], how="left")
     return joined.with_columns(better.alias("equality")).select(*EDGE_SCHEMA), done
-
-
-def _without_trivial(
-    counted: pl.DataFrame, columns: Columns, read: Read, min_rows: int
-) -> pl.DataFrame:
-    """Leave out edges that a coincidence of a few plain values explains."""
-    children = counted.select("child", "child_distinct").unique().sort("child")
-    kept = []
-    for child, distinct in children.iter_rows():
-        bits = None
-        if needs_evidence(distinct, len(columns)) and distinct >= min_rows:
-            first = next(iter(read(child, columns)), None)
-            bits = evidence_bits(first, columns) if first is not None else 0.0
-        if trivial_reason(distinct, len(columns), bits, min_rows=min_rows) is None:
-            kept.append(child)
-    return counted.filter(pl.col("child").is_in(kept))
 
 
 class _Clock:

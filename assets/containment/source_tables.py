@@ -6,9 +6,10 @@ streamed each time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import base64
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import polars as pl
 import pyarrow as pa
@@ -56,6 +57,8 @@ class SourceTable:
         Rows, and records set aside, of the last whole pass; None rows before there was one.
     notes
         What was changed to make the source a table.
+    was_read
+        Whether there was a whole pass (and not only what `restore` told).
     """
 
     def __init__(self, source: Source, equality: Equality, room: Room) -> None:
@@ -66,6 +69,7 @@ class SourceTable:
         self.rows: int | None = None
         self.rejected = 0
         self.notes: list[str] = []
+        self.was_read = False
         self._room = room
         self._held: pa.Table | None = None
         self._schema: pa.Schema | None = None
@@ -166,6 +170,28 @@ class SourceTable:
         self.facts()
         return self._types
 
+    def known(self) -> dict[str, Any] | None:
+        """Return what reading told, as plain values for `restore`; None before a whole pass."""
+        if self.rows is None or self._schema is None:
+            return None
+        return {
+            "schema": _encoded(self._schema),
+            "rows": self.rows,
+            "rejected": self.rejected,
+            "notes": self.notes,
+            "facts": self._facts,
+            "types": _encoded(pa.schema(list(self._types.items()))),
+        }
+
+    def restore(self, known: Mapping[str, Any]) -> None:
+        """Take over what an earlier search of the same version knew."""
+        self._schema = _decoded(known["schema"])
+        self.rows, self.rejected, self.notes = (known[n] for n in ("rows", "rejected", "notes"))
+        if known["facts"] is not None:
+            self._facts = {name: ColumnFacts(*fact) for name, fact in known["facts"].items()}
+        types = _decoded(known["types"])
+        self._types = dict(zip(types.names, types.types, strict=True))
+
     def _landed_facts(self) -> dict[str, ColumnFacts]:
         names = self.schema().names
         state = TypeState(names)
@@ -213,6 +239,9 @@ class SourceTable:
     def _pass(self) -> Iterator[pa.RecordBatch]:
         stream = self._open()
         self._schema = _without_position(stream.schema)
+        if any("\0" in name for name in self._schema.names):
+            reason = "a column's name holds a NUL character"
+            raise SourceError(self.source.path, reason, "Rename the column.")
         rows = rejected = 0
         for batch in stream:
             yield batch.select(self._schema.names)
@@ -220,9 +249,18 @@ class SourceTable:
             rejected += len(stream.take_rejects())
         rejected += len(stream.take_rejects())
         self.rows, self.rejected, self.notes = rows, rejected, stream.notes
+        self.was_read = True
         if has_changed(self.source):
             reason = "changed while it was read"
             raise SourceError(self.source.path, reason, "Search again once it is at rest.")
+
+
+def _encoded(schema: pa.Schema) -> str:
+    return base64.b64encode(schema.serialize().to_pybytes()).decode()
+
+
+def _decoded(text: str) -> pa.Schema:
+    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text)))
 
 
 def _without_position(schema: pa.Schema) -> pa.Schema:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
+
+from assets.ingestion.csv_cells import Cell, CellParser
 
 
 def parse_block(
@@ -64,3 +67,33 @@ def refitted_block(
     columns = table.columns[: len(names)]
     missing = [pa.nulls(table.num_rows, pa.string())] * (len(names) - len(columns))
     return pa.table([*columns, *missing], names=names)
+
+
+def with_refitted_rows(
+    table: pa.Table, ragged: list[tuple[int, int, str]], names: list[str], parser: CellParser
+) -> pa.Table | None:
+    """Put rows of other widths (number, width, text) back in their places among those of a table.
+
+    Returns
+    -------
+    pa.Table or None
+        None if the parsers do not agree on one of them.
+    """
+    cells: list[list[Cell]] = []
+    for _, width, text in ragged:
+        record = next(parser.records(text.encode(), final=True), None)
+        if record is None or record.cells is None or len(record.cells) != width:
+            return None
+        cells.append(fitted(record.cells, len(names)))
+    columns = [
+        pa.array(column, pa.binary()).cast(pa.string()) for column in zip(*cells, strict=True)
+    ]
+    both = pa.concat_tables([table, pa.table(columns, names=names)])
+    rows = np.array([row for row, _, _ in ragged])
+    places = np.concatenate([np.delete(np.arange(both.num_rows), rows), rows])
+    return both.take(pa.array(np.argsort(places)))
+
+
+def fitted(cells: list[Cell], width: int) -> list[Cell]:
+    """Drop cells beyond a width, or add nulls."""
+    return [*cells[:width], *[None] * (width - len(cells))]

@@ -12,7 +12,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from assets.ingestion.csv_arrow import parse_block, refitted_block
+from assets.ingestion.csv_arrow import (
+    fitted,
+    parse_block,
+    refitted_block,
+    with_refitted_rows,
+)
 from assets.ingestion.csv_blocks import find_cut
 from assets.ingestion.csv_cells import Cell, CellParser, RecordSkipper
 from assets.ingestion.model import (
@@ -246,9 +251,13 @@ def _fast_block(
         if state.as_text and ragged:
             widths = {cells for _, cells, _ in ragged}
             if table.num_rows or len(widths) > 1:
+                table = with_refitted_rows(table, ragged, names, state.parser)
+            else:
+                quote = state.options.quote
+                table = refitted_block(block, names, widths.pop(), state.delimiter, quote)
+            if table is None:
                 return None
-            table = refitted_block(block, names, widths.pop(), state.delimiter, state.options.quote)
-            state.refitted += table.num_rows
+            state.refitted += len(ragged)
             ragged.clear()
     except pa.ArrowInvalid:
         return None
@@ -299,7 +308,7 @@ def _careful_block(
             cells = record.cells or []
             if len(cells) != width:
                 state.refitted += 1
-                cells = [*cells[:width], *[None] * (width - len(cells))]
+                cells = fitted(cells, width)
             for column, cell in zip(columns, cells, strict=True):
                 column.append(cell)
         position += 1

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from assets.kernels.cell_text import (
     UnhashableColumnError,
     countable,
+    float_texts,
     json_text,
     scalar_text,
     temporal_texts,
@@ -177,6 +178,10 @@ def _text_cells(array: pa.Array, at: Positions | None) -> Iterator[Segment]:
         yield Segment("text", at, slices=_slices(array.cast(pa.large_string())))
     elif t.is_nested(data_type):
         yield from _python_cells(array, at, lambda v: ("text", json_text(v, data_type, "text")))
+    elif t.is_float64(data_type):
+        encoded = array.dictionary_encode()
+        numbers = pa.array(float_texts(encoded.dictionary.to_numpy(zero_copy_only=False)))
+        yield Segment("text", at, slices=_slices(numbers.take(encoded.indices)))
     elif t.is_float16(data_type) or t.is_float32(data_type):
         narrow = np.float16 if t.is_float16(data_type) else np.float32
         yield from _python_cells(array, at, lambda v: ("text", scalar_text(narrow(v))))

@@ -98,6 +98,17 @@ def _quote(text: str) -> str:
     return orjson.dumps(text).decode()
 
 
+def float_texts(numbers: npt.NDArray[np.float64]) -> list[bytes]:
+    """Write numbers as `scalar_text` does, many times faster where Python writes no exponent."""
+    texts = orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
+    if not numbers.size:
+        return []
+    size = np.abs(numbers)
+    for i in np.flatnonzero(~((size >= 1e-4) & (size < 1e16))).tolist():
+        texts[i] = scalar_text(float(numbers[i])).encode()
+    return texts
+
+
 def scalar_text(value: Any) -> str:  # noqa: ANN401
     """Write a scalar as the one text that stands for it under the ``text`` equality."""
     if isinstance(value, bool):

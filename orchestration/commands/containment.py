@@ -27,6 +27,7 @@ def containment(
     equality: str,
     min_containment: float,
     min_rows: int,
+    renamed: bool,
     workers: int | None,
     memory: str,
     cache: Path | None,
@@ -49,6 +50,7 @@ def containment(
         workers=workers or os.cpu_count() or 1,
         memory_bytes=parse_bytes(memory),
         cache=cache,
+        renamed=renamed,
         progress=lambda message, done, total: watch("containment", message, done, total),
     )
     if as_json:
@@ -125,11 +127,13 @@ def _held(row: dict[str, object]) -> str:
 
 
 def _edge(row: dict[str, object]) -> str:
+    columns = json.loads(cast("str", row["column_map"]))
+    told = [f"{mine} as {theirs}" for mine, theirs in columns.items() if mine != theirs]
     lacks = "" if row["witness"] is None else f", lacks row {row['witness']:,} among others"
     return (
         f"{row['containment']:.6f}  {row['child']} ({row['child_rows']:,} rows) in {row['parent']} "
         f"({row['parent_rows']:,} rows), {row['equality']}, "
-        f"multiset {row['multiset_containment']:.6f}{lacks}"
+        f"multiset {row['multiset_containment']:.6f}{lacks}{', ' if told else ''}{', '.join(told)}"
     )
 
 

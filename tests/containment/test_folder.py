@@ -150,14 +150,17 @@ def test_a_cache_is_used_and_one_that_was_tampered_with_is_not(tmp_path, monkeyp
     assert again.edges.equals(first.edges)
     hashed = again.stages.filter(pl.col("stage") == "content")
     assert hashed.select("tables", "rows", "bytes_read").row(0) == (0, 0, 0)
-    for file in cache.rglob("*.u64"):
+    assert again.stages["bytes_read"].sum() == 0  # nothing was opened
+    assert (again.rows_read, again.set_aside) == (first.rows_read, first.set_aside)
+    for file in [*cache.rglob("*.u64"), *cache.rglob("*.json")]:
         raw = bytearray(file.read_bytes())
         raw[3] ^= 1
         file.write_bytes(raw if damage == "turned" else raw[:-8])
     assert search_folder(lake, equality="text", cache=cache).edges.equals(first.edges)
 
 
-def test_unreadable_tables_are_told_and_stop_nothing(tmp_path):
+@pytest.mark.parametrize("equality", ["text", "value"])
+def test_unreadable_tables_are_told_and_stop_nothing(tmp_path, equality):
     write_csv(tmp_path / "a.csv", base(20))
     write_csv(tmp_path / "b.csv", base(10))
     (tmp_path / "empty.csv").touch()
@@ -165,12 +168,14 @@ def test_unreadable_tables_are_told_and_stop_nothing(tmp_path):
     (tmp_path / "binary.xyz").write_bytes(b"\0\1")
     (tmp_path / "no.json").write_text("[1, 2")
     (tmp_path / "header.csv").write_text("id,city,share,day\n")
+    (tmp_path / "nul.csv").write_bytes(b"id,ci\0ty\n1,x\n")
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.csv")).write_text("id,city\n1,x\n")
     union = pa.UnionArray.from_sparse(
         pa.array([0, 1], pa.int8()), [pa.array([1, 2]), pa.array(["a", "b"])]
     )
     with pa.ipc.new_file(tmp_path / "c.arrow", pa.schema([("u", union.type)])) as sink:
         sink.write(pa.record_batch([union], names=["u"]))
-    found = search_folder(tmp_path, equality="text")
+    found = search_folder(tmp_path, equality=equality, renamed=True)
     assert pairs(found) == {("b.csv", "a.csv"): 1.0}
     assert set(found.unreadable) == {
         "empty.csv",
@@ -178,6 +183,8 @@ def test_unreadable_tables_are_told_and_stop_nothing(tmp_path):
         "binary.xyz",
         "no.json",
         "c.arrow",
+        "nul.csv",
+        "\\xff.csv",
     }
     with pytest.raises(SourceError, match="does not exist"):
         search_folder(tmp_path / "nowhere")
@@ -262,6 +269,21 @@ def test_generic_tables_do_not_flood_the_result(tmp_path):
     found = search_folder(tmp_path, min_containment=0.9)
     assert not any(child.startswith("ids") for child, _ in pairs(found))
     assert found.coincidences > 50
+
+
+def test_evidence_does_not_depend_on_batches(tmp_path, monkeypatch):
+    # the ends of the range come first: alone they would tell more than the whole list does
+    numbers = [1, 10**9, *range(2, 3000)]
+    pq.write_table(pa.table({"n": numbers}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"n": numbers, "m": numbers}), tmp_path / "b.parquet")
+    expected = search_folder(tmp_path)
+    monkeypatch.setattr(source_tables, "HELD_BYTES", 0)
+    for rows in (1, 7, 1 << 13):
+        monkeypatch.setattr(source_tables, "_LEAST_ROWS", rows)
+        monkeypatch.setattr(source_tables, "_MOST_ROWS", rows)
+        found = search_folder(tmp_path)
+        assert found.edges.equals(expected.edges)
+        assert found.coincidences == expected.coincidences
 
 
 def test_wide_tables_and_structs(tmp_path):

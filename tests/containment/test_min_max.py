@@ -22,7 +22,7 @@ from assets.containment.bounds import (
     string_bounds,
 )
 from assets.containment.delta_bounds import from_delta
-from assets.containment.min_max import proven_by_files, refute
+from assets.containment.min_max import disjoint, proven_by_files, refute
 from assets.containment.parquet_bounds import table_from_parquet
 
 D = decimal.Decimal
@@ -163,6 +163,30 @@ def statistics(values, *, files=1):
         )
         parts.append(FileStatistics(len(own), {"c": bounds}, str(i)))
     return merge(parts)
+
+
+@settings(max_examples=300, deadline=None)
+@given(values=NUMBERS, data=st.data(), files=st.integers(1, 4))
+def test_tables_that_share_a_row_are_never_called_disjoint(values, data, files):
+    other = data.draw(NUMBERS)
+    child, parent = statistics(values, files=files), statistics(other)
+    if set(values) & set(other):
+        assert disjoint(child, parent, ["c"]) is None
+
+
+@pytest.mark.parametrize(
+    ("child", "parent", "column"),
+    [
+        ([1, 2], [3, 4.5], "c"),
+        ([5, 9], [-1, 4, None], "c"),
+        ([1, 2, None], [3, 4], None),  # both may hold NULL
+        ([1, 3], [3, 4], None),
+        ([1, 2], [], None),
+    ],
+)
+def test_disjoint_ranges_are_named(child, parent, column):
+    assert disjoint(statistics(child), statistics(parent), ["c"]) == column
+    assert disjoint(statistics(child), statistics(parent), []) is None
 
 
 @settings(max_examples=300, deadline=None)

@@ -21,6 +21,7 @@ from assets.kernels.cell_hash import (
     row_digests,
     row_hashes,
 )
+from assets.kernels.cell_text import float_texts, scalar_text
 from assets.kernels.logical_types import logical_type, type_family
 from tests.oracles.containment import cell
 
@@ -306,3 +307,10 @@ def test_long_decimals_are_told_apart(equality):
     near = [D("1." + "1" * 36 + end) for end in "12"]
     assert one(near[0], None, equality) != one(near[1], None, equality)
     assert one([near[0]], None, equality) != one([near[1]], None, equality)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.floats() | st.floats(-1e17, 1e17) | st.integers(-(10**17), 10**17).map(float)))
+def test_floats_are_written_alike_one_by_one_and_together(numbers):
+    together = float_texts(np.array(numbers, np.float64))
+    assert together == [scalar_text(number).encode() for number in numbers]

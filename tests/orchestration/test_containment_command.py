@@ -77,6 +77,18 @@ def test_people_see_duplicates_then_what_is_contained_then_the_saving(lake: Path
     assert places == sorted(places)
 
 
+def test_columns_of_other_names_are_matched_when_asked(lake: Path) -> None:
+    rows = [f"city number {i},{i},x" for i in range(5, 20)]
+    (lake / "other.csv").write_text("\n".join(["town,number,extra", *rows]) + "\n")
+    half = (lake / "old" / "half.csv").read_text().splitlines()[6:16]
+    (lake / "part.csv").write_text("\n".join(["number,town", *half]) + "\n")
+    assert ("part.csv", "all.csv") not in edges(call(lake, "--json"))
+    found = edges(call(lake, "--json", "--renamed"))
+    assert found["part.csv", "all.csv"]["column_map"] == {"number": "id", "town": "city"}
+    assert found["part.csv", "other.csv"]["column_map"] == {"number": "number", "town": "town"}
+    assert "number as id, town as city" in call(lake, "--renamed", "--limit", "0").output
+
+
 def test_too_much_set_aside_exits_5_and_says_what(lake: Path) -> None:
     (lake / "broken.parquet").write_bytes(b"no parquet")
     fine = call(lake, "--json")

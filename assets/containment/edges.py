@@ -1,0 +1,150 @@
+"""Count the pairs of a family, leave out coincidences, and describe what is left as edges."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+import pyarrow as pa
+
+from assets.containment.content import contained_rows, first_rows
+from assets.containment.described import Described
+from assets.containment.generic import (
+    EVIDENCE_ROWS,
+    evidence_bits,
+    needs_evidence,
+    trivial_reason,
+)
+from assets.containment.hash_store import Columns, HashStore, Read
+from assets.containment.strictest import strictest
+
+Names = tuple[str, ...]
+
+EDGE_SCHEMA = {
+    "child": pl.String,
+    "parent": pl.String,
+    "containment": pl.Float64,
+    "multiset_containment": pl.Float64,
+    "exact": pl.Boolean,
+    "equality": pl.String,
+    "column_map": pl.String,
+    "child_rows": pl.Int64,
+    "parent_rows": pl.Int64,
+    "witness": pl.Int64,
+}
+CHUNK_ROW_BYTES = 20
+"""Memory for a row that is in work while pairs are counted."""
+
+
+@dataclass(frozen=True)
+class PairCounter:
+    """Counts pairs on the hashes of a store, with so many threads and bytes beside the hashes."""
+
+    store: HashStore
+    workers: int
+    bytes: int
+
+    def count(
+        self,
+        columns: Names,
+        pairs: Sequence[tuple[str, str]],
+        parents: Mapping[str, tuple[str, Columns]] | None = None,
+    ) -> pl.DataFrame:
+        """Count the rows that pairs share on the child's columns; see `contained_rows`.
+
+        Parameters
+        ----------
+        columns
+            The child's columns.
+        pairs
+            (child, parent).
+        parents
+            For names in `pairs` that are no table: the table meant, and its columns under the child's
+            names.
+        """
+        names = sorted({name for pair in pairs for name in pair})
+        meant = parents or {}
+        hashes = {n: self.store.stored(*meant.get(n, (n, columns))) for n in names}
+        rows = self.bytes // CHUNK_ROW_BYTES
+        return contained_rows(hashes, pairs, chunk_rows=rows, workers=self.workers)
+
+
+def edges_of(
+    counted: pl.DataFrame,
+    columns: Names,
+    tables: Mapping[str, Described],
+    store: HashStore,
+    maps: Mapping[tuple[str, str], Mapping[str, str]] | None = None,
+) -> pl.DataFrame:
+    """Describe counted pairs as edges.
+
+    Parameters
+    ----------
+    counted
+        Of `PairCounter.count`.
+    columns
+        The child's columns.
+    tables, store
+        What was compared, and its hashes.
+    maps
+        Parent column by child column, by (child, parent); by default every column keeps its name.
+
+    Returns
+    -------
+    pl.DataFrame
+        `EDGE_SCHEMA`; `equality` may be "open", see `strictest`.
+    """
+    identity = {name: name for name in columns}
+    names, written = [], []
+    for pair in counted.select("child", "parent").rows():
+        renamed = (maps or {}).get(pair, identity)
+        child, parent = (tables[name].facts for name in pair)
+        theirs = {name: parent[renamed[name]] for name in columns}
+        names.append(strictest(child, theirs, columns, store.equality))
+        written.append(json.dumps({name: renamed[name] for name in columns}, ensure_ascii=False))
+    return counted.with_columns(
+        exact=pl.lit(value=True),
+        equality=pl.Series(names, dtype=pl.String),
+        column_map=pl.Series(written, dtype=pl.String),
+        witness=_witness_rows(counted, columns, store),
+    ).select(*[pl.col(n).cast(t) for n, t in EDGE_SCHEMA.items()])
+
+
+def _witness_rows(counted: pl.DataFrame, columns: Names, store: HashStore) -> pl.Series:
+    """Find the row of each child that refutes full containment; null where nothing does."""
+    rows: dict[tuple[str, int], int] = {}
+    for (child,), own in counted.filter(pl.col("witness").is_not_null()).group_by("child"):
+        found = first_rows(store.stored(str(child), columns), own["witness"])
+        rows |= {(str(child), value): row for value, row in found.items()}
+    keys = counted.select("child", "witness").rows()
+    return pl.Series([rows.get(key) for key in keys], dtype=pl.Int64)
+
+
+def without_trivial(
+    counted: pl.DataFrame, columns: Names, read: Read, min_rows: int
+) -> pl.DataFrame:
+    """Leave out edges that a coincidence of a few plain values explains."""
+    children = counted.select("child", "child_distinct").unique().sort("child")
+    kept = []
+    for child, distinct in children.iter_rows():
+        bits = None
+        if needs_evidence(distinct, len(columns)) and distinct >= min_rows:
+            first = _head(read(child, columns))
+            bits = evidence_bits(first, columns) if first is not None else 0.0
+        if trivial_reason(distinct, len(columns), bits, min_rows=min_rows) is None:
+            kept.append(child)
+    return counted.filter(pl.col("child").is_in(kept))
+
+
+def _head(batches: Iterable[pa.Table]) -> pa.Table | None:
+    """Return the first rows of a table, as many whatever the size of its batches."""
+    parts: list[pa.Table] = []
+    rows = 0
+    for batch in batches:
+        parts.append(batch)
+        rows += batch.num_rows
+        if rows >= EVIDENCE_ROWS:
+            break
+    return pa.concat_tables(parts).slice(0, EVIDENCE_ROWS) if parts else None

@@ -1,0 +1,167 @@
+"""The tables of a folder, as the search wants them described."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from assets.containment.described import ColumnFacts, Described, summary_statistics
+from assets.containment.described_cache import DescribedCache
+from assets.containment.hash_store import Progress
+from assets.containment.room import Room
+from assets.containment.schema_graph import ANY_TYPE, flat_schema, schema_edges
+from assets.containment.source_tables import Cells, SourceTable
+from assets.ingestion.discover import fingerprint
+from assets.ingestion.model import Discovery, SourceError
+from assets.ingestion.register import READER_VERSION
+from assets.kernels.cell_hash import SCHEME, Equality, UnhashableColumnError
+
+UNREADABLE: tuple[type[Exception], ...] = (
+    SourceError,
+    UnhashableColumnError,
+    pa.ArrowException,
+    pl.exceptions.PolarsError,
+    OSError,
+)
+"""Errors that set a table apart and do not end the search."""
+
+
+def _shown(name: str) -> str:
+    """Return a name as it can be written; bytes of a path that are no UTF-8 become escapes."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+class FolderTables:
+    """Every table of a folder: opened, described, and read by those who hash.
+
+    Attributes
+    ----------
+    tables
+        By name.
+    unreadable
+        Why a name is no table, or one can't be read.
+    """
+
+    def __init__(self, found: Discovery, equality: Equality, room: Room, workers: int) -> None:
+        self.tables: dict[str, SourceTable] = {}
+        self.equality = equality
+        self.workers = workers
+        self.unreadable = {_shown(entry.table): entry.reason for entry in found.unreadable}
+        for source in found.sources:
+            if _shown(source.table) == source.table:
+                self.tables[source.table] = SourceTable(source, equality, room)
+            else:
+                reason = "its name is not valid UTF-8; rename it"
+                self.unreadable[_shown(source.table)] = reason
+
+    def version(self, name: str) -> str:
+        """Identify the content of a table and the way it is read."""
+        source = self.tables[name].source
+        return f"{fingerprint(source)}:{READER_VERSION}:{SCHEME}:{self.equality == 'text'}"
+
+    def restore(self, kept: DescribedCache) -> dict[str, dict[str, Any]]:
+        """Tell the tables what an earlier search knew of them; returns it."""
+        known = {name: kept.load(name, self.version(name)) for name in self.tables}
+        found = {name: own for name, own in known.items() if own is not None}
+        for name, own in found.items():
+            self.tables[name].restore(own)
+        return found
+
+    def keep(self, kept: DescribedCache, before: Mapping[str, Mapping[str, Any]]) -> None:
+        """Keep what is known of the readable tables, where it is more than before."""
+        for name, table in self.tables.items():
+            known = table.known()
+            old = before.get(name)
+            more = old is None or (old["facts"] is None and known and known["facts"] is not None)
+            if known is not None and more and name not in self.unreadable:
+                kept.save(name, self.version(name), known)
+
+    def reader(self, cells: Cells) -> Callable[[str, Sequence[str]], Iterable[pa.Table]]:
+        """Return a function that streams some columns of a table."""
+
+        def read(table: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+            return self.tables[table].batches(columns, cells)
+
+        return read
+
+    def describe(self, told: Progress, *, every: bool) -> dict[str, Described]:
+        """Open every table; those whose names fit another's, or all, are described to the full."""
+        names = self._each(
+            "opening tables", sorted(self.tables), lambda t: flat_schema(t.schema(), "text"), told
+        )
+        if self.equality == "text":
+            return {name: self._described(name, keys) for name, keys in names.items()}
+        named_alike = {table for pair in schema_edges(names) for table in pair}
+        fitting = sorted(names if every else named_alike)
+        keys = self._each("inferring types", fitting, self._keys, told)
+        return {
+            name: self._described(name, keys.get(name, {}))
+            for name in names
+            if name not in self.unreadable
+        }
+
+    def _keys(self, table: SourceTable) -> dict[str, str]:
+        facts = table.facts()
+        types = flat_schema(table.schema(), "typed")
+        return {
+            name: ANY_TYPE
+            if facts[name].family == ANY_TYPE
+            else facts[name].family
+            if self.equality == "value"
+            else facts[name].type
+            for name in types
+        }
+
+    def _described(self, name: str, keys: dict[str, str]) -> Described:
+        table = self.tables[name]
+        rows, summaries = table.summaries() if self.equality != "text" else (None, {})
+        bounds = summary_statistics(summaries, rows)
+        return Described(name, self.version(name), rows, keys, _Facts(table), bounds, table.bytes)
+
+    def _each(
+        self,
+        message: str,
+        names: Sequence[str],
+        look: Callable[[SourceTable], dict[str, str]],
+        told: Progress,
+    ) -> dict[str, dict[str, str]]:
+        """Look at some tables, some at a time; what can't be read is set apart."""
+
+        def one(name: str) -> dict[str, str] | str:
+            try:
+                return look(self.tables[name])
+            except UNREADABLE as error:
+                return error.reason if isinstance(error, SourceError) else str(error)
+
+        answers: dict[str, dict[str, str]] = {}
+        with ThreadPoolExecutor(max(1, self.workers)) as pool:
+            for number, (name, answer) in enumerate(zip(names, pool.map(one, names), strict=True)):
+                told(message, number, len(names))
+                if isinstance(answer, str):
+                    self.unreadable[name] = answer
+                else:
+                    answers[name] = answer
+        return answers
+
+
+class _Facts(Mapping[str, ColumnFacts]):
+    """The facts of a table's columns, looked up when they are asked for."""
+
+    def __init__(self, table: SourceTable) -> None:
+        self._table = table
+
+    def __getitem__(self, column: str) -> ColumnFacts:
+        try:
+            return self._table.facts()[column]
+        except UNREADABLE:  # gone since its rows were hashed: no family equals it
+            return ColumnFacts("", f"unknown {self._table.source.table}")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._table.schema().names)
+
+    def __len__(self) -> int:
+        return len(self._table.schema().names)
