@@ -28,6 +28,7 @@ class RecipeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     allocation: Section | None = None
     limits: Section
     max_quarantine: float
+    recalibrate_at: float
     seed: int
 
     def recipe(self) -> Recipe:

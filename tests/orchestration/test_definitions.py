@@ -47,6 +47,12 @@ def test_every_asset_has_what_people_look_for() -> None:
 
 
 def test_asset_specs_are_these(snapshot: SnapshotAssertion) -> None:
+    definitions = loaded()
+    pools = {
+        key: asset.op.pool
+        for asset in definitions.resolve_asset_graph().assets_defs
+        for key in asset.keys
+    }
     told = [
         {
             "key": spec.key.to_user_string(),
@@ -55,9 +61,11 @@ def test_asset_specs_are_these(snapshot: SnapshotAssertion) -> None:
             "kinds": sorted(spec.kinds),
             "code_version": spec.code_version,
             "owners": list(spec.owners),
+            "pool": pools[spec.key],
+            "description": spec.description,
             "columns": [c.name for c in spec.metadata["dagster/column_schema"].columns],
         }
-        for spec in sorted(loaded().resolve_all_asset_specs(), key=lambda s: s.key.to_user_string())
+        for spec in sorted(definitions.resolve_all_asset_specs(), key=lambda s: s.key.to_user_string())
     ]
     assert told == snapshot
 
