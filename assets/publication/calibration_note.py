@@ -26,5 +26,5 @@ def calibration_note(scoring: pl.DataFrame, cuts: pl.DataFrame, limit: float) ->
         drift = f"largest drift {far['drift'][0]:.3f} ({far['scorer'][0]})"
     if cuts["renewed"][0]:
         return f"{name}, scores kept ({drift}); pools cut anew, because {cuts['reason'][0]}"
-    moved = f"{cuts['moved'][0]:.1%} of the records would change their pool"
+    moved = f"{100 * cuts['moved'][0]:.1f} % of the records would change their pool"
     return f"{name}, kept: {drift}, {moved}; renewed above {limit:g}"

@@ -65,7 +65,9 @@ def test_asset_specs_are_these(snapshot: SnapshotAssertion) -> None:
             "description": spec.description,
             "columns": [c.name for c in spec.metadata["dagster/column_schema"].columns],
         }
-        for spec in sorted(definitions.resolve_all_asset_specs(), key=lambda s: s.key.to_user_string())
+        for spec in sorted(
+            definitions.resolve_all_asset_specs(), key=lambda s: s.key.to_user_string()
+        )
     ]
     assert told == snapshot
 
