@@ -55,8 +55,8 @@ class PoolState:
 
     @property
     def null_pool(self) -> int:
-        """Return the pool of records without quality: the median pool (the worse one of two)."""
-        return self.pools // 2
+        """Return the pool of records without quality: the median one (the worse of two), or 0 where none has any."""
+        return self.pools // 2 if any(self.counts.values()) else 0
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for storage as part of a calibration."""

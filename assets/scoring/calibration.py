@@ -23,6 +23,7 @@ from assets.scoring.combine import Borda
 from assets.scoring.protocol import ScorerState
 
 RANKS = "borda"
+NO_RANKS = ScorerState(RANKS, Borda.version, {"directions": {}})
 SCHEMA = {
     "calibration": pl.String,
     "scorer": pl.String,
@@ -73,6 +74,11 @@ class Calibration:
         """The ranks that combine scores."""
         return self.states[RANKS]
 
+    @property
+    def combined(self) -> set[str]:
+        """Scores that the quality is made of; empty where no scorer can run."""
+        return set(self.ranks.meta["directions"])
+
     def to_frame(self) -> pl.DataFrame:
         """Return one row a state."""
         names = sorted(self.states)
@@ -101,13 +107,15 @@ class Calibration:
         return cls(states, frame["target"][0], frame["reason"][0], renewed=False)
 
 
-def drift_since(ranks: ScorerState, columns: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
+def drift_since(
+    calibration: Calibration, columns: Mapping[str, NDArray[np.float64]]
+) -> dict[str, float]:
     """Measure the drift of each combined score.
 
     Parameters
     ----------
-    ranks
-        Of the calibration, from `Borda.fit_ranks`.
+    calibration
+        With the distributions that it was fitted to.
     columns
         Scores of the training records now, float64 of shape (n,), NaN where a score does not apply.
 
@@ -116,6 +124,9 @@ def drift_since(ranks: ScorerState, columns: Mapping[str, NDArray[np.float64]]) 
     dict
         Score to drift, 0 to 1.
     """
+    if not calibration.combined:
+        return {}
+    ranks = calibration.ranks
     now = Borda().quantiles(Borda().fit_ranks([columns], ranks.meta["directions"]))
     then = Borda().quantiles(ranks)
     return {name: max(now[name].distance(s), _gap(now[name], s)) for name, s in then.items()}

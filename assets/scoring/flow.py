@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from assets.scoring.calibration import (
+    NO_RANKS,
     RANKS,
     Calibration,
     contents_identity,
@@ -16,12 +18,19 @@ from assets.scoring.calibration import (
     worst,
 )
 from assets.scoring.combine import Borda
-from assets.scoring.lake_scores import ABOUT, BETWEEN, NEAREST, SILENT, LakeScores, targets
+from assets.scoring.lake_scores import (
+    ABOUT,
+    BETWEEN,
+    NEAREST,
+    SILENT,
+    LakeScores,
+    scored_records,
+    targets,
+)
 from assets.scoring.protocol import Needs, ScoreContext, Scorer
 from assets.scoring.registry import from_recipe, split_by_needs
 from resources.base import Base
 from resources.device import choose_device
-from resources.errors import RecipeError
 from resources.run import Run, StageSpec
 
 CALIBRATION = "scoring/calibration"
@@ -58,22 +67,18 @@ def score_lake(run: Run, spec: StageSpec) -> Scored:
     The calibration of the base release is kept while the stage's code and settings and the target's contents are the
     same and no combined score has drifted by more than `recalibrate_at`; then only records that the base release
     doesn't hold are scored, and semantic redundancy is sought for them, against them, and where a neighbour is gone.
+    Scorers whose needs no record meets are left out; where none is left no record has a quality.
     """
     recipe = run.recipe
     target = contents_identity(targets(run).select("content_id").collect()["content_id"])
-    has_target = bool(targets(run).select(pl.len()).collect().item())
-    available = ~Needs.NONE if has_target else ~Needs.TARGET
-    active, left_out = split_by_needs(from_recipe(recipe.scoring.scorers), available)
-    if not active:
-        message = f"scoring.scorers: none can run here ({left_out}); name one that needs less"
-        raise RecipeError(message)
+    active, left_out = split_by_needs(from_recipe(recipe.scoring.scorers), _available(run))
     context = ScoreContext(seed=recipe.seed, device=choose_device(recipe.limits.device))
     scoring = LakeScores(run, {n: s for n, s in active.items() if isinstance(s, Scorer)}, context)
-    base, reason = _kept(run, spec, target)
+    base, reason = _kept(run, spec, target, set(active))
     if base is not None:
         kept = _read_calibration(base)
         scored, fresh, about = scoring.update(kept, base)
-        drift = drift_since(kept.ranks, scoring.train_columns(scored))
+        drift = drift_since(kept, scoring.train_columns(scored))
         name, far = worst(drift)
         if far <= recipe.recalibrate_at:
             calibration = replace(kept, drift=drift)
@@ -81,15 +86,18 @@ def score_lake(run: Run, spec: StageSpec) -> Scored:
         reason = f"{name} has drifted by {far:.3f}, more than {recipe.recalibrate_at:g}"
     states, scored, about = scoring.anew()
     directions = {n: s.direction(states.get(n)) for n, s in active.items()}
-    ranks = Borda().fit_ranks([scoring.train_columns(scored)], directions)
+    columns = scoring.train_columns(scored)
+    ranks = Borda().fit_ranks([columns], directions) if directions else NO_RANKS
     calibration = Calibration({**states, RANKS: ranks}, target, reason)
     return Scored(_finished(scored, calibration), calibration, left_out, scored.height, about)
 
 
 def _finished(scored: pl.DataFrame, calibration: Calibration) -> pl.DataFrame:
     """Combine the scores, and order the columns as they are stored."""
-    combined = calibration.ranks.meta["directions"]
-    quality = Borda().apply({n: scored[n].to_numpy() for n in combined}, calibration.ranks)
+    quality = np.full(scored.height, np.nan)
+    if calibration.combined:
+        taken = {n: scored[n].to_numpy() for n in calibration.combined}
+        quality = Borda().apply(taken, calibration.ranks)
     columns = sorted(set(scored.columns) - {*ABOUT, SILENT, NEAREST})
     return scored.select(
         "record_id",
@@ -112,12 +120,34 @@ def silence_counts(frame: pl.DataFrame) -> list[tuple[str, str, int]]:
     return [(*entry.split(": ", 1), rows) for entry, rows in counted.iter_rows()]
 
 
-def _kept(run: Run, spec: StageSpec, target: str) -> tuple[Base | None, str]:
+def _available(run: Run) -> Needs:
+    """Tell what the training records have, and whether there is a target."""
+    read = scored_records(run).select(pl.col("rule").unique()).collect()["rule"]
+    rules = [run.recipe.records[index] for index in read]
+    has = {
+        Needs.TEXT: any(rule.text for rule in rules),
+        Needs.FEATURES: any(rule.features for rule in rules),
+        Needs.EMBEDDING: any(rule.text or rule.features for rule in rules),
+        Needs.LABEL: any(rule.label is not None for rule in rules),
+        Needs.TARGET: bool(targets(run).select(pl.len()).collect().item()),
+    }
+    found = ~Needs.NONE
+    for need, there in has.items():
+        found = found if there else found & ~need
+    return found
+
+
+def _kept(run: Run, spec: StageSpec, target: str, scorers: set[str]) -> tuple[Base | None, str]:
     """Return the base release if its calibration may be kept, else why a new one is fitted."""
     base, reason = run.kept_calibration(spec)
-    if base is not None and _read_calibration(base).target != target:
+    if base is None:
+        return None, reason
+    kept = _read_calibration(base)
+    if kept.target != target:
         return None, "the target has changed"
-    return base, reason
+    if kept.combined != scorers:
+        return None, "the records have more or less to score than before"
+    return base, ""
 
 
 def _read_calibration(base: Base) -> Calibration:

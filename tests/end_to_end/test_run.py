@@ -302,6 +302,27 @@ def test_three_keys_suffice_and_then_all_survivors_pass_once(
 
 
 @pytest.mark.slow
+def test_addresses_that_no_scorer_can_read_have_no_quality_and_are_published(
+    tmp_path: Path, dagster_home: Path
+) -> None:
+    (tmp_path / "lake").mkdir()
+    pictures = pl.DataFrame({"path": [f"pictures/{i}.png" for i in range(20)]})
+    pictures.write_csv(tmp_path / "lake" / "pictures.csv")
+    plain = {"lake": "lake", "output": "out", "records": [{"tables": "*", "uri": "path"}]}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(plain), encoding="utf-8")
+    execute(load_recipe(tmp_path / "recipe.yaml"))
+    output = tmp_path / "out"
+    assert table(output, "scoring/scores")["quality"].null_count() == 20
+    assert table(output, "filtering/pools")["pool"].unique().to_list() == [0]
+    reasons = table(output, "scoring/silences")["reason"]
+    assert reasons.str.contains("left out: needs .*, which the records lack").any()
+    shown = [
+        *table(output, "publication/training_set")["uri"],
+        *table(output, "publication/holdout")["uri"],
+    ]
+    assert sorted(shown) == sorted(pictures["path"])
+
+
 def test_a_budget_without_a_policy_reallocates_nothing(tmp_path: Path, dagster_home: Path) -> None:
     least = lakes.build_small(tmp_path, 40)
     keys = yaml.safe_load(least.read_text(encoding="utf-8"))

@@ -4,7 +4,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from assets.scoring.calibration import Calibration, contents_identity, drift_since, worst
+from assets.scoring.calibration import (
+    NO_RANKS,
+    Calibration,
+    contents_identity,
+    drift_since,
+    worst,
+)
 from assets.scoring.combine import Borda
 from assets.scoring.flow import silence_counts
 from assets.scoring.protocol import ScorerState
@@ -45,6 +51,7 @@ def test_its_name_changes_with_a_state_and_with_the_target_and_with_nothing_else
 
 def test_drift_is_the_distance_of_distributions():
     fitted = ranks(a=np.arange(100.0), b=np.arange(100.0))
+    fitted = Calibration({"borda": fitted}, "t", "it is the first")
     same = drift_since(fitted, {"a": np.arange(100.0)[::-1], "b": np.arange(100.0)})
     assert same == {"a": 0.0, "b": 0.0}
     moved = drift_since(fitted, {"a": np.arange(100.0) + 25, "b": np.arange(100.0)})
@@ -55,9 +62,17 @@ def test_drift_is_the_distance_of_distributions():
 
 def test_a_score_that_falls_silent_has_drifted():
     """A wrong measure looks at the values that are left, whose distribution is the same."""
-    fitted = ranks(a=np.tile([1.0, 2.0], 50))
+    fitted = Calibration({"borda": ranks(a=np.tile([1.0, 2.0], 50))}, "t", "it is the first")
     now = np.tile([1.0, 2.0, NAN, NAN], 25)
     assert drift_since(fitted, {"a": now})["a"] == pytest.approx(0.5)
+
+
+def test_where_no_scorer_can_run_nothing_drifts():
+    nothing = Calibration({"borda": NO_RANKS}, "t", "it is the first")
+    assert nothing.combined == set()
+    assert drift_since(nothing, {"redundancy": np.array([0.5])}) == {}
+    assert Calibration.from_frame(nothing.to_frame()).identity == nothing.identity
+    assert calibration().combined == {"dsir"}
 
 
 def test_contents_are_a_set():
