@@ -60,12 +60,6 @@ def write(draft: Draft, name: str) -> str:
     ]
     for rule in draft.rules:
         lines += _rule(draft, rule)
-    if not any(r.body.text or r.body.features for r in draft.rules if r.body.role == "train"):
-        lines += [
-            "# Addresses have no words or numbers to score, so no scorer that needs them is used.",
-            "scoring: {scorers: [heuristics]}",
-            "",
-        ]
     lines += _passed_over(draft)
     lines += _rest(draft)
     return "\n".join(lines) + "\n"

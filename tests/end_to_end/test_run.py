@@ -301,7 +301,6 @@ def test_three_keys_suffice_and_then_all_survivors_pass_once(
     assert table(output, "publication/training_set").height + later.height == 25
 
 
-@pytest.mark.slow
 def test_addresses_that_no_scorer_can_read_have_no_quality_and_are_published(
     tmp_path: Path, dagster_home: Path
 ) -> None:
@@ -323,6 +322,7 @@ def test_addresses_that_no_scorer_can_read_have_no_quality_and_are_published(
     assert sorted(shown) == sorted(pictures["path"])
 
 
+@pytest.mark.slow
 def test_a_budget_without_a_policy_reallocates_nothing(tmp_path: Path, dagster_home: Path) -> None:
     least = lakes.build_small(tmp_path, 40)
     keys = yaml.safe_load(least.read_text(encoding="utf-8"))
