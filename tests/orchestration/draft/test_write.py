@@ -135,8 +135,3 @@ def test_policy_is_left_to_people_and_each_commented_block_is_a_key_of_the_recip
     assert whole.allocation is not None
     assert (whole.allocation.by, whole.allocation.objective) == ("language", "max_min")
     assert whole.budget == 100_000
-
-
-def test_a_recipe_of_addresses_names_a_scorer_that_needs_no_words() -> None:
-    recipe = recipe_of(write(draft({"a.csv": Guess(Body("train", uri="image"))}), "r"))
-    assert recipe.scoring.scorers == ("heuristics",)
