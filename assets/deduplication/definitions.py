@@ -179,19 +179,26 @@ def _near_duplicates(run: Run, records: pl.LazyFrame) -> tuple[Any, int]:
         workers=run.recipe.limits.workers,
         memory_bytes=run.recipe.limits.memory_bytes // 8,
     )
-    with_text = records.filter(pl.col("text").is_not_null()).select("content_id", "text")
+    with_text = (
+        records.filter(pl.col("text").is_not_null())
+        .select("content_id", "text")
+        .with_row_index("at")
+    )
+    # one row a content: copies of a text cost nothing here
+    first = with_text.group_by("content_id").agg(pl.col("at").min()).collect(engine="streaming")
 
-    def texts(frame: pl.LazyFrame = with_text) -> Iterator[tuple[pa.Array, pa.Array]]:
-        for batch in frame.collect_batches(chunk_size=BATCH):
+    def texts(chosen: pl.DataFrame = first) -> Iterator[tuple[pa.Array, pa.Array]]:
+        rows = with_text.join(chosen.lazy().select("at"), on="at", how="semi")
+        for batch in rows.collect_batches(chunk_size=BATCH):
             table = batch.to_arrow()
             yield table.column("content_id").combine_chunks(), table.column("text").combine_chunks()
 
     cache = SketchCache(run.scratch / "sketches", finder.scheme)
-    contents = with_text.select(pl.col("content_id").unique()).collect(engine="streaming")
-    known = cache.known(contents["content_id"])
+    known = cache.known(first["content_id"])
     done = 0
-    held = known.lazy().select(content_id="key")
-    for keys, values in texts(with_text.join(held, on="content_id", how="anti")):
+    for keys, values in texts(
+        first.join(known.select(content_id="key"), on="content_id", how="anti")
+    ):
         finder.add(values, keys)
         done += len(keys)
         run.report("deduplication", "sketching texts", done, None)
