@@ -6,6 +6,7 @@ in metadata, the same failure for the UI and the terminal) is here, once.
 """
 
 # no postponed annotations here: Dagster looks at the type of `context` and doesn't resolve strings
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -232,7 +233,12 @@ def _remembered(
 def _drawn(
     context: dg.AssetExecutionContext, run: Run, table: str, naming: Naming
 ) -> dict[str, Any]:
-    """Draw what the UI shows of a table; what is committed stands, whatever becomes of its figures."""
+    """Draw what the UI shows of a table; what is committed stands, whatever becomes of its figures.
+
+    With `SLUICE_FIGURES=off` nothing is drawn, which saves some two seconds a run.
+    """
+    if os.environ.get("SLUICE_FIGURES", "").lower() == "off":
+        return {}
     draw = naming.figures.get(table)
     try:
         shown = {} if draw is None else draw(run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from tests import lakes
 settings.register_profile("same", derandomize=True)
 settings.register_profile("search", derandomize=False, print_blob=True)
 settings.load_profile("same")
+
+# two seconds a run; the tests of figures turn them on
+os.environ["SLUICE_FIGURES"] = "off"
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ def run_lake(tmp_path_factory: pytest.TempPathFactory) -> RunLake:
     home = lake.folder / "dagster"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DAGSTER_HOME", str(home))
+        patch.setenv("SLUICE_FIGURES", "on")
         outcome = execute(load_recipe(lake.recipe))
     assert outcome.changed
     return RunLake(lake, outcome.run_id, home)

@@ -74,7 +74,10 @@ def test_the_shrink_guard_stops_a_run_of_the_ui_and_a_tag_lets_it_pass(small: Pa
     assert release["release"] == 1
 
 
-def test_adopted_tables_show_what_was_shown_when_they_were_computed(small: Path) -> None:
+def test_adopted_tables_show_what_was_shown_when_they_were_computed(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLUICE_FIGURES", "on")
     first = launch(small, "ingestion")
     again = launch(small, "ingestion")
 

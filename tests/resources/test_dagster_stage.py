@@ -19,6 +19,11 @@ from resources.run import Run, Stage, StageSpec
 SPEC = StageSpec(name="one", tables=("one/a",), reads=(), code_version="1", layer="recipe")
 
 
+@pytest.fixture(autouse=True)
+def figures_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUICE_FIGURES", "on")
+
+
 def execute(tmp_path: Path, compute: Any, **naming: Any) -> dg.ExecuteInProcessResult:
     keys = {"lake": "lake", "output": "out", "records": [{"tables": "*", "text": "text"}]}
     recipe = parse_recipe(keys, base=tmp_path)
@@ -101,3 +106,12 @@ def test_figures_and_lineage_stand_in_the_metadata(tmp_path: Path) -> None:
     assert metadata["rows"] == dg.MetadataValue.md("3")
     (dep,) = metadata["dagster/column_lineage"].value.deps_by_column["x"]
     assert (dep.asset_key, dep.column_name) == (dg.AssetKey(["lake", "tables"]), "rows")
+
+
+def test_figures_can_be_turned_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUICE_FIGURES", "OFF")
+    result = execute(tmp_path, Compute(), figures={"one/a": lambda _run: {"shape": "drawn"}})
+    (event,) = result.get_asset_materialization_events()
+    metadata = event.step_materialization_data.materialization.metadata
+    assert "shape" not in metadata
+    assert metadata["dagster/row_count"].value == 3
