@@ -30,8 +30,10 @@ SCORERS: dict[str, type[Any]] = {
 }
 
 
-def create(name: str, settings: Mapping[str, Any] | None = None) -> AnyScorer:
-    """Make a scorer from its name and settings.
+def create(
+    name: str, settings: Mapping[str, Any] | None = None, *, setting: str = "scoring.scorers"
+) -> AnyScorer:
+    """Make a scorer from its name and settings; `setting` is what names it, for errors.
 
     Raises
     ------
@@ -39,13 +41,13 @@ def create(name: str, settings: Mapping[str, Any] | None = None) -> AnyScorer:
         For an unknown name or setting; names the nearest known one.
     """
     if name not in SCORERS:
-        message = f"scoring.scorers names {name!r}, which is no scorer{_nearest(name, SCORERS)}"
+        message = f"{setting} names {name!r}, which is no scorer{_nearest(name, SCORERS)}"
         raise ScoringError(message)
     kind = SCORERS[name]
     known = {field.name for field in dataclasses.fields(kind)}
     for key in settings or {}:
         if key not in known:
-            message = f"scoring.scorers.{name} has no setting {key!r}{_nearest(key, known)}"
+            message = f"{setting}.{name} has no setting {key!r}{_nearest(key, known)}"
             raise ScoringError(message)
     return cast("AnyScorer", kind(**(settings or {})))
 
@@ -62,6 +64,20 @@ def from_recipe(entries: Sequence[str | Mapping[str, Mapping[str, Any]]]) -> dic
                 message = f"scoring.scorers names {name!r} twice; keep one"
                 raise ScoringError(message)
             found[name] = create(name, settings)
+    return found
+
+
+def named(names: str, *, setting: str = "--scorers") -> dict[str, AnyScorer]:
+    """Make the scorers of a list separated by commas, with their defaults."""
+    found: dict[str, AnyScorer] = {}
+    for name in filter(None, (part.strip() for part in names.split(","))):
+        if name in found:
+            message = f"{setting} names {name!r} twice; keep one"
+            raise ScoringError(message)
+        found[name] = create(name, setting=setting)
+    if not found:
+        message = f"{setting} names no scorer; known: {', '.join(sorted(SCORERS))}"
+        raise ScoringError(message)
     return found
 
 
