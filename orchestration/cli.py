@@ -398,6 +398,70 @@ def score(
 
 
 @main.command()
+@files_argument
+@click.option("--list", "listed", is_flag=True, help="Print every method instead.")
+@click.option("--method", metavar="NAME", help="How to select.")
+@click.option("--budget", metavar="N|tokens=N|bytes=N", help="How much; N is in records.")
+@click.option(
+    "--scores",
+    type=click.Path(path_type=Path, exists=True),
+    metavar="F",
+    help="What `sluice score` wrote for these files.",
+)
+@click.option("--column", metavar="COL", help="The score, or for stratified the strata.")
+@click.option("--direction", type=click.Choice(["high", "low"]), help="Which scores are better.")
+@click.option("--temperature", type=float, help="Of gumbel; 1 without it.")
+@click.option("--text", metavar="COL", help="Whose tokens or bytes count; vectors are made of it.")
+@click.option("--features", metavar="A,B,...", help="Columns of numbers that make a vector.")
+@click.option("--embedding", metavar="COL", help="A column of lists of numbers: vectors of yours.")
+@id_option
+@click.option("--dimensions", type=click.IntRange(8, 8192), default=256, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help=".parquet, .csv or .jsonl.")
+@json_option
+def select(
+    files: tuple[Path, ...],
+    *,
+    listed: bool,
+    method: str | None,
+    budget: str | None,
+    scores: Path | None,
+    column: str | None,
+    direction: str | None,
+    temperature: float | None,
+    text: str | None,
+    features: str | None,
+    embedding: str | None,
+    id_column: str | None,
+    dimensions: int,
+    seed: int,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Select records of any files within a budget; --list prints the methods."""
+    from assets.scoring.record_files import Columns
+    from orchestration.commands.select import Wanted, list_methods
+    from orchestration.commands.select import select as work
+
+    if listed:
+        list_methods(as_json=as_json)
+        return
+    if not files or method is None or budget is None or out is None:
+        message = "give FILE..., --method, --budget and --out; or --list to see the methods"
+        raise click.UsageError(message)
+    names = tuple(filter(None, (name.strip() for name in (features or "").split(","))))
+    work(
+        files,
+        Wanted(method, budget, column, direction, temperature, seed),
+        columns=Columns(text, None, names, embedding, None, id_column),
+        scores=scores,
+        dimensions=dimensions,
+        out=out,
+        as_json=as_json,
+    )
+
+
+@main.command()
 @click.argument("lake", type=click.Path(path_type=Path))
 @click.option(
     "--equality",

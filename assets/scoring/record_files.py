@@ -33,6 +33,8 @@ class Columns:
         Columns of numbers; a record's vector is made of them where it has no text.
     embedding
         A column of lists of numbers, taken as the record's vector instead of a computed one.
+    stratum
+        A column, named by --column, that a batch has as its group instead of the language.
     """
 
     text: str | None = None
@@ -41,6 +43,7 @@ class Columns:
     embedding: str | None = None
     language: str | None = None
     id: str | None = None
+    stratum: str | None = None
 
     def __post_init__(self) -> None:
         if self.features and self.embedding:
@@ -137,7 +140,7 @@ class RecordFiles:
         names = [name for name in stream.schema.names if name != POSITION]
         given = self.columns
         wanted = [("text", given.text), ("label", given.label), ("embedding", given.embedding)]
-        wanted += [("language", given.language), ("id", given.id)]
+        wanted += [("language", given.language), ("id", given.id), ("column", given.stratum)]
         wanted += [("features", name) for name in given.features]
         for option, column in wanted:
             if column is not None and column not in names:
@@ -152,6 +155,7 @@ class RecordFiles:
         text = self._strings(source, rows, "text", given.text)
         features = self._features(source, rows) if given.features else None
         embedding = None
+        group = ("column", given.stratum) if given.stratum else ("language", given.language)
         if given.embedding is not None:
             embedding = self._vectors(source, rows, given.embedding)
         elif self.embedder is not None and (text is not None or features is not None):
@@ -162,7 +166,7 @@ class RecordFiles:
             features=features,
             label=self._strings(source, rows, "label", given.label),
             embedding=embedding,
-            group=self._strings(source, rows, "language", given.language),
+            group=self._strings(source, rows, *group),
             role=self.role,
         )
 
