@@ -14,8 +14,11 @@ from typing import Any, cast
 import polars as pl
 
 from assets.scoring.baseline import RandomScore
+from assets.scoring.difficulty import El2n, Entropy, Loss, Margin
 from assets.scoring.dsir import Dsir
 from assets.scoring.heuristics import Heuristics, Repetition
+from assets.scoring.knn_shapley import KnnShapley
+from assets.scoring.perplexity import Perplexity
 from assets.scoring.protocol import AnyScorer, Needs, ScoringError
 from assets.scoring.prototype import Prototype
 from assets.scoring.redundancy import RedundancyScorer
@@ -27,7 +30,16 @@ SCORERS: dict[str, type[Any]] = {
     "repetition": Repetition,
     "prototype": Prototype,
     "redundancy": RedundancyScorer,
+    "perplexity": Perplexity,
+    "el2n": El2n,
+    "loss": Loss,
+    "margin": Margin,
+    "entropy": Entropy,
+    "knn_shapley": KnnShapley,
 }
+COMMAND_ONLY = frozenset(
+    {"knn_shapley"}
+)  # values all records together, so a new record changes old values
 
 
 def create(
@@ -64,6 +76,9 @@ def from_recipe(entries: Sequence[str | Mapping[str, Mapping[str, Any]]]) -> dic
                 message = f"scoring.scorers names {name!r} twice; keep one"
                 raise ScoringError(message)
             found[name] = create(name, settings)
+            if name in COMMAND_ONLY:
+                message = f"scoring.scorers names {name!r}, which only `sluice score` computes; take it out"
+                raise ScoringError(message)
     return found
 
 
@@ -105,7 +120,7 @@ def split_by_needs(
 
 
 def describe() -> pl.DataFrame:
-    """Return one row a scorer: name, version, needs, direction, row_local, cost, source, about."""
+    """Return one row a scorer: name, version, needs, direction, row_local, in_recipes, cost, source, about."""
     rows = []
     for name, kind in SCORERS.items():
         scorer = create(name)
@@ -120,6 +135,7 @@ def describe() -> pl.DataFrame:
                 "needs": ", ".join(f.name.lower() for f in scorer.needs if f.name) or "nothing",
                 "direction": direction,
                 "row_local": scorer.row_local,
+                "in_recipes": name not in COMMAND_ONLY,
                 "cost": scorer.cost,
                 "source": scorer.source,
                 "about": (kind.__doc__ or "").strip().split("\n", maxsplit=1)[0],

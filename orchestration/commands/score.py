@@ -105,5 +105,6 @@ def list_methods(*, as_json: bool) -> None:
     for row in methods.iter_rows(named=True):
         click.echo(f"{row['scorer']} (version {row['version']})")
         click.echo(f"  {row['about']}")
-        click.echo(f"  needs {row['needs']}; {row['direction']} is better; {row['cost']}")
+        where = "" if row["in_recipes"] else "; by this command only, not in recipes"
+        click.echo(f"  needs {row['needs']}; {row['direction']} is better; {row['cost']}{where}")
         click.echo(f"  {row['source']}")
