@@ -106,7 +106,7 @@ class Perplexity:
     """
 
     order: int = 3
-    prior: float = 5.0
+    prior: float = 20.0
 
     name: ClassVar[str] = "perplexity"
     version: ClassVar[int] = 1
