@@ -7,7 +7,7 @@ in the sample (or is new) is judged in the same way, by its vector alone.
 
 Vectors and weights are put on grids of whole numbers (`unit_vectors`), so that logits are exact sums
 and a record's probabilities don't depend on the batch. The fit itself is the solver's: equal for any
-order of records, but another BLAS or number of threads may change it in the last digits.
+order of records and on one thread, but another BLAS may change it in the last digits.
 """
 
 from __future__ import annotations
@@ -125,6 +125,7 @@ def fit_heads(sample: LabelledSample, folds: int, strength: float) -> Heads:
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     classes, codes = np.unique(sample.labels, return_inverse=True)
     if len(classes) < 2:
@@ -148,7 +149,8 @@ def fit_heads(sample: LabelledSample, folds: int, strength: float) -> Heads:
             )
             raise ScoringError(message)
         head = LogisticRegression(C=strength, max_iter=ITERATIONS)
-        with warnings.catch_warnings():  # a head that has not converged ranks as well
+        # one thread: the matrices are small, and the sums don't depend on how many cores there are
+        with threadpool_limits(1), warnings.catch_warnings():  # an unconverged head ranks as well
             warnings.simplefilter("ignore", ConvergenceWarning)
             head.fit(grid[rows].astype(np.float64) / SCALE, codes[rows])
         coefficients = np.column_stack([head.coef_, head.intercept_])

@@ -86,17 +86,17 @@ class TableWriter:
 
     def _write_lines(self, frame: pl.DataFrame) -> None:
         first = self._file is None
+        lines = self.out.suffix.lower() != ".csv"
         if self._file is None:
+            for name, kind in frame.schema.items():
+                if not _fits(kind, lists=lines):
+                    message = f"--out {self.out}: this format can't hold column {name!r} ({kind}); write .parquet"
+                    raise ScoringError(message)
             self._file = self._part.open("wb")
-        if self.out.suffix.lower() != ".csv":
+        if lines:
             frame.write_ndjson(self._file)
-            return
-        for name, kind in frame.schema.items():
-            if not (kind.is_nested() or kind == pl.Binary):
-                continue
-            message = f"--out {self.out}: CSV can't hold column {name!r} ({kind}); write .parquet"
-            raise ScoringError(message)
-        frame.write_csv(self._file, include_header=first)
+        else:
+            frame.write_csv(self._file, include_header=first)
 
     def __exit__(
         self,
@@ -111,6 +111,16 @@ class TableWriter:
             self._part.replace(self.out)
         else:
             self._part.unlink(missing_ok=True)
+
+
+def _fits(kind: pl.DataType, *, lists: bool) -> bool:
+    """Tell whether a type can be written as text; `lists` and structures too if the format has them."""
+    if isinstance(kind, pl.List | pl.Array):
+        return lists and isinstance(kind.inner, pl.DataType) and _fits(kind.inner, lists=True)
+    if isinstance(kind, pl.Struct):
+        inner = [field.dtype for field in kind.fields]
+        return lists and all(isinstance(k, pl.DataType) and _fits(k, lists=True) for k in inner)
+    return kind != pl.Binary and (lists or kind != pl.Duration)
 
 
 def written_metadata(path: Path) -> dict[str, Any]:

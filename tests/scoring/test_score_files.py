@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date, timedelta
 
 import numpy as np
 import polars as pl
@@ -221,12 +222,34 @@ def test_what_cannot_be_is_refused(folder):
         check_output(path / "none" / "out.csv", [])
 
 
-def test_csv_refuses_lists(tmp_path):
+@pytest.mark.parametrize(
+    ("ending", "value", "fits"),
+    [
+        ("csv", [1, 2], False),
+        ("csv", b"x", False),
+        ("csv", timedelta(1), False),
+        ("csv", {"a": 1}, False),
+        ("csv", date(2026, 1, 1), True),
+        ("jsonl", [1, 2], True),
+        ("jsonl", {"a": [timedelta(1)]}, True),
+        ("jsonl", b"x", False),
+        ("jsonl", [{"a": b"x"}], False),
+        ("parquet", [{"a": b"x"}], True),
+    ],
+)
+def test_a_format_that_cannot_hold_a_column_is_refused(tmp_path, ending, value, fits):
+    frame = pl.DataFrame({"v": [value]})
+    out = tmp_path / f"o.{ending}"
+    if fits:
+        with TableWriter(out) as writer:
+            writer.write(frame)
+        assert out.stat().st_size > 0
+        return
     with (
-        pytest.raises(ScoringError, match="CSV can't hold column 'v'"),
-        TableWriter(tmp_path / "o.csv") as writer,
+        pytest.raises(ScoringError, match=r"can't hold column 'v'.*write .parquet"),
+        TableWriter(out) as writer,
     ):
-        writer.write(pl.DataFrame({"v": [[1, 2]]}))
+        writer.write(frame)
     assert not list(tmp_path.iterdir())
 
 
