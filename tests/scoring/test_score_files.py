@@ -260,3 +260,12 @@ def test_a_file_without_rows_gives_a_table_without_rows(tmp_path):
     assert work.write(tmp_path / "out.csv") == 0
     assert (tmp_path / "out.csv").read_text() == "id,random,repetition,quality,silent\n"
     assert work.columns["random"].told()["mean"] is None
+
+
+def test_ids_of_a_column_are_neither_null_nor_repeated(tmp_path):
+    for ids, hint in ((["a", "b", "a"], "repeats ids"), (["a", None, "c"], r"null in .*#1")):
+        pl.DataFrame({"name": ids}).write_parquet(tmp_path / "n.parquet")
+        files = RecordFiles(file_source(tmp_path / "n.parquet"), Columns(id="name"))
+        with pytest.raises(ScoringError, match=hint):
+            ScoreFiles(files, named("random"), CONTEXT).write(tmp_path / "o.csv")
+        assert [p.name for p in tmp_path.iterdir()] == ["n.parquet"]
