@@ -322,6 +322,148 @@ def duplicates(
     )
 
 
+files_argument = click.argument(
+    "files", nargs=-1, type=click.Path(path_type=Path, exists=True), metavar="FILE..."
+)
+id_option = click.option(
+    "--id", "id_column", metavar="COL", help="Identifies records; path#position without it."
+)
+
+
+@main.command()
+@files_argument
+@click.option("--list", "listed", is_flag=True, help="Print every method instead.")
+@click.option("--scorers", metavar="NAME,...", help="The methods, separated by commas.")
+@click.option("--text", metavar="COL", help="The column with the text.")
+@click.option("--label", metavar="COL", help="The column with the label.")
+@click.option("--features", metavar="A,B,...", help="Columns of numbers, for records without text.")
+@click.option("--embedding", metavar="COL", help="A column of lists of numbers: vectors of yours.")
+@click.option("--language", metavar="COL", help="The column with the language, where there is one.")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True),
+    metavar="FILE",
+    help="What good records look like, with the same columns; may be given again.",
+)
+@id_option
+@click.option("--combine", type=click.Choice(["borda"]), help="Also one `quality` of all scores.")
+@click.option("--dimensions", type=click.IntRange(8, 8192), default=256, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--out", type=click.Path(path_type=Path), help=".parquet, .csv or .jsonl.")
+@json_option
+def score(
+    files: tuple[Path, ...],
+    *,
+    listed: bool,
+    scorers: str | None,
+    text: str | None,
+    label: str | None,
+    features: str | None,
+    embedding: str | None,
+    language: str | None,
+    targets: tuple[Path, ...],
+    id_column: str | None,
+    combine: str | None,
+    dimensions: int,
+    seed: int,
+    device: str,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Score the records of any files, in their order; --list prints the methods."""
+    from assets.scoring.record_files import Columns
+    from orchestration.commands.score import list_methods
+    from orchestration.commands.score import score as work
+
+    if listed:
+        list_methods(as_json=as_json)
+        return
+    if not files or scorers is None or out is None:
+        message = "give FILE..., --scorers and --out; or --list to see the methods"
+        raise click.UsageError(message)
+    names = tuple(filter(None, (name.strip() for name in (features or "").split(","))))
+    status = work(
+        files,
+        columns=Columns(text, label, names, embedding, language, id_column),
+        scorers=scorers,
+        targets=targets,
+        combine=combine,
+        dimensions=dimensions,
+        seed=seed,
+        device=device,
+        out=out,
+        as_json=as_json,
+    )
+    sys.exit(status)
+
+
+@main.command()
+@files_argument
+@click.option("--list", "listed", is_flag=True, help="Print every method instead.")
+@click.option("--method", metavar="NAME", help="How to select.")
+@click.option("--budget", metavar="N|tokens=N|bytes=N", help="How much; N is in records.")
+@click.option(
+    "--scores",
+    type=click.Path(path_type=Path, exists=True),
+    metavar="F",
+    help="What `sluice score` wrote for these files.",
+)
+@click.option("--column", metavar="COL", help="The score, or for stratified the strata.")
+@click.option("--direction", type=click.Choice(["high", "low"]), help="Which scores are better.")
+@click.option("--temperature", type=float, help="Of gumbel; 1 without it.")
+@click.option("--text", metavar="COL", help="Whose tokens or bytes count; vectors are made of it.")
+@click.option("--features", metavar="A,B,...", help="Columns of numbers that make a vector.")
+@click.option("--embedding", metavar="COL", help="A column of lists of numbers: vectors of yours.")
+@id_option
+@click.option("--dimensions", type=click.IntRange(8, 8192), default=256, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help=".parquet, .csv or .jsonl.")
+@json_option
+def select(
+    files: tuple[Path, ...],
+    *,
+    listed: bool,
+    method: str | None,
+    budget: str | None,
+    scores: Path | None,
+    column: str | None,
+    direction: str | None,
+    temperature: float | None,
+    text: str | None,
+    features: str | None,
+    embedding: str | None,
+    id_column: str | None,
+    dimensions: int,
+    seed: int,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Select records of any files within a budget; --list prints the methods."""
+    from assets.scoring.record_files import Columns
+    from orchestration.commands.select import Wanted, list_methods
+    from orchestration.commands.select import select as work
+
+    if listed:
+        list_methods(as_json=as_json)
+        return
+    if not files or method is None or budget is None or out is None:
+        message = "give FILE..., --method, --budget and --out; or --list to see the methods"
+        raise click.UsageError(message)
+    names = tuple(filter(None, (name.strip() for name in (features or "").split(","))))
+    work(
+        files,
+        Wanted(method, budget, column, direction, temperature, seed),
+        columns=Columns(text, None, names, embedding, None, id_column),
+        scores=scores,
+        dimensions=dimensions,
+        out=out,
+        as_json=as_json,
+    )
+
+
 @main.command()
 @click.argument("lake", type=click.Path(path_type=Path))
 @click.option(

@@ -17,13 +17,15 @@ class DeviceError(ValueError):
     """A device that was asked for and is not there, or is too small for one row."""
 
 
-def choose_device(name: str = "auto") -> torch.device:
+def choose_device(name: str = "auto", *, setting: str = "limits.device") -> torch.device:
     """Return the torch device of a recipe's ``limits.device``.
 
     Parameters
     ----------
     name
         ``auto`` (CUDA where there is one, else the CPU), ``cpu``, ``cuda`` or ``cuda:N``.
+    setting
+        What the name was given by, for errors.
 
     Raises
     ------
@@ -36,20 +38,20 @@ def choose_device(name: str = "auto") -> torch.device:
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     kind, _, index = name.partition(":")
     if kind not in {"cpu", "cuda"} or (kind == "cpu" and index) or (index and not index.isdigit()):
-        message = f"limits.device is {name!r}; use auto, cpu, cuda or cuda:N"
+        message = f"{setting} is {name!r}; use auto, cpu, cuda or cuda:N"
         raise DeviceError(message)
     if kind == "cpu":
         return torch.device("cpu")
     if not torch.cuda.is_available():
         message = (
-            f"limits.device is {name!r} but torch {torch.__version__} sees no CUDA card; "
+            f"{setting} is {name!r} but torch {torch.__version__} sees no CUDA card; "
             "use auto or cpu, or install a CUDA build of torch"
         )
         raise DeviceError(message)
     wanted = int(index or 0)
     present = torch.cuda.device_count()
     if wanted >= present:
-        message = f"limits.device is {name!r} but there are {present} CUDA cards, numbered from 0"
+        message = f"{setting} is {name!r} but there are {present} CUDA cards, numbered from 0"
         raise DeviceError(message)
     return torch.device(f"cuda:{wanted}")
 

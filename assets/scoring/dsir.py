@@ -206,7 +206,7 @@ class Dsir:
             When there is no target text, or no text to score against it.
         """
         remedies = {
-            "target": "give a table role: target in records, or drop dsir from scoring.scorers",
+            "target": "give a table role: target in records (or --target a file with text), or drop dsir",
             "train": "it needs text in train rows; drop it from scoring.scorers",
         }
         for role, remedy in remedies.items():

@@ -61,7 +61,7 @@ def column_of(table: pa.Table, name: str) -> pa.Array:
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 
-def _silent(reasons: Mapping[str, pl.Series], rows: int) -> pl.Series:
+def silent_column(reasons: Mapping[str, pl.Series], rows: int) -> pl.Series:
     """Say for each row which scorers gave it nothing and why; null where all gave a value."""
     said = [
         pl.format(name + ": {}", reason).alias(name) for name, reason in sorted(reasons.items())
@@ -238,7 +238,7 @@ class LakeScores:
             parts.append(
                 rows.select(*ABOUT[:-1], length=LENGTH).with_columns(
                     *[pl.Series(n, c.values, dtype=pl.Float64) for n, c in columns.items()],
-                    _silent({n: c.reasons for n, c in columns.items()}, len(batch)),
+                    silent_column({n: c.reasons for n, c in columns.items()}, len(batch)),
                 )
             )
             done += len(batch)

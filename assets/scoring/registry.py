@@ -14,8 +14,11 @@ from typing import Any, cast
 import polars as pl
 
 from assets.scoring.baseline import RandomScore
+from assets.scoring.difficulty import El2n, Entropy, Loss, Margin
 from assets.scoring.dsir import Dsir
 from assets.scoring.heuristics import Heuristics, Repetition
+from assets.scoring.knn_shapley import KnnShapley
+from assets.scoring.perplexity import Perplexity
 from assets.scoring.protocol import AnyScorer, Needs, ScoringError
 from assets.scoring.prototype import Prototype
 from assets.scoring.redundancy import RedundancyScorer
@@ -27,11 +30,22 @@ SCORERS: dict[str, type[Any]] = {
     "repetition": Repetition,
     "prototype": Prototype,
     "redundancy": RedundancyScorer,
+    "perplexity": Perplexity,
+    "el2n": El2n,
+    "loss": Loss,
+    "margin": Margin,
+    "entropy": Entropy,
+    "knn_shapley": KnnShapley,
 }
+COMMAND_ONLY = frozenset(
+    {"knn_shapley"}
+)  # values all records together, so a new record changes old values
 
 
-def create(name: str, settings: Mapping[str, Any] | None = None) -> AnyScorer:
-    """Make a scorer from its name and settings.
+def create(
+    name: str, settings: Mapping[str, Any] | None = None, *, setting: str = "scoring.scorers"
+) -> AnyScorer:
+    """Make a scorer from its name and settings; `setting` is what names it, for errors.
 
     Raises
     ------
@@ -39,13 +53,13 @@ def create(name: str, settings: Mapping[str, Any] | None = None) -> AnyScorer:
         For an unknown name or setting; names the nearest known one.
     """
     if name not in SCORERS:
-        message = f"scoring.scorers names {name!r}, which is no scorer{_nearest(name, SCORERS)}"
+        message = f"{setting} names {name!r}, which is no scorer{_nearest(name, SCORERS)}"
         raise ScoringError(message)
     kind = SCORERS[name]
     known = {field.name for field in dataclasses.fields(kind)}
     for key in settings or {}:
         if key not in known:
-            message = f"scoring.scorers.{name} has no setting {key!r}{_nearest(key, known)}"
+            message = f"{setting}.{name} has no setting {key!r}{_nearest(key, known)}"
             raise ScoringError(message)
     return cast("AnyScorer", kind(**(settings or {})))
 
@@ -62,6 +76,23 @@ def from_recipe(entries: Sequence[str | Mapping[str, Mapping[str, Any]]]) -> dic
                 message = f"scoring.scorers names {name!r} twice; keep one"
                 raise ScoringError(message)
             found[name] = create(name, settings)
+            if name in COMMAND_ONLY:
+                message = f"scoring.scorers names {name!r}, which only `sluice score` computes; take it out"
+                raise ScoringError(message)
+    return found
+
+
+def named(names: str, *, setting: str = "--scorers") -> dict[str, AnyScorer]:
+    """Make the scorers of a list separated by commas, with their defaults."""
+    found: dict[str, AnyScorer] = {}
+    for name in filter(None, (part.strip() for part in names.split(","))):
+        if name in found:
+            message = f"{setting} names {name!r} twice; keep one"
+            raise ScoringError(message)
+        found[name] = create(name, setting=setting)
+    if not found:
+        message = f"{setting} names no scorer; known: {', '.join(sorted(SCORERS))}"
+        raise ScoringError(message)
     return found
 
 
@@ -89,7 +120,7 @@ def split_by_needs(
 
 
 def describe() -> pl.DataFrame:
-    """Return one row a scorer: name, version, needs, direction, row_local, cost, source, about."""
+    """Return one row a scorer: name, version, needs, direction, row_local, in_recipes, cost, source, about."""
     rows = []
     for name, kind in SCORERS.items():
         scorer = create(name)
@@ -104,6 +135,7 @@ def describe() -> pl.DataFrame:
                 "needs": ", ".join(f.name.lower() for f in scorer.needs if f.name) or "nothing",
                 "direction": direction,
                 "row_local": scorer.row_local,
+                "in_recipes": name not in COMMAND_ONLY,
                 "cost": scorer.cost,
                 "source": scorer.source,
                 "about": (kind.__doc__ or "").strip().split("\n", maxsplit=1)[0],

@@ -112,6 +112,7 @@ def records(n=240, seed=0, with_target=True):
     return ScoreBatch(
         ids=pl.Series("id", ids),
         text=column,
+        label=pa.array([None if i == 9 else t for i, t in enumerate(topic)]),
         embedding=HashedEmbedder(64).embed(column),
         group=pa.array(group),
         role=pa.array(role),

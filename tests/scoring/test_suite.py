@@ -136,6 +136,7 @@ def test_ids_and_position_are_no_shortcut(name, sample):
     renamed = type(sample)(
         ids=[f"{i:032x}" for i in range(len(sample))],
         text=sample.text,
+        label=sample.label,
         embedding=sample.embedding,
         group=sample.group,
         role=sample.role,

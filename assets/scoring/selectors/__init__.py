@@ -1,0 +1,1 @@
+"""Selectors: which records to keep within a budget."""

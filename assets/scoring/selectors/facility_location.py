@@ -1,0 +1,112 @@
+"""Facility location: keep the records that together are most similar to all of them.
+
+Maximises ``F(S) = sum over records i of max over kept j of (1 + cos(i, j)) / 2`` greedily, which
+reaches at least 1 - 1/e of the optimum because F is monotone and submodular (Nemhauser, Wolsey and
+Fisher 1978). Gains only shrink as S grows, so a gain that was computed earlier is a bound, and only
+candidates whose bound is largest are looked at again (lazy greedy, Minoux 1978); the picks are those
+of plain greedy.
+
+Cost: O(rows² x dim) for the first gains, then a block of candidates times all rows a few times a
+pick; memory: the vectors as float32 and one tile, never rows x rows. 1,000 picks of 10,003 rows at 256
+dimensions took 14 s on one core; select among fewer (a sample, the best by a score) for more. Cosines
+are exact whole numbers (`unit_vectors`), so gains are too, and the order of rows changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from assets.kernels.unit_vectors import UNIT, to_grid
+from assets.scoring.selectors.protocol import Candidates, Picks, SelectorNeeds, tie_order
+
+BLOCK_CANDIDATES = 64
+TILE_ROWS = 8192
+
+
+@dataclass(frozen=True)
+class FacilityLocation:
+    """The records that represent all records best."""
+
+    name: ClassVar[str] = "facility_location"
+    version: ClassVar[int] = 1
+    needs: ClassVar[SelectorNeeds] = SelectorNeeds.EMBEDDING
+    cost: ClassVar[str] = "O(rows² x dim)"
+    source: ClassVar[str] = "Nemhauser et al. 1978; Minoux 1978 (lazy greedy)"
+
+    def picks(self, candidates: Candidates, most: int, seed: int) -> Iterator[Picks]:
+        """Yield one row at a time; the gain is by how much it raises F."""
+        assert candidates.embedding is not None
+        order = tie_order(candidates.ids, seed, "facility location ties")
+        for at, gain in lazy_greedy(to_grid(candidates.embedding[order]), most):
+            yield order[at : at + 1], np.array([gain])
+
+
+def lazy_greedy(grid: NDArray[np.float32], most: int) -> Iterator[tuple[int, float]]:
+    """Yield (row, gain) of greedy facility location; of equal gains the first row wins.
+
+    Parameters
+    ----------
+    grid
+        From `to_grid`, shape (n, d).
+    most
+        Rows wanted at most.
+    """
+    n = len(grid)
+    covered = np.full(n, -UNIT)  # the largest product with a kept row; -UNIT is similarity 0
+    bound = np.concatenate([_gains(grid, rows, covered) for rows in _blocks(n)])
+    fresh = np.ones(n, dtype=bool)
+    for _ in range(min(most, n)):
+        at = int(np.argmax(bound))
+        while not fresh[at]:
+            rows = _stale(bound, fresh, at)
+            bound[rows] = _gains(grid, rows, covered)
+            fresh[rows] = True
+            at = int(np.argmax(bound))
+        yield at, float(bound[at]) / (2 * UNIT)
+        np.maximum(covered, grid @ grid[at], out=covered)
+        bound[at] = -np.inf
+        fresh[:] = False
+
+
+def _blocks(n: int) -> list[NDArray[np.int64]]:
+    starts = range(0, n, BLOCK_CANDIDATES)
+    return [np.arange(s, min(s + BLOCK_CANDIDATES, n)) for s in starts] or [np.arange(0)]
+
+
+def _stale(bound: NDArray[np.float64], fresh: NDArray[Any], at: int) -> NDArray[np.int64]:
+    """Return the best candidate and others with large bounds that must be looked at again."""
+    wanted = np.where(fresh, -np.inf, bound)
+    few = min(BLOCK_CANDIDATES, len(bound))
+    largest = np.argpartition(-wanted, few - 1)[:few]
+    largest = largest[np.isfinite(wanted[largest])]
+    return np.union1d(largest, [at])
+
+
+def _gains(
+    grid: NDArray[np.float32], rows: NDArray[np.int64], covered: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return by how much each candidate would raise the sum of products, exactly."""
+    total = np.zeros(len(rows))
+    for start in range(0, len(grid), TILE_ROWS):
+        tile = slice(start, start + TILE_ROWS)
+        _add_excess(grid[rows] @ grid[tile].T, covered[tile], total)
+    return total
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _add_excess(
+    products: NDArray[np.float32], covered: NDArray[np.float64], total: NDArray[np.float64]
+) -> None:
+    for i in range(products.shape[0]):
+        excess = 0.0  # sums of whole numbers, exact in float64
+        for j in range(products.shape[1]):
+            more = products[i, j] - covered[j]
+            if more > 0.0:
+                excess += more
+        total[i] += excess

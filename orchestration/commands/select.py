@@ -1,0 +1,140 @@
+"""`sluice select`: records of any files within a budget, and the list of methods."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+
+from assets.deduplication.files import file_source
+from assets.scoring.hashed import HashedEmbedder
+from assets.scoring.record_files import Columns, RecordFiles
+from assets.scoring.select_files import Scores, has_column, read_candidates, write_selected
+from assets.scoring.selectors.budget import Budget, selection_frame
+from assets.scoring.selectors.budget import select as choose
+from assets.scoring.selectors.protocol import SelectionError, Selector, SelectorNeeds
+from assets.scoring.selectors.ranked import Top
+from assets.scoring.selectors.registry import create, describe
+from assets.scoring.table_writer import check_output, written_metadata
+from orchestration.commands.tables import read_table
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to select by, as it was given."""
+
+    method: str
+    budget: str
+    column: str | None
+    direction: str | None
+    temperature: float | None
+    seed: int
+
+
+def select(
+    files: Sequence[Path],
+    wanted: Wanted,
+    *,
+    columns: Columns,
+    scores: Path | None,
+    dimensions: int,
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Select records of some files, and write them in their order."""
+    selector = create(
+        wanted.method, {"direction": wanted.direction, "temperature": wanted.temperature}
+    )
+    budget = Budget.parse(wanted.budget)
+    check_output(out, [*files, *([scores] if scores else [])])
+    if budget.unit != "records" and columns.text is None:
+        message = f"--budget {wanted.budget} counts {budget.unit} of the text; give --text COL"
+        raise SelectionError(message)
+    table = Scores(read_table(scores), written_metadata(scores), scores) if scores else None
+    records = _records(files, selector, columns, dimensions)
+    selector, records, table, column = _by(selector, records, table, wanted)
+    candidates, costs = read_candidates(records, budget, table, column)
+    chosen = choose(candidates, selector, budget, costs=costs, seed=wanted.seed)
+    rows = write_selected(records, selection_frame(candidates, chosen), out)
+    left_out = dict(sorted(chosen.left_out.items()))
+    set_aside = sum(records.set_aside.values())
+    told = {
+        "method": wanted.method,
+        "column": column,
+        "selected": rows,
+        "of": len(candidates),
+        "eligible": chosen.eligible,
+        "left_out": left_out,
+        "set_aside": set_aside,
+        "budget": {"unit": budget.unit, "amount": budget.amount, "spent": chosen.spent},
+        "out": str(out),
+    }
+    if as_json:
+        click.echo(json.dumps(told))
+        return
+    click.echo(f"{rows:,} of {len(candidates):,} records selected by {wanted.method}: {out}")
+    click.echo(f"  {chosen.spent:,} of {budget.amount:,} {budget.unit} spent")
+    for why, count in left_out.items():
+        click.echo(f"  {count:,} could not be selected: {why}")
+    if set_aside:
+        click.echo(f"sluice: {set_aside:,} records set aside", err=True)
+
+
+def _records(
+    files: Sequence[Path], selector: Selector, columns: Columns, dimensions: int
+) -> RecordFiles:
+    """Prepare the files, with vectors only where the method looks at them."""
+    embedder = None
+    if SelectorNeeds.EMBEDDING not in selector.needs:
+        columns = replace(columns, embedding=None, features=())
+    elif not (columns.text or columns.features or columns.embedding):
+        message = f"--method {selector.name} needs --embedding COL, --text COL or --features A,B,…"
+        raise SelectionError(message)
+    elif not columns.embedding:
+        embedder = HashedEmbedder(dimensions)
+    return RecordFiles([s for file in files for s in file_source(file)], columns, embedder)
+
+
+def _by(
+    selector: Selector, records: RecordFiles, table: Scores | None, wanted: Wanted
+) -> tuple[Selector, RecordFiles, Scores | None, str | None]:
+    """Find the column to select by, and which of its values are better."""
+    column = wanted.column
+    if SelectorNeeds.VALUE in selector.needs:
+        if table is None:
+            message = f"--method {selector.name} selects by a score; give --scores F"
+            raise SelectionError(message)
+        column = table.numbers(
+            column, "quality" if isinstance(selector, Top) else "dsir_log_weight"
+        )
+        if isinstance(selector, Top):
+            selector = create("top", {"direction": table.direction(column, wanted.direction)})
+        return selector, records, table, column
+    if SelectorNeeds.STRATUM in selector.needs:
+        if column is None:
+            message = f"--method {selector.name} needs --column COL, of the files or of the scores"
+            raise SelectionError(message)
+        if table is not None and column in table.frame.columns and not has_column(records, column):
+            return selector, records, table, column
+        own = replace(records, columns=replace(records.columns, stratum=column))
+        return selector, own, None, column
+    if column is not None:
+        message = f"--column means nothing to --method {selector.name}; take it out"
+        raise SelectionError(message)
+    return selector, records, None, None
+
+
+def list_methods(*, as_json: bool) -> None:
+    """Print every selector: what it needs, its cost, and where it comes from."""
+    methods = describe()
+    if as_json:
+        click.echo(json.dumps(methods.to_dicts()))
+        return
+    for row in methods.iter_rows(named=True):
+        click.echo(f"{row['selector']} (version {row['version']})")
+        click.echo(f"  {row['about']}")
+        click.echo(f"  needs {row['needs']}; {row['cost']}")
+        click.echo(f"  {row['source']}")

@@ -1,0 +1,153 @@
+"""Properties that every registered selector must have; a registry line suffices to be tested."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from assets.scoring.selectors.budget import Budget, select
+from assets.scoring.selectors.protocol import Candidates, SelectionError, Selector, SelectorNeeds
+from assets.scoring.selectors.registry import SELECTORS, create, describe
+
+NAMES = sorted(SELECTORS)
+DIVERSE = ["facility_location", "k_center"]
+SEEDED = ["gumbel", "k_center", "random", "stratified"]
+
+
+def candidates(n=120, seed=0, dim=8):
+    rng = np.random.default_rng(seed)
+    return Candidates(
+        pl.Series("id", [f"f#{i}" for i in rng.permutation(n)]),
+        value=np.round(rng.normal(size=n), 1),  # with ties
+        stratum=pl.Series(rng.choice(["a", "b", None], size=n, p=[0.6, 0.3, 0.1]), dtype=pl.String),
+        embedding=rng.normal(size=(n, dim)).astype(np.float32),
+    )
+
+
+def chosen(name, given, amount, *, seed=0, unit="records", costs=None):
+    found = select(given, create(name), Budget(amount, unit), costs=costs, seed=seed)
+    return given.ids.gather(found.rows).to_list(), found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_keeps_the_protocol_and_is_described(name):
+    assert isinstance(create(name), Selector)
+    assert create(name).name == name
+    row = describe().filter(pl.col("selector") == name).row(0, named=True)
+    assert all(row.values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_order_does_not_matter(name):
+    given = candidates()
+    want, _ = chosen(name, given, 25)
+    for seed in range(3):
+        shuffled = given.take(np.random.default_rng(seed).permutation(len(given)))
+        assert chosen(name, shuffled, 25)[0] == want
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_budgets_in_records_are_exact_and_nest(name):
+    given = candidates()
+    before: list[str] = []
+    for amount in (1, 2, 7, 30, 119, 120, 500):
+        now, found = chosen(name, given, amount)
+        assert len(now) == len(set(now)) == found.spent == min(amount, 120)
+        assert now[: len(before)] == before
+        before = now
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_budgets_in_tokens_are_never_passed_and_nest(name):
+    given = candidates()
+    costs = np.random.default_rng(1).integers(0, 40, size=len(given))
+    total = 0
+    before: list[str] = []
+    whole, _ = chosen(name, given, len(given))
+    price = dict(zip(given.ids, costs, strict=True))
+    for amount in (1, 13, 100, 101, 900, int(costs.sum())):
+        now, found = chosen(name, given, amount, unit="tokens", costs=costs)
+        total = sum(price[i] for i in now)
+        assert found.spent == total <= amount
+        assert now == whole[: len(now)]
+        if len(now) < len(whole):  # the next one would not have fitted
+            assert total + price[whole[len(now)]] > amount
+        assert now[: len(before)] == before
+        before = now
+    assert len(before) == len(given)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_seeds(name):
+    given = candidates()
+    assert chosen(name, given, 30)[0] == chosen(name, given, 30)[0]
+    other = chosen(name, given, 30, seed=1)[0]
+    if name in SEEDED:
+        assert set(other) != set(chosen(name, given, 30)[0])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_method_cannot_look_at_is_left_out_and_counted(name):
+    given = candidates()
+    given.value[[3, 4]] = np.nan, np.inf
+    given.embedding[5], given.embedding[6] = 0, np.nan
+    costs = np.ones(len(given), dtype=np.int64)
+    costs[7] = -1
+    names, found = chosen(name, given, 500, unit="tokens", costs=costs)
+    needs = create(name).needs
+    lost = {given.ids[7]}
+    lost |= {given.ids[i] for i in (3, 4)} if SelectorNeeds.VALUE in needs else set()
+    lost |= {given.ids[i] for i in (5, 6)} if SelectorNeeds.EMBEDDING in needs else set()
+    assert set(given.ids) - set(names) == lost
+    assert sum(found.left_out.values()) == len(lost) == len(given) - found.eligible
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_to_select_is_an_error_that_says_why(name):
+    given = candidates(5)
+    with pytest.raises(SelectionError, match="5 have no text to count"):
+        chosen(name, given, 3, unit="bytes", costs=np.full(5, -1))
+    with pytest.raises(SelectionError, match="no records"):
+        chosen(name, given.take(np.arange(0)), 3)
+
+
+@pytest.mark.parametrize("name", DIVERSE)
+def test_copies_of_a_pick_come_last(name):
+    given = candidates(30)
+    twice = Candidates(
+        pl.Series([*given.ids, *(f"copy of {i}" for i in given.ids)]),
+        embedding=np.concatenate([given.embedding, given.embedding * 3]),
+    )
+    names, found = chosen(name, twice, 60)
+    contents = [n.removeprefix("copy of ") for n in names]
+    assert len(set(contents[:30])) == 30
+    assert np.allclose(found.gains[30:], 0, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_of_strata_and_rotations_of_space_do_not_matter(name):
+    given = candidates()
+    renamed = Candidates(
+        given.ids,
+        given.value * 2 if name == "top" else given.value,
+        given.stratum.replace({"a": "z", "b": "y"}),
+        given.embedding[:, ::-1].copy(),
+    )
+    assert chosen(name, renamed, 40)[0] == chosen(name, given, 40)[0]
+
+
+class ByPosition:
+    """A mutant that takes what stands first."""
+
+    name, needs = "by_position", SelectorNeeds.NONE
+
+    def picks(self, candidates, most, seed):
+        yield np.arange(min(most, len(candidates))), np.zeros(min(most, len(candidates)))
+
+
+def test_a_mutant_that_goes_by_position_is_seen():
+    given = candidates()
+    shuffled = given.take(np.arange(len(given))[::-1])
+    first = [set(c.ids.gather(select(c, ByPosition(), Budget(10)).rows)) for c in (given, shuffled)]
+    assert first[0] != first[1]
