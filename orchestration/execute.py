@@ -12,6 +12,7 @@ from pathlib import Path
 import dagster as dg
 
 from orchestration import logs
+from orchestration.dead_runs import give_up
 from orchestration.definitions import definitions_for
 from orchestration.jobs import job_name
 from orchestration.preflight import check_recipe_against_lake
@@ -96,6 +97,9 @@ def execute(
     )
     try:
         with logs.logged(run_id), run:
+            if run.dead_runs:
+                with dg.DagsterInstance.get() as instance:
+                    give_up(instance, run.dead_runs)
             report("run", "comparing the lake with the last release", None, None)
             if not select and up_to_date(run):
                 return Outcome(run.run_id, run.release, changed=False)

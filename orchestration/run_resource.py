@@ -8,6 +8,7 @@ from contextlib import ExitStack
 
 import dagster as dg
 
+from orchestration.dead_runs import give_up
 from orchestration.logs import LOGGER, LogReport
 from orchestration.preflight import check_recipe_against_lake
 from orchestration.stages import SPECS, naming
@@ -52,6 +53,8 @@ def run_resource(recipe: Recipe) -> dg.ResourceDefinition:
                         wait_seconds=5.0,
                     )
                 )
+                if context.instance is not None:
+                    give_up(context.instance, begun.dead_runs)
                 if not up_to_date(begun):
                     check_recipe_against_lake(followed)
             except SluiceError as error:

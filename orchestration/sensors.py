@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from orchestration.dead_runs import dead_runs_of, give_up
 from orchestration.jobs import job_name
 from resources.recipe import Recipe
 from resources.run import digest
@@ -29,6 +30,8 @@ def sensors_of(recipe: Recipe) -> list[dg.SensorDefinition]:
         description="Runs everything when the lake's listing differs from the one it last ran on.",
     )
     def _on_change(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        # a run that was killed would hold its place in the queue for good
+        give_up(context.instance, dead_runs_of(recipe))
         state = lake_state(Path(recipe.lake))
         if state == context.cursor:
             return dg.SkipReason("the lake has not changed")

@@ -39,6 +39,11 @@ class Lease:
         Life of the lease without a heartbeat.
     wait_seconds
         How long to wait for another holder before `BusyError`.
+
+    Attributes
+    ----------
+    taken_over
+        Run whose lease this one took over, because its process died or its lease ran out; else None.
     """
 
     def __init__(
@@ -53,6 +58,7 @@ class Lease:
         self.holder = holder
         self.seconds = seconds
         self.wait_seconds = wait_seconds
+        self.taken_over: str | None = None
         self._token = uuid.uuid4().hex
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -136,6 +142,7 @@ class Lease:
             grave.replace(self.path)
             return False
         grave.unlink()
+        self.taken_over = current.get("holder")
         return self._create()
 
     def _join(self) -> bool:
@@ -206,6 +213,18 @@ class Lease:
         fresh = self.path.with_name(f"lease.{uuid.uuid4().hex}.new")
         fresh.write_text(json.dumps(content), encoding="utf-8")
         fresh.replace(path or self.path)
+
+
+def dead_holder(root: Path) -> str | None:
+    """Return the run that died and left the lease of a root, or None where there is no lease or its run may live."""
+    current = _load(root / "_sluice" / "lease.json")
+    if current is None or not _holder_is_gone(current):
+        return None
+    for member in (root / "_sluice").glob("lease.*.member"):
+        told = _load(member) or {}
+        if told.get("holder") == current.get("holder") and not _holder_is_gone(told):
+            return None
+    return str(current["holder"])
 
 
 def _load(path: Path) -> dict[str, Any] | None:

@@ -56,6 +56,8 @@ class Maintenance:
         Tables whose log got a checkpoint.
     left_alone
         Places where nothing was removed, and why.
+    dead_runs
+        Runs that died at work here and left their lease.
     stale_leases
         Leases of runs that died, which were taken over and given back.
     """
@@ -71,6 +73,7 @@ class Maintenance:
     checkpoints: list[str] = field(default_factory=list)
     left_alone: list[dict[str, str]] = field(default_factory=list)
     stale_leases: int = 0
+    dead_runs: list[str] = field(default_factory=list)
 
 
 def maintain(
@@ -125,6 +128,8 @@ def maintain(
             stale = lease.path.exists()
             held.enter_context(lease)
             done.stale_leases += stale
+            if lease.taken_over is not None:
+                done.dead_runs.append(lease.taken_over)
 
         def fence() -> None:
             for lease in leases:

@@ -192,6 +192,11 @@ class Run:
         for lease in self._leases:
             lease.release()
 
+    @property
+    def dead_runs(self) -> set[str]:
+        """Runs whose leases this run took over, because they died at work here."""
+        return {lease.taken_over for lease in self._leases if lease.taken_over is not None}
+
     def assert_held(self) -> None:
         """Raise unless this run still holds every lease it took."""
         for lease in self._leases:

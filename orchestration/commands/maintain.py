@@ -8,8 +8,11 @@ import re
 from pathlib import Path
 
 import click
+import dagster as dg
 
 from orchestration.commands.watch import Watch
+from orchestration.dead_runs import give_up
+from orchestration.execute import dagster_home
 from orchestration.stages import BY_TABLE
 from resources.errors import RecipeError
 from resources.maintain import Maintenance
@@ -44,6 +47,10 @@ def maintain(
         wait_seconds=wait_seconds,
         report=Watch(quiet=as_json),
     )
+    if done.dead_runs:
+        dagster_home()
+        with dg.DagsterInstance.get() as instance:
+            give_up(instance, done.dead_runs)
     click.echo(json.dumps(_plain(done)) if as_json else as_text(done))
 
 

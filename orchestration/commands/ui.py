@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+import dagster as dg
+
+from orchestration.dead_runs import dead_runs_of, give_up
 from orchestration.execute import dagster_home
 from orchestration.recipes import load_recipes
 
@@ -16,8 +19,12 @@ HOME = Path(__file__).resolve().parents[2]
 
 def ui(recipes: Sequence[Path], *, host: str, port: int) -> NoReturn:
     """Become webserver, daemon and code server."""
-    load_recipes(recipes)
+    loaded = load_recipes(recipes)
     home = dagster_home()
+    dead = set().union(*(dead_runs_of(recipe) for recipe in loaded))
+    if dead:
+        with dg.DagsterInstance.get() as instance:
+            give_up(instance, dead)
     environment = {
         **os.environ,
         "SLUICE_RECIPE": os.pathsep.join(str(path.resolve()) for path in recipes),
