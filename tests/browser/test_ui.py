@@ -39,7 +39,11 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """`sluice ui` on a small lake: its address, and the folder with the recipe."""
     folder = tmp_path_factory.mktemp("ui")
     recipe, port = build_small(folder), free_port()
-    environment = {**os.environ, "DAGSTER_HOME": str(folder / "dagster")}
+    environment = {
+        **os.environ,
+        "DAGSTER_HOME": str(folder / "dagster"),
+        "SLUICE_FIGURES": "on",
+    }
     command = [sys.executable, "-m", "orchestration.cli", "ui", str(recipe), "--port", str(port)]
     place = f"http://127.0.0.1:{port}"
     with service("ui", command, environment, folder):

@@ -110,8 +110,10 @@ def test_a_run_that_slept_behind_the_last_fence_makes_no_second_release(tmp_path
     assert other.of("commit") == ["publication/releases"]
     before = release(recipe)
     end = sleeper.end()
-    assert end.status == 1, end
-    assert "another writer committed at the same time; run again" in end.err
+    # what a store refused is tried once more, and by then the other's release is the answer
+    assert end.status == 0, end
+    assert end.of("adopt") == ["publication/releases"]
+    assert "publication/releases" not in end.of("commit")
     assert release(recipe) == before
     newest = delta.open_table(tmp_path / "out" / "publication/releases")
     assert newest is not None
