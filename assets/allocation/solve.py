@@ -9,6 +9,7 @@ residual and a duality certificate are computed for every answer and returned wi
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -102,14 +103,14 @@ def maximise_sum(
     return _finish_sum(fill, welfare, held, floor_e, effective, float(np.exp(best)), budget)
 
 
-def _bracket(gap: object, centre: float) -> tuple[float | None, float]:
+def _bracket(gap: Callable[[float], float], centre: float) -> tuple[float | None, float]:
     step, lo, hi = 1.0, centre, centre
-    while hi < 690.0 and gap(hi) > 0:  # type: ignore[operator]
+    while hi < 690.0 and gap(hi) > 0:
         lo, hi, step = hi, min(hi + step, 690.0), step * 3
-    if lo == hi or gap(lo) < 0:  # type: ignore[operator]
+    if lo == hi or gap(lo) < 0:
         lo = hi - 1.0
         step = 1.0
-        while gap(lo) < 0:  # type: ignore[operator]
+        while gap(lo) < 0:
             if lo <= -690.0:
                 return None, hi
             hi, lo, step = lo, max(lo - step, -690.0), step * 3
@@ -242,7 +243,12 @@ def maximise_level(
 
 
 def least_spend(
-    fill: Fill, level: Curves, held: Floats, floor_spend: Floats, target: float, names: object
+    fill: Fill,
+    level: Curves,
+    held: Floats,
+    floor_spend: Floats,
+    target: float,
+    names: Sequence[str],
 ) -> Division:
     """Find the least spend with which every group reaches `target` on the chosen level.
 
@@ -256,7 +262,7 @@ def least_spend(
     caps = level.value(held + top)
     short = np.flatnonzero(caps < target - 1e-12 * max(1.0, abs(target)))
     if short.size:
-        listed = ", ".join(f"{names[g]!r} (at most {caps[g]:.6g})" for g in short[:10])  # type: ignore[index]
+        listed = ", ".join(f"{names[g]!r} (at most {caps[g]:.6g})" for g in short[:10])
         msg = (
             f"target {target:g} is out of reach for {short.size} groups: {listed}; lower "
             "objective.target or add data"

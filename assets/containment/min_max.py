@@ -6,7 +6,7 @@ Second stage of R2D2, with intervals in place of trusted bounds, and further nec
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 from assets.containment.bounds import ColumnBounds, FileStatistics, TableStatistics
 
@@ -118,8 +118,8 @@ def _refute_column(child: ColumnBounds, parent: ColumnBounds, equality: str) -> 
     return None
 
 
-def _below(low: object, high: object) -> bool:
-    return low is not None and high is not None and bool(low < high)  # type: ignore[operator]
+def _below(low: Any, high: Any) -> bool:  # noqa: ANN401 - bounds of one family, in its own type
+    return low is not None and high is not None and bool(low < high)
 
 
 def _refute_points(child: TableStatistics, parent: TableStatistics, equality: str) -> str | None:
@@ -144,9 +144,9 @@ def _refute_points(child: TableStatistics, parent: TableStatistics, equality: st
 
 def _spans(
     files: tuple[FileStatistics, ...], name: str, family: str
-) -> list[tuple[object, object]] | None:
+) -> list[tuple[Any, Any]] | None:
     """List the outer intervals of the parent's files, merged; None if a file's is unknown."""
-    spans: list[tuple[object, object]] = []
+    spans: list[tuple[Any, Any]] = []
     for part in files:
         if part.rows == 0 and not part.deleted:
             continue
@@ -156,8 +156,8 @@ def _spans(
         if bounds is None or bounds.family != family or None in (bounds.lo_min, bounds.hi_max):
             return None
         spans.append((bounds.lo_min, bounds.hi_max))
-    merged: list[tuple[object, object]] = []
-    for low, high in sorted(spans, key=lambda span: span[0]):  # type: ignore[arg-type,return-value]
+    merged: list[tuple[Any, Any]] = []
+    for low, high in sorted(spans, key=lambda span: span[0]):
         if merged and not _below(merged[-1][1], low):
             merged[-1] = (merged[-1][0], high if _below(merged[-1][1], high) else merged[-1][1])
         else:

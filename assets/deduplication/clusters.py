@@ -19,12 +19,14 @@ from assets.deduplication.verify import component_labels
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
-CLUSTER_SCHEMA = {
-    "key": pl.String,
-    "cluster": pl.String,
-    "keeper": pl.String,
-    "similarity": pl.Float64,
-}
+CLUSTER_SCHEMA = pl.Schema(
+    {
+        "key": pl.String,
+        "cluster": pl.String,
+        "keeper": pl.String,
+        "similarity": pl.Float64,
+    }
+)
 _NO_TWINS = pl.DataFrame(schema={"key": pl.String, "representative": pl.String})
 
 
@@ -133,7 +135,7 @@ def star_clusters(
         )
         .filter(pl.col("together") > 1)
     )
-    return result.select(list(CLUSTER_SCHEMA)).cast(CLUSTER_SCHEMA).sort("key")  # type: ignore[arg-type]
+    return result.select(list(CLUSTER_SCHEMA)).cast(CLUSTER_SCHEMA).sort("key")
 
 
 def _walk(count: int, one: I64, two: I64, similarity: F64) -> tuple[I64, F64]:
@@ -201,7 +203,7 @@ def component_clusters(
     found = found.with_columns(
         similarity=pl.when(pl.col("a") == pl.col("b")).then(1.0).otherwise(pl.col("s"))
     )
-    return found.select(list(CLUSTER_SCHEMA)).cast(CLUSTER_SCHEMA).sort("key")  # type: ignore[arg-type]
+    return found.select(list(CLUSTER_SCHEMA)).cast(CLUSTER_SCHEMA).sort("key")
 
 
 def component_report(

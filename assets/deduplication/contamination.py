@@ -10,13 +10,15 @@ from collections.abc import Sequence
 
 import polars as pl
 
-CONTAMINATION_SCHEMA = {
-    "record_id": pl.String,
-    "against": pl.String,
-    "role": pl.String,
-    "kind": pl.String,
-    "similarity": pl.Float64,
-}
+CONTAMINATION_SCHEMA = pl.Schema(
+    {
+        "record_id": pl.String,
+        "against": pl.String,
+        "role": pl.String,
+        "kind": pl.String,
+        "similarity": pl.Float64,
+    }
+)
 PROTECTED = ("evaluation", "target")
 
 
@@ -97,6 +99,6 @@ def contamination(
         )
         .unique("record_id", keep="first", maintain_order=True)
         .select(list(CONTAMINATION_SCHEMA))
-        .cast(CONTAMINATION_SCHEMA)  # type: ignore[arg-type]
+        .cast(CONTAMINATION_SCHEMA)
         .sort("record_id")
     )

@@ -83,7 +83,7 @@ def compute(run: Run, stage: Stage) -> Facts:
         },
         DUPLICATES: {
             "clusters": decided.duplicates["cluster"].n_unique(),
-            "largest_cluster": int(sizes["len"].max() or 0),  # type: ignore[arg-type]
+            "largest_cluster": max(sizes["len"].to_list(), default=0),
             "label_conflicts": int(decided.duplicates["label_conflict"].sum()),
             "texts_sketched": texts_sketched,
             "pairs_verified": near.candidates,

@@ -12,14 +12,16 @@ import polars as pl
 
 from assets.deduplication.clusters import CLUSTER_SCHEMA
 
-DUPLICATE_SCHEMA = {
-    "record_id": pl.String,
-    "cluster": pl.String,
-    "kind": pl.String,
-    "keeper": pl.String,
-    "similarity": pl.Float64,
-    "label_conflict": pl.Boolean,
-}
+DUPLICATE_SCHEMA = pl.Schema(
+    {
+        "record_id": pl.String,
+        "cluster": pl.String,
+        "kind": pl.String,
+        "keeper": pl.String,
+        "similarity": pl.Float64,
+        "label_conflict": pl.Boolean,
+    }
+)
 
 
 def content_survivors(records: pl.DataFrame, order: Sequence[str] = ()) -> pl.DataFrame:
@@ -117,4 +119,4 @@ def duplicate_records(
         found = found.with_columns(
             label_conflict=pl.col(label).drop_nulls().n_unique().over("keeper") > 1
         )
-    return found.select(list(DUPLICATE_SCHEMA)).cast(DUPLICATE_SCHEMA).sort("record_id")  # type: ignore[arg-type]
+    return found.select(list(DUPLICATE_SCHEMA)).cast(DUPLICATE_SCHEMA).sort("record_id")

@@ -129,8 +129,8 @@ def duplicates_of_files(
         if stream.error is not None:
             message = f"{source.path}: reading stopped: {stream.error}"
             raise FileColumnError(message)
-    schema = {"id": pl.String, "key": pl.String, "length": pl.Int64}
-    records = pl.concat([pl.DataFrame(schema=schema), *(part.cast(schema) for part in parts)])  # type: ignore[arg-type]
+    schema = pl.Schema({"id": pl.String, "key": pl.String, "length": pl.Int64})
+    records = pl.concat([pl.DataFrame(schema=schema), *(part.cast(schema) for part in parts)])
     if records["id"].null_count() or records["id"].n_unique() != records.height:
         again = records.filter(pl.col("id").is_duplicated() | pl.col("id").is_null())["id"][0]
         message = f"column {id_column!r}: id {again!r} is null or occurs twice; name another column"

@@ -44,7 +44,7 @@ from assets.deduplication.verify import exact_jaccard, rounds
 ReadTexts = Callable[[], Iterator[tuple[Keys, Texts]]]
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
-PAIR_SCHEMA = {"left": pl.String, "right": pl.String, "similarity": pl.Float64}
+PAIR_SCHEMA = pl.Schema({"left": pl.String, "right": pl.String, "similarity": pl.Float64})
 
 
 class NearDuplicates:
@@ -269,7 +269,7 @@ class NearDuplicates:
                 right=pl.max_horizontal("a", "b"),
                 similarity="similarity",
             )
-            .cast(PAIR_SCHEMA)  # type: ignore[arg-type]
+            .cast(PAIR_SCHEMA)
             .sort("left", "right")
         )
         miss = 0.0 if self.exhaustive else 1.0 - collision_probability(self.similarity, *self.bands)

@@ -20,15 +20,17 @@ FATES = (
     "quarantined",
     "forgotten",
 )
-LEDGER = {
-    "record_id": pl.String,
-    "table": pl.String,
-    "fate": pl.String,
-    "stage": pl.String,
-    "reason": pl.String,
-    "by": pl.String,
-    "rows": pl.Int64,
-}
+LEDGER = pl.Schema(
+    {
+        "record_id": pl.String,
+        "table": pl.String,
+        "fate": pl.String,
+        "stage": pl.String,
+        "reason": pl.String,
+        "by": pl.String,
+        "rows": pl.Int64,
+    }
+)
 
 
 def record_lines(
@@ -81,7 +83,7 @@ def record_lines(
         )
         .with_columns(rows=pl.lit(1, pl.Int64))
         .select(*LEDGER)
-        .cast(LEDGER)  # type: ignore[arg-type]
+        .cast(LEDGER)
     )
     if lines.height != fates.height or lines["fate"].null_count():
         none = lines["fate"].null_count()
@@ -138,7 +140,7 @@ def table_lines(
         )
         .sort("table")
     )
-    return pl.concat([held.cast(LEDGER), aside.cast(LEDGER)])  # type: ignore[arg-type]
+    return pl.concat([held.cast(LEDGER), aside.cast(LEDGER)])
 
 
 def unbalanced(ledger: pl.LazyFrame, counted: pl.DataFrame) -> pl.DataFrame:
