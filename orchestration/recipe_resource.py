@@ -12,7 +12,7 @@ from resources.recipe import Recipe, parse_recipe
 Section = dict[str, Any]
 
 
-class RecipeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+class RecipeResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # generic in its own value only
     """The recipe of a run: defaults filled in, places absolute, keys that are set to nothing left out."""
 
     lake: str

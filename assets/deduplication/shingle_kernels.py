@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 import numba
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir  # type: ignore[import-untyped]
+from llvmlite import ir  # type: ignore[import-untyped]  # no stubs exist
 from numba.core import types
 from numba.extending import intrinsic
 

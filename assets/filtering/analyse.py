@@ -433,7 +433,7 @@ def predict_points(
 
 def _positive(value: object, where: str) -> float:
     try:
-        number = float(value)  # type: ignore[arg-type]
+        number = float(value)  # type: ignore[arg-type]  # what is no number is told below
     except (TypeError, ValueError):
         number = float("nan")
     if not np.isfinite(number) or number <= 0:

@@ -41,7 +41,7 @@ EPSILON = 1e-8
 _WORD_PUNCT = re.compile(r"\w+|[^\w\s]+")
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
 def _fast_buckets(
     hashes: NDArray[np.uint64],
     offsets: NDArray[np.int64],
@@ -61,7 +61,7 @@ def _fast_buckets(
         out_offsets[row + 1] = at
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
 def _sum_by_row(
     buckets: NDArray[np.int32], offsets: NDArray[np.int64], weights: NDArray[np.float64]
 ) -> NDArray[np.float64]:

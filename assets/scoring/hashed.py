@@ -29,7 +29,7 @@ from assets.scoring.tokens import decode, finish_hash, pair_hash, tokenise, utf8
 _SHORT_TOKENS = 8
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
 def _embed_text(
     data: NDArray[np.uint8],
     text_offsets: NDArray[np.int64],

@@ -71,7 +71,7 @@ def _lexicon() -> tuple[NDArray[np.uint64], NDArray[np.uint32], NDArray[np.uint8
     return tokens.hashes[order], languages, stops.astype(np.uint8)[order]
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
 def _count(
     hashes: NDArray[np.uint64],
     offsets: NDArray[np.int64],

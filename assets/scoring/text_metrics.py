@@ -55,7 +55,7 @@ METRICS = (
 _COUNT = len(METRICS)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
 def _slot(
     keys: NDArray[np.uint64],
     owner: NDArray[np.int64],
@@ -70,7 +70,7 @@ def _slot(
     return at
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
 def _measure(
     data: NDArray[np.uint8],
     text_offsets: NDArray[np.int64],

@@ -58,7 +58,7 @@ def not_numbers(source: Source, read_settings: dict[str, str], columns: Sequence
     Parquet, Delta and JSON know their types; of CSV and TSV the cells are read.
     """
     try:
-        stream = read(source, ReadOptions(**read_settings))  # type: ignore[arg-type]
+        stream = read(source, ReadOptions(**read_settings))  # type: ignore[arg-type]  # pydantic checks the values
         if source.format not in ("csv", "tsv"):
             return {name for name in columns if not _is_number(stream.schema.field(name).type)}
         state, seen = TypeState(columns), 0
@@ -101,7 +101,7 @@ def _columns(source: Source, settings: dict[str, str]) -> tuple[list[ColumnFacts
     if source.format in ("json", "jsonl"):
         return _of_records(list(itertools.islice(_records(source), ROWS)))
     lines = {"text": "line"} if source.format == "text" else {}
-    stream = read(source, ReadOptions(**{**settings, **lines}), batch_rows=ROWS)  # type: ignore[arg-type]
+    stream = read(source, ReadOptions(**{**settings, **lines}), batch_rows=ROWS)  # type: ignore[arg-type]  # pydantic checks the values
     batch = next(iter(stream), None)
     names = [name for name in stream.schema.names if name != POSITION_COLUMN][:MOST_COLUMNS]
     if batch is None:
@@ -222,7 +222,7 @@ def _quotes_mislead(source: Source, settings: dict[str, str], delimiter: str) ->
 
 
 def _head(source: Source, settings: dict[str, str]) -> bytes:
-    stream = open_utf8(source, ReadOptions(**settings))  # type: ignore[arg-type]
+    stream = open_utf8(source, ReadOptions(**settings))  # type: ignore[arg-type]  # pydantic checks the values
     try:
         return stream.read(_HEAD_BYTES)[:_HEAD_BYTES]
     finally:
@@ -230,6 +230,6 @@ def _head(source: Source, settings: dict[str, str]) -> bytes:
 
 
 def _tried(source: Source, settings: dict[str, str]) -> tuple[int, pa.RecordBatch | None]:
-    stream = read(source, ReadOptions(**settings), batch_rows=ROWS)  # type: ignore[arg-type]
+    stream = read(source, ReadOptions(**settings), batch_rows=ROWS)  # type: ignore[arg-type]  # pydantic checks the values
     batch = next(iter(stream), None)
     return len(stream.rejects), batch

@@ -71,7 +71,7 @@ def train_and_measure(
             rows = order[step * settings.head_batch : (step + 1) * settings.head_batch]
             loss = functional.cross_entropy(torch.addmm(bias, x[rows], weight), y[rows])
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             optimiser.step()
         with torch.no_grad():
             z = torch.from_numpy((held[0] - mean) / spread).to(device)

@@ -124,7 +124,7 @@ def train_and_measure(
             logits, target = _forward(weights, data[rows], length[rows], settings)
             loss = functional.cross_entropy(logits, target)
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             optimiser.step()
         bits, count = _evaluate(weights, held, settings, device)
     total = float(count.sum())

@@ -99,7 +99,7 @@ def _gains(
     return total
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
 def _add_excess(
     products: NDArray[np.float32], covered: NDArray[np.float64], total: NDArray[np.float64]
 ) -> None:
