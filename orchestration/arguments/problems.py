@@ -1,0 +1,45 @@
+"""Problems stated in a file: scaling laws and allocations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from orchestration.arguments.options import (
+    json_option,
+)
+
+
+@click.command()
+@click.argument("curves", type=click.Path(path_type=Path, exists=True))
+@click.option(
+    "--law",
+    type=click.Choice(["utility", "saturation", "power", "data_constrained", "average"]),
+    default="average",
+)
+@click.option("--form", type=click.Choice(["paper", "code"]), default="paper", show_default=True)
+@click.option("--budget", metavar="samples=N", help="Plan for this many samples.")
+@click.option("--predict", type=click.Path(path_type=Path, exists=True), help="Points to predict.")
+@json_option
+def laws(
+    curves: Path, *, law: str, form: str, budget: str | None, predict: Path | None, as_json: bool
+) -> None:
+    """Fit scaling laws to a table of training curves, and plan for a budget."""
+    from orchestration.commands.laws import laws as work
+
+    work(curves, law=law, form=form, budget=budget, predict=predict, as_json=as_json)
+
+
+@click.command()
+@click.argument("problem", type=click.Path(path_type=Path, exists=True))
+@click.option(
+    "--joint", is_flag=True, help="Groups, quality pools and passes under one compute budget."
+)
+@click.option("--integer", is_flag=True, help="Round to whole records, never past the budget.")
+@json_option
+def allocate(problem: Path, *, joint: bool, integer: bool, as_json: bool) -> None:
+    """Divide a budget between groups by the objective that the problem states."""
+    from orchestration.commands.allocate import allocate as work
+
+    work(problem, joint=joint, integer=integer, as_json=as_json)

@@ -1,0 +1,204 @@
+"""Records of any files, without a recipe: duplicates, scores, selections."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from orchestration.arguments.options import (
+    dimensions_option,
+    embedding_option,
+    features_option,
+    files_argument,
+    id_option,
+    json_option,
+    label_option,
+    list_option,
+    listed_names,
+    seed_option,
+    table_out_option,
+    text_option,
+)
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.option("--text", required=True, metavar="COL", help="The column with the text.")
+@id_option
+@click.option(
+    "--similarity", type=click.FloatRange(0, 1, min_open=True), default=0.8, show_default=True
+)
+@click.option("--shingle", default="word:5", show_default=True, help="word:N or char:N.")
+@click.option(
+    "--mode", type=click.Choice(["star", "components"]), default="star", show_default=True
+)
+@click.option("--exhaustive", is_flag=True, help="Miss no pair; slower.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the clusters here, as Parquet.")
+@click.option(
+    "--pairs", type=click.Path(path_type=Path), help="Write every verified pair here, as Parquet."
+)
+@json_option
+def duplicates(
+    files: tuple[Path, ...],
+    *,
+    text: str,
+    id_column: str | None,
+    similarity: float,
+    shingle: str,
+    mode: str,
+    exhaustive: bool,
+    out: Path | None,
+    pairs: Path | None,
+    as_json: bool,
+) -> None:
+    """Find near duplicates among the records of any files."""
+    from orchestration.commands.duplicates import duplicates as work
+
+    work(
+        files,
+        text=text,
+        id_column=id_column,
+        similarity=similarity,
+        shingle=shingle,
+        mode=mode,
+        exhaustive=exhaustive,
+        out=out,
+        pairs=pairs,
+        as_json=as_json,
+    )
+
+
+@click.command()
+@files_argument
+@list_option
+@click.option("--scorers", metavar="NAME,...", help="The methods, separated by commas.")
+@text_option
+@label_option
+@features_option
+@embedding_option
+@click.option("--language", metavar="COL", help="The column with the language, where there is one.")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True),
+    metavar="FILE",
+    help="What good records look like, with the same columns; may be given again.",
+)
+@id_option
+@click.option("--combine", type=click.Choice(["borda"]), help="Also one `quality` of all scores.")
+@dimensions_option
+@seed_option
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@table_out_option
+@json_option
+def score(
+    files: tuple[Path, ...],
+    *,
+    listed: bool,
+    scorers: str | None,
+    text: str | None,
+    label: str | None,
+    features: str | None,
+    embedding: str | None,
+    language: str | None,
+    targets: tuple[Path, ...],
+    id_column: str | None,
+    combine: str | None,
+    dimensions: int,
+    seed: int,
+    device: str,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Score the records of any files, in their order; --list prints the methods."""
+    from assets.scoring.record_files import Columns
+    from orchestration.commands.score import list_methods
+    from orchestration.commands.score import score as work
+
+    if listed:
+        list_methods(as_json=as_json)
+        return
+    if not files or scorers is None or out is None:
+        message = "give FILE..., --scorers and --out; or --list to see the methods"
+        raise click.UsageError(message)
+    names = listed_names(features)
+    status = work(
+        files,
+        columns=Columns(text, label, names, embedding, language, id_column),
+        scorers=scorers,
+        targets=targets,
+        combine=combine,
+        dimensions=dimensions,
+        seed=seed,
+        device=device,
+        out=out,
+        as_json=as_json,
+    )
+    sys.exit(status)
+
+
+@click.command()
+@files_argument
+@list_option
+@click.option("--method", metavar="NAME", help="How to select.")
+@click.option("--budget", metavar="N|tokens=N|bytes=N", help="How much; N is in records.")
+@click.option(
+    "--scores",
+    type=click.Path(path_type=Path, exists=True),
+    metavar="F",
+    help="What `sluice score` wrote for these files.",
+)
+@click.option("--column", metavar="COL", help="The score, or for stratified the strata.")
+@click.option("--direction", type=click.Choice(["high", "low"]), help="Which scores are better.")
+@click.option("--temperature", type=float, help="Of gumbel; 1 without it.")
+@click.option("--text", metavar="COL", help="Whose tokens or bytes count; vectors are made of it.")
+@click.option("--features", metavar="A,B,...", help="Columns of numbers that make a vector.")
+@embedding_option
+@id_option
+@dimensions_option
+@seed_option
+@table_out_option
+@json_option
+def select(
+    files: tuple[Path, ...],
+    *,
+    listed: bool,
+    method: str | None,
+    budget: str | None,
+    scores: Path | None,
+    column: str | None,
+    direction: str | None,
+    temperature: float | None,
+    text: str | None,
+    features: str | None,
+    embedding: str | None,
+    id_column: str | None,
+    dimensions: int,
+    seed: int,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Select records of any files within a budget; --list prints the methods."""
+    from assets.scoring.record_files import Columns
+    from orchestration.commands.select import Wanted, list_methods
+    from orchestration.commands.select import select as work
+
+    if listed:
+        list_methods(as_json=as_json)
+        return
+    if not files or method is None or budget is None or out is None:
+        message = "give FILE..., --method, --budget and --out; or --list to see the methods"
+        raise click.UsageError(message)
+    names = listed_names(features)
+    work(
+        files,
+        Wanted(method, budget, column, direction, temperature, seed),
+        columns=Columns(text, None, names, embedding, None, id_column),
+        scores=scores,
+        dimensions=dimensions,
+        out=out,
+        as_json=as_json,
+    )
