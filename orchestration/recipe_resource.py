@@ -7,7 +7,8 @@ from typing import Any
 
 import dagster as dg
 
-from resources.recipe import Recipe, parse_recipe
+from resources.recipe import Recipe
+from resources.recipe_file import parse_recipe
 
 Section = dict[str, Any]
 

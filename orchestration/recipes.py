@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from resources.errors import RecipeError
-from resources.recipe import Recipe, load_recipe
+from resources.recipe import Recipe
+from resources.recipe_file import load_recipe
 
 DEMO_RECIPE = Path(__file__).resolve().parent.parent / "examples" / "recipe.yaml"
 

@@ -12,6 +12,7 @@ import polars as pl
 from deltalake.exceptions import DeltaError
 
 from resources import delta
+from resources.delta_types import frame_schema
 from resources.errors import StoreError
 
 SMALL_BYTES = 32 * 1024 * 1024
@@ -58,7 +59,7 @@ def compact(uri: Path, upkeep: dict[str, Any], *, dry_run: bool = False) -> Comp
         return Compaction(len(small), total, None)
     schema = delta.scan(uri, version).collect_schema()
     rows = pl.scan_parquet([uri / name for name in small], schema=schema, missing_columns="insert")
-    staged = delta.StagedTable(uri, delta.frame_schema(pl.DataFrame(schema=schema)))
+    staged = delta.StagedTable(uri, frame_schema(pl.DataFrame(schema=schema)))
     try:
         for batch in rows.collect_batches(chunk_size=_BATCH):
             staged.write(batch)

@@ -33,6 +33,8 @@ from deltalake import (
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
+from resources.delta_actions import add_action
+from resources.delta_types import as_table, storable_schema
 from resources.errors import StoreError
 
 METADATA_KEY = "sluice"
@@ -43,11 +45,6 @@ _KEEP_LOG = PostCommitHookProperties(cleanup_expired_logs=False)
 _KEEP_LOG_SETTING = {"delta.enableExpiredLogCleanup": "false"}
 _ROLL_BYTES = 128 * 1024 * 1024
 _GROUP_ROWS = 65_536
-_STATISTICS_TYPES = ("INT32", "INT64", "DOUBLE", "BOOLEAN")
-
-
-class UnstorableValueError(StoreError, pa.ArrowInvalid):  # type: ignore[misc]  # pyarrow is untyped
-    """A value that no Delta type holds; also an Arrow error, so that ingestion sets its source aside."""
 
 
 class StagedTable:
@@ -79,7 +76,7 @@ class StagedTable:
 
     def write(self, data: pa.Table | pa.RecordBatch | pl.DataFrame) -> None:
         """Append rows; columns are matched by name and cast to the schema."""
-        table = _as_table(data, self.schema, self.uri)
+        table = as_table(data, self.schema, self.uri)
         if table.num_rows == 0:
             return
         self.rows += table.num_rows
@@ -179,7 +176,7 @@ class StagedTable:
         """
         schema = Schema.from_arrow(self.schema)
         try:
-            actions = [_add_action(self.uri, file) for file in self.files]
+            actions = [add_action(self.uri, file) for file in self.files]
             version = self._commit(actions, schema, metadata, mode)
         except (DeltaError, OSError) as error:
             # the entry may be there all the same: a checkpoint after it failed, or the answer was lost
@@ -215,7 +212,7 @@ class StagedTable:
         ]
         try:
             for file in self.files:
-                action = _add_action(self.uri, file)
+                action = add_action(self.uri, file)
                 action.data_change = False
                 actions.append(action)
             table = open_table(self.uri)
@@ -394,122 +391,6 @@ def count(uri: Path, version: int) -> int:
 def scan(uri: Path, version: int) -> pl.LazyFrame:
     """Scan a table at a pinned version."""
     return pl.scan_delta(str(uri), version=version)
-
-
-def storable_schema(schema: pa.Schema) -> pa.Schema:
-    """Return the schema with every type replaced by the one Delta stores it as."""
-    return pa.schema([pa.field(f.name, storable_type(f.type), nullable=True) for f in schema])
-
-
-def storable_type(kind: pa.DataType) -> pa.DataType:
-    """Return the Delta type that holds the values of `kind`; the few it can't hold are refused when written."""
-    if pa.types.is_dictionary(kind):
-        return storable_type(kind.value_type)
-    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) or pa.types.is_null(kind):
-        return pa.string()
-    if (
-        pa.types.is_large_binary(kind)
-        or pa.types.is_fixed_size_binary(kind)
-        or pa.types.is_binary_view(kind)
-    ):
-        return pa.binary()
-    if pa.types.is_uint8(kind):
-        return pa.int16()
-    if pa.types.is_uint16(kind):
-        return pa.int32()
-    if pa.types.is_unsigned_integer(kind):
-        return pa.int64()
-    if pa.types.is_float16(kind):
-        return pa.float32()
-    if pa.types.is_decimal256(kind):
-        return pa.decimal128(kind.precision, kind.scale) if kind.precision <= 38 else pa.string()
-    if pa.types.is_timestamp(kind):
-        return pa.timestamp("us", tz=kind.tz)
-    if pa.types.is_time(kind) or pa.types.is_duration(kind):
-        return pa.int64()
-    if pa.types.is_large_list(kind) or pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
-        return pa.list_(storable_type(kind.value_type))
-    if pa.types.is_struct(kind):
-        return pa.struct([pa.field(f.name, storable_type(f.type)) for f in kind])
-    return kind
-
-
-def frame_schema(frame: pl.DataFrame) -> pa.Schema:
-    """Return the storable Arrow schema of a polars frame."""
-    return storable_schema(frame.head(0).to_arrow().schema)
-
-
-def _as_table(
-    data: pa.Table | pa.RecordBatch | pl.DataFrame, schema: pa.Schema, uri: Path
-) -> pa.Table:
-    if isinstance(data, pl.DataFrame):
-        data = data.to_arrow()
-    table = pa.Table.from_batches([data]) if isinstance(data, pa.RecordBatch) else data
-    table = table.select(schema.names)
-    columns = [_cast(c, f, uri) for c, f in zip(table.columns, schema, strict=True)]
-    return pa.Table.from_arrays(columns, schema=schema)
-
-
-def _cast(column: pa.ChunkedArray, field: pa.Field, uri: Path) -> pa.ChunkedArray:
-    if pa.types.is_time32(column.type):
-        column = column.cast(pa.int32())  # Arrow has no direct way to 64 bits
-    try:
-        return column.cast(field.type)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        where = "/".join(uri.parts[-2:])
-        message = (
-            f"{where}: column {field.name!r} is {column.type} and can't be stored as {field.type}: {error}; "
-            "cast it in the source, or leave it out"
-        )
-        raise UnstorableValueError(message) from error
-
-
-def _add_action(uri: Path, file: Path) -> AddAction:
-    metadata = pq.read_metadata(file)
-    return AddAction(
-        path=file.relative_to(uri).as_posix(),
-        size=file.stat().st_size,
-        partition_values={},
-        modification_time=int(time.time() * 1000),
-        data_change=True,
-        # as UTF-8: escaped pairs of surrogates come back from the log as other characters
-        stats=json.dumps(_statistics(metadata), ensure_ascii=False),
-    )
-
-
-def _statistics(metadata: pq.FileMetaData) -> dict[str, Any]:
-    """Statistics of one file: bounds of plain numbers and short strings, null counts of flat columns."""
-    low: dict[str, Any] = {}
-    high: dict[str, Any] = {}
-    nulls: dict[str, int] = {}
-    for position in range(min(metadata.num_columns, 32)):
-        chunks = [metadata.row_group(g).column(position) for g in range(metadata.num_row_groups)]
-        name = chunks[0].path_in_schema if chunks else ""
-        if not chunks or "." in name or any(c.statistics is None for c in chunks):
-            continue
-        statistics = [c.statistics for c in chunks]
-        if all(s.has_null_count for s in statistics):
-            nulls[name] = sum(s.null_count for s in statistics)
-        bounded = [s for s in statistics if s.has_min_max]
-        if not bounded or len(bounded) < sum(s.num_values > 0 for s in statistics):
-            continue
-        values = [v for s in bounded for v in (s.min, s.max)]
-        plain = (
-            statistics[0].physical_type in _STATISTICS_TYPES
-            and statistics[0].logical_type.type == "NONE"
-        )
-        short = all(isinstance(v, str) and len(v) <= 32 for v in values)
-        if (
-            plain and all(isinstance(v, int | float) and abs(v) < float("inf") for v in values)
-        ) or short:
-            low[name] = min(s.min for s in bounded)
-            high[name] = max(s.max for s in bounded)
-    return {
-        "numRecords": metadata.num_rows,
-        "minValues": low,
-        "maxValues": high,
-        "nullCount": nulls,
-    }
 
 
 def total_rows(frames: Iterable[StagedTable]) -> int:

@@ -31,6 +31,7 @@ import pyarrow as pa
 
 from resources import delta
 from resources.base import Base, metadata_at
+from resources.delta_types import frame_schema
 from resources.errors import CheckError, NotReadyError, RecipeError
 from resources.lease import Lease
 from resources.outputs import register_output
@@ -431,7 +432,7 @@ class Stage:
 
     def put(self, table: str, frame: pl.DataFrame) -> None:
         """Write a whole (narrow) table."""
-        staged = self.open(table, delta.frame_schema(frame))
+        staged = self.open(table, frame_schema(frame))
         staged.write(frame)
         staged.close()
 

@@ -42,7 +42,7 @@ def dagster_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run_lake(tmp_path_factory: pytest.TempPathFactory) -> RunLake:
     """Build the tiny lake and run it, once a session (once a worker under xdist)."""
     from orchestration.execute import execute
-    from resources.recipe import load_recipe
+    from resources.recipe_file import load_recipe
 
     lake = lakes.build(tmp_path_factory.mktemp("tiny"))
     home = lake.folder / "dagster"

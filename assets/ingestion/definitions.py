@@ -22,6 +22,7 @@ from assets.ingestion.register import (
 )
 from resources import delta
 from resources.dagster_stage import Facts, Naming, TableInfo, stage_asset
+from resources.delta_types import frame_schema
 from resources.recipe import Recipe
 from resources.run import Run, Stage, StageSpec, digest
 
@@ -93,7 +94,7 @@ def compute(run: Run, stage: Stage) -> Facts:
     """Register every source: unchanged ones from the last time, new and changed ones by reading them."""
     found = listing(run)
     known = _Known(run)
-    aside = stage.open(QUARANTINE, delta.frame_schema(pl.DataFrame(schema=QUARANTINE_SCHEMA)))
+    aside = stage.open(QUARANTINE, frame_schema(pl.DataFrame(schema=QUARANTINE_SCHEMA)))
     rows: list[dict[str, Any]] = []
     columns: list[dict[str, Any]] = []
     reused = 0

@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from assets.publication.ledger import LEDGER, record_lines, table_lines, unbalanced
 from assets.publication.selection import select_records
-from resources import delta
 from resources.dagster_stage import Facts, Naming, TableInfo, stage_asset
+from resources.delta_types import frame_schema
 from resources.recipe import Recipe
 from resources.rules import matching_rule
 from resources.run import RELEASES, Run, Stage, StageSpec
@@ -101,7 +101,7 @@ def compute_publication(run: Run, stage: Stage) -> Facts:
         aside.filter(pl.col("table").is_in(read)).collect(),
         tables.select("table", "rows"),
     )
-    ledger = stage.open(LEDGER_TABLE, delta.frame_schema(pl.DataFrame(schema=LEDGER)))
+    ledger = stage.open(LEDGER_TABLE, frame_schema(pl.DataFrame(schema=LEDGER)))
     ledger.write(lines)
     ledger.write(others)
     ledger.close()

@@ -23,7 +23,7 @@ from orchestration.draft.rules import draft_rules
 from orchestration.draft.write import Draft, write
 from orchestration.draft.yaml_text import shown
 from resources.errors import RecipeError
-from resources.recipe import load_recipe, parse_recipe
+from resources.recipe_file import load_recipe, parse_recipe
 from resources.rules import matching_rule
 
 

@@ -12,7 +12,7 @@ from orchestration.commands.watch import Watch
 from orchestration.execute import Outcome, execute
 from orchestration.summary import as_text, summarise
 from resources.errors import EXIT_DONE, EXIT_QUARANTINE
-from resources.recipe import load_recipe
+from resources.recipe_file import load_recipe
 
 
 def run(

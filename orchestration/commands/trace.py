@@ -17,7 +17,8 @@ from orchestration.stages_light import layer_of
 from resources import delta
 from resources.errors import NotReadyError, RecipeError
 from resources.outputs import dropped_releases
-from resources.recipe import Recipe, load_recipe
+from resources.recipe import Recipe
+from resources.recipe_file import load_recipe
 from resources.rules import matching_rule
 from resources.run import RELEASES
 from resources.sample import sampled

@@ -11,7 +11,8 @@ import pytest
 
 from assets.deduplication.reading import held_by_others, read_by_rule
 from assets.deduplication.records import RecordMaker, RecordRuleError, record_schema
-from resources.recipe import Recipe, parse_recipe
+from resources.recipe import Recipe
+from resources.recipe_file import parse_recipe
 
 
 def recipe(*rules: dict[str, Any]) -> Recipe:

@@ -21,7 +21,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from orchestration.execute import Outcome, execute
-from resources.recipe import load_recipe
+from resources.recipe_file import load_recipe
 from tests import lakes
 from tests.conftest import RunLake
 from tests.end_to_end.test_run import ledger_rows, physical_rows, release_of, table

@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 
 from orchestration.execute import execute
-from resources.recipe import Recipe, load_recipe
+from resources.recipe import Recipe
+from resources.recipe_file import load_recipe
 from tests.end_to_end.test_run import commits_of, ledger_rows, release_of, table
 
 RECIPE = Path(__file__).resolve().parents[2] / "examples" / "open_lake.yaml"

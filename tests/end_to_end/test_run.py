@@ -22,7 +22,7 @@ from orchestration.execute import execute
 from orchestration.stages_light import layer_of
 from resources import delta
 from resources.errors import NotReadyError
-from resources.recipe import load_recipe
+from resources.recipe_file import load_recipe
 from resources.run import RELEASES, last_release
 from tests import lakes
 from tests.conftest import RunLake

@@ -16,7 +16,7 @@ from orchestration.execute import execute
 from orchestration.stages_light import layer_of
 from resources import delta
 from resources.errors import CheckError
-from resources.recipe import load_recipe
+from resources.recipe_file import load_recipe
 from resources.run import last_release
 from tests import lakes
 

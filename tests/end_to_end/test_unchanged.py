@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestration.execute import execute
-from resources.recipe import load_recipe
+from resources.recipe_file import load_recipe
 from tests.conftest import RunLake
 from tests.end_to_end.test_run import commits_of, release_of
 

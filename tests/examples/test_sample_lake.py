@@ -18,7 +18,7 @@ from examples.build_sample_lake import (
 )
 from examples.installed_files import MissingDistributionError
 from examples.lake_summary import Summary
-from resources.recipe import load_recipe
+from resources.recipe_file import load_recipe
 from resources.rules import matching_rule
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"

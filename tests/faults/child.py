@@ -23,7 +23,7 @@ from orchestration.execute import execute
 from resources import delta
 from resources.errors import SluiceError
 from resources.lease import Lease
-from resources.recipe import load_recipe
+from resources.recipe_file import load_recipe
 from resources.run import Run, Stage
 
 

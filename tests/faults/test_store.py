@@ -21,7 +21,7 @@ from orchestration.cli import main
 from orchestration.execute import execute
 from resources import delta
 from resources.errors import StoreError
-from resources.recipe import load_recipe
+from resources.recipe_file import load_recipe
 from tests.faults import small
 from tests.faults.small import Snapshots, contents, orphans, release
 

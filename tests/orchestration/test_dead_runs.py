@@ -11,7 +11,8 @@ import pytest
 
 from orchestration.dead_runs import dead_runs_of, give_up
 from resources.lease import Lease, dead_holder
-from resources.recipe import Recipe, parse_recipe
+from resources.recipe import Recipe
+from resources.recipe_file import parse_recipe
 
 DIE = """
 import os, sys

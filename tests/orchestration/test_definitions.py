@@ -17,7 +17,7 @@ from orchestration.jobs import ROOT_TAG
 from orchestration.recipes import DEMO_RECIPE, load_recipes, recipe_paths
 from orchestration.stages import BY_TABLE, SPECS, STAGE_NAMES
 from resources.errors import RecipeError
-from resources.recipe import parse_recipe
+from resources.recipe_file import parse_recipe
 
 RECIPE: dict[str, Any] = {
     "lake": "no/such/lake",

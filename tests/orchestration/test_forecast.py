@@ -14,7 +14,7 @@ from orchestration import forecast as forecasting
 from orchestration.cli import main
 from orchestration.execute import execute
 from orchestration.stages import SPECS
-from resources.recipe import load_recipe
+from resources.recipe_file import load_recipe
 from resources.run import last_release
 from tests import lakes
 

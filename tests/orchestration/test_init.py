@@ -16,7 +16,7 @@ from orchestration.draft import look as looking
 from orchestration.execute import execute
 from orchestration.preflight import check_recipe_against_lake
 from resources.errors import EXIT_BAD_RECIPE
-from resources.recipe import load_recipe
+from resources.recipe_file import load_recipe
 from resources.rules import matching_rule
 from tests import lakes
 

@@ -14,7 +14,8 @@ import pytest
 from orchestration import preflight
 from orchestration.preflight import check_recipe_against_lake
 from resources.errors import RecipeError
-from resources.recipe import Recipe, parse_recipe
+from resources.recipe import Recipe
+from resources.recipe_file import parse_recipe
 from tests import lakes
 
 

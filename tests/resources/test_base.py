@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 
 from resources.errors import RecipeError, StoreError
-from resources.recipe import Recipe, parse_recipe
+from resources.recipe import Recipe
+from resources.recipe_file import parse_recipe
 from resources.run import RELEASES, Run, StageSpec
 
 LAKE = StageSpec("ingestion", ("ingestion/tables",), (), "1", "lake")

@@ -24,13 +24,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from resources import delta
+from resources.delta_types import UnstorableValueError, frame_schema, storable_schema
 from resources.errors import StoreError
 
 FRAME = pl.DataFrame({"a": [1, 2], "s": ["x", None]})
 
 
 def staged(uri: Path, *frames: pl.DataFrame) -> delta.StagedTable:
-    table = delta.StagedTable(uri, delta.frame_schema(frames[0]))
+    table = delta.StagedTable(uri, frame_schema(frames[0]))
     for frame in frames:
         table.write(frame)
     table.close()
@@ -66,7 +67,7 @@ def test_a_discarded_table_leaves_no_file_and_no_trace(tmp_path: Path) -> None:
     uri = tmp_path / "t"
     staged(uri, FRAME).commit({})
     before = files_of(uri)
-    table = delta.StagedTable(uri, delta.frame_schema(FRAME))
+    table = delta.StagedTable(uri, frame_schema(FRAME))
     table.write(FRAME)
     table._flush()  # a file is open and half written
     table.discard()
@@ -359,7 +360,7 @@ def test_types_that_delta_lacks_are_stored_as_ones_that_hold_them(
 def test_a_value_that_delta_cannot_hold_is_refused_by_column(
     tmp_path: Path, kind: pa.DataType, value: Any
 ) -> None:
-    with pytest.raises(delta.UnstorableValueError, match=r"column 'c' is .*cast it"):
+    with pytest.raises(UnstorableValueError, match=r"column 'c' is .*cast it"):
         delta.StagedTable(tmp_path / "t", pa.schema([("c", kind)])).write(
             pa.table({"c": pa.array([value], kind)})
         )
@@ -376,7 +377,7 @@ def test_types_are_replaced_wherever_they_nest() -> None:
             ("n", pa.null()),
         ]
     )
-    assert [f.type for f in delta.storable_schema(schema)] == [
+    assert [f.type for f in storable_schema(schema)] == [
         pa.int64(),
         pa.string(),
         pa.list_(pa.string()),
@@ -453,7 +454,7 @@ def test_a_filtered_scan_equals_a_filter_of_the_whole(
 ) -> None:
     name, parts = made
     uri = tmp_path_factory.mktemp("t")
-    schema = delta.frame_schema(parts[0])
+    schema = frame_schema(parts[0])
     tables = []
     for part in parts:  # a file each, so that whole files can be skipped
         tables.append(staged(uri, part))

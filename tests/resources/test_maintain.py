@@ -15,6 +15,7 @@ import pytest
 from deltalake import DeltaTable
 
 from resources import compaction, delta, maintain, outputs, pins, sweep
+from resources.delta_types import frame_schema
 from resources.errors import BusyError, RecipeError, StoreError
 from resources.lease import Lease
 from resources.maintain import Maintenance
@@ -41,7 +42,7 @@ WEEK = 7 * 24.0
 def land(run: Run, value: int) -> int:
     """Land a source of 3 rows and commit it, as ingestion does."""
     rows = pl.DataFrame({"cell": [value] * 3})
-    staged = delta.StagedTable(run.state / LANDED, delta.frame_schema(rows))
+    staged = delta.StagedTable(run.state / LANDED, frame_schema(rows))
     staged.write(rows)
     staged.close()
     return staged.commit({"run": run.run_id, "registered": {}})
@@ -121,7 +122,7 @@ def counts(done: Maintenance) -> dict[str, int]:
 
 def orphan(uri: Path) -> Path:
     """Stage a file and let nobody come back for it."""
-    staged = delta.StagedTable(uri, delta.frame_schema(pl.DataFrame({"v": [0]})))
+    staged = delta.StagedTable(uri, frame_schema(pl.DataFrame({"v": [0]})))
     staged.write(pl.DataFrame({"v": [0]}))
     staged.close()
     return staged.files[0]
@@ -738,7 +739,7 @@ def test_rows_of_every_type_are_compacted_unchanged(
     for number, part in enumerate(parts):
         if number >= 5:
             part = part.with_columns(late=pl.lit(number))
-        staged = delta.StagedTable(tmp_path / "t", delta.frame_schema(part))
+        staged = delta.StagedTable(tmp_path / "t", frame_schema(part))
         staged.write(part)
         staged.close()
         version = staged.commit({"n": number}, mode="append")
@@ -746,7 +747,7 @@ def test_rows_of_every_type_are_compacted_unchanged(
     # one file is too large to be touched
     monkeypatch.setattr(compaction, "SMALL_BYTES", 100_000)
     large = before.head(1).with_columns(s=pl.lit("".join(map(str, range(60_000)))))
-    staged = delta.StagedTable(tmp_path / "t", delta.frame_schema(large))
+    staged = delta.StagedTable(tmp_path / "t", frame_schema(large))
     staged.write(large)
     staged.close()
     version = staged.commit({"n": 10}, mode="append")

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from resources.errors import RecipeError
-from resources.recipe import Recipe, load_recipe, parse_bytes, parse_recipe
+from resources.recipe import Recipe, parse_bytes
+from resources.recipe_file import load_recipe, parse_recipe
 
 MINIMAL: dict[str, Any] = {
     "lake": "lake",

@@ -14,9 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resources import delta
+from resources.delta_types import frame_schema
 from resources.errors import BusyError, CheckError, NotReadyError, StoreError
 from resources.lease import Lease
-from resources.recipe import Recipe, parse_recipe
+from resources.recipe import Recipe
+from resources.recipe_file import parse_recipe
 from resources.run import RELEASES, Committed, Run, StageSpec, digest, last_release
 
 TABLES = StageSpec("ingestion", ("ingestion/tables", "ingestion/columns"), (), "1", "lake")
@@ -192,7 +194,7 @@ def test_a_release_whose_version_is_gone_is_told(recipe: Recipe) -> None:
 def test_the_last_release_is_the_one_with_the_highest_number(tmp_path: Path) -> None:
     assert last_release(tmp_path) is None
     rows = {"release": [4, 11, 7], "versions": ["{}"] * 3, "rows": ['{"published": 1}'] * 3}
-    staged = delta.StagedTable(tmp_path / RELEASES, delta.frame_schema(pl.DataFrame(rows)))
+    staged = delta.StagedTable(tmp_path / RELEASES, frame_schema(pl.DataFrame(rows)))
     staged.write(pl.DataFrame(rows))
     staged.close()
     staged.commit({})

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from resources.errors import RecipeError
-from resources.recipe import Recipe, parse_recipe
+from resources.recipe import Recipe
+from resources.recipe_file import parse_recipe
 from resources.sample import sample_note, sample_root, sampled
 from tests import lakes
 

@@ -15,7 +15,8 @@ from orchestration.draft.model import IGNORED, Body, Guess, TableFacts
 from orchestration.draft.rules import draft_rules
 from orchestration.draft.write import Draft, write
 from orchestration.draft.yaml_text import quoted, shown
-from resources.recipe import Recipe, parse_recipe
+from resources.recipe import Recipe
+from resources.recipe_file import parse_recipe
 from resources.rules import matching_rule
 
 AWKWARD = [
