@@ -20,7 +20,9 @@ from orchestration.stages import BY_TABLE, SPECS, STAGE_NAMES, naming
 from orchestration.standing import up_to_date
 from resources.errors import RecipeError, SluiceError, StoreError
 from resources.recipe import Recipe
-from resources.run import Report, Run, last_release, silent
+from resources.releases import last_release
+from resources.run import Run
+from resources.stage_spec import Report, silent
 
 DAGSTER_YAML = """\
 concurrency:

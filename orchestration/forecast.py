@@ -19,7 +19,9 @@ from orchestration.stages import SPECS
 from resources import delta
 from resources.errors import NotReadyError
 from resources.recipe import Recipe
-from resources.run import Committed, Run, StageSpec, last_release
+from resources.releases import last_release
+from resources.run import Run
+from resources.stage_spec import Committed, StageSpec
 
 Status = Literal["unchanged", "adopted", "computed", "depends"]
 

@@ -7,7 +7,7 @@ import dagster as dg
 from orchestration.logs import job_config
 from orchestration.stages import STAGE_NAMES, naming
 from resources.recipe import Recipe
-from resources.run import digest
+from resources.stage_spec import digest
 
 ROOT_TAG = "sluice/root"
 """Tag of every job: runs that share a value write below the same root, so that a queue lets one through at a time."""

@@ -18,7 +18,7 @@ from typing import Any
 
 import dagster as dg
 
-from resources.run import Report
+from resources.stage_spec import Report
 
 LOGGER = logging.getLogger("sluice")
 SECONDS_BETWEEN_LINES = 5.0

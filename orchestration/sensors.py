@@ -9,7 +9,7 @@ import dagster as dg
 from orchestration.dead_runs import dead_runs_of, give_up
 from orchestration.jobs import job_name
 from resources.recipe import Recipe
-from resources.run import digest
+from resources.stage_spec import digest
 
 
 def lake_state(lake: Path) -> str:

@@ -17,7 +17,7 @@ from orchestration.column_lineage import LINEAGE
 from orchestration.figures import FIGURES
 from resources.dagster_stage import Naming
 from resources.recipe import Recipe
-from resources.run import StageSpec
+from resources.stage_spec import StageSpec
 
 Define = Callable[[Recipe, Naming, Mapping[str, StageSpec]], list[dg.AssetsDefinition]]
 

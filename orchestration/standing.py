@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from orchestration.stages import SPECS
 from resources.errors import NotReadyError
-from resources.run import Run, StageSpec
+from resources.run import Run
+from resources.stage_spec import StageSpec
 
 
 def up_to_date(run: Run) -> bool:

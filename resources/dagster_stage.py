@@ -16,7 +16,8 @@ import dagster as dg
 
 from resources import delta
 from resources.errors import SluiceError, StoreError
-from resources.run import CheckOutcome, Committed, Run, Stage, StageSpec
+from resources.run import Run, Stage
+from resources.stage_spec import CheckOutcome, Committed, StageSpec
 
 Facts = Mapping[str, Mapping[str, Any]]
 Compute = Callable[[Run, Stage], Facts]

@@ -31,7 +31,7 @@ from resources.pins import (
     release_pins,
     split_releases,
 )
-from resources.run import Layer, Report, silent
+from resources.stage_spec import Layer, Report, silent
 from resources.sweep import Kind, Sweep, Tally, sweep_log, sweep_notes
 from resources.table_log import TableLog, read_log
 from resources.version import CODE_VERSION

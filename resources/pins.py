@@ -11,7 +11,8 @@ import polars as pl
 from resources import delta
 from resources.errors import StoreError
 from resources.outputs import dropped_releases, known_outputs
-from resources.run import Layer, releases
+from resources.releases import releases
+from resources.stage_spec import Layer
 from resources.table_log import TableLog
 
 TABLES = "ingestion/tables"

@@ -16,15 +16,13 @@ where nothing that it reads has changed since that release, the release's own ve
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import polars as pl
 import pyarrow as pa
@@ -36,83 +34,10 @@ from resources.errors import CheckError, NotReadyError, RecipeError
 from resources.lease import Lease
 from resources.outputs import register_output
 from resources.recipe import Recipe
+from resources.releases import last_release
 from resources.sample import sampled
+from resources.stage_spec import CheckOutcome, Committed, Report, StageSpec, digest, silent
 from resources.version import CODE_VERSION
-
-RELEASES = "publication/releases"
-Layer = Literal["lake", "recipe"]
-Report = Callable[[str, str, int | None, int | None], None]
-
-
-def silent(stage: str, message: str, done: int | None = None, total: int | None = None) -> None:
-    """Report nothing."""
-
-
-@dataclass(frozen=True)
-class StageSpec:
-    """What the house must know of a stage without running it.
-
-    Attributes
-    ----------
-    name
-        Folder of the stage, or the step in it (`filtering/curves`).
-    tables
-        Tables that are computed together, in the order they are committed.
-    reads
-        Upstream tables.
-    code_version
-        Changes whenever the same input would give another output.
-    layer
-        `lake` tables live under `state:`, `recipe` tables under `output:`.
-    sections
-        Parts of the recipe that the result depends on.
-    append
-        Whether a commit adds rows to the table (releases) instead of replacing its content.
-    extra
-        What else the result depends on and can be told without reading data (ingestion: the listing of the lake).
-    remembers
-        Tables of the base release that the result may keep to.
-    calibrates
-        Whether what it remembers is a calibration: then `--recalibrate` makes it forget.
-    """
-
-    name: str
-    tables: tuple[str, ...]
-    reads: tuple[str, ...]
-    code_version: str
-    layer: Layer
-    sections: tuple[str, ...] = ()
-    append: bool = False
-    extra: Callable[[Run], object] | None = None
-    remembers: tuple[str, ...] = ()
-    calibrates: bool = False
-
-
-@dataclass(frozen=True)
-class CheckOutcome:
-    """Result of one audit of a staged result; `facts` holds counts and ids, never record text."""
-
-    name: str
-    passed: bool
-    facts: dict[str, Any] = field(default_factory=dict)
-    blocking: bool = True
-
-
-@dataclass(frozen=True)
-class Committed:
-    """One table's version in a run."""
-
-    table: str
-    version: int
-    identity: str
-    adopted: bool
-
-
-def digest(value: object) -> str:
-    """Hash plain data to 32 hex digits, independent of key order."""
-    return hashlib.blake2b(
-        json.dumps(value, sort_keys=True, default=str).encode(), digest_size=16
-    ).hexdigest()
 
 
 class Run:
@@ -457,9 +382,8 @@ class Stage:
     def commit(self) -> list[Committed]:
         """Commit every table of the stage, unless a blocking check failed.
 
-        A stage that knows the identity of a table's content better than by its fingerprint sets it
-        in `identities` before
-        (ingestion: the contents of the sources, so that touching a file changes nothing downstream).
+        A stage that knows the identity of a table's content better than by its fingerprint sets it in `identities`
+        before (ingestion: the contents of the sources, so that touching a file changes nothing downstream).
 
         Raises
         ------
@@ -500,21 +424,3 @@ class Stage:
             self.run.record(committed)
             done.append(committed)
         return done
-
-
-def releases(output: Path) -> list[dict[str, Any]]:
-    """Return the rows of `publication/releases` under an output root, oldest first, their JSON decoded."""
-    table = delta.open_table(output / RELEASES)
-    if table is None:
-        return []
-    rows = delta.scan(output / RELEASES, table.version()).sort("release").collect().to_dicts()
-    return [
-        {**row, "versions": json.loads(row["versions"]), "rows": json.loads(row["rows"])}
-        for row in rows
-    ]
-
-
-def last_release(output: Path) -> dict[str, Any] | None:
-    """Return the last row of `publication/releases` under an output root, its JSON decoded, or None."""
-    found = releases(output)
-    return found[-1] if found else None

@@ -13,7 +13,8 @@ from assets.allocation.errors import AllocationError
 from resources.dagster_stage import Facts, Naming, TableInfo, stage_asset
 from resources.errors import RecipeError
 from resources.recipe import Recipe
-from resources.run import Run, Stage, StageSpec
+from resources.run import Run, Stage
+from resources.stage_spec import StageSpec
 
 GROUP_CURVES, PLAN, REPORT = "allocation/group_curves", "allocation/plan", "allocation/report"
 CURVES, POOLS, ANALYSIS = "filtering/curves", "filtering/pools", "filtering/analysis"

@@ -12,7 +12,8 @@ from assets.ingestion.listing import pinned_tables
 from assets.kernels.cell_hash import SCHEME, UnhashableColumnError
 from resources.dagster_stage import Facts, Naming, TableInfo, stage_asset
 from resources.recipe import Recipe
-from resources.run import Run, Stage, StageSpec
+from resources.run import Run, Stage
+from resources.stage_spec import StageSpec
 
 EDGES, UNIONS, RETENTION = "containment/edges", "containment/unions", "containment/retention"
 MIN_CONTAINMENT = 0.5

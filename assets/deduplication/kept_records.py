@@ -10,7 +10,8 @@ from typing import Protocol
 import polars as pl
 
 from resources import delta
-from resources.run import Run, StageSpec
+from resources.run import Run
+from resources.stage_spec import StageSpec
 
 RECORDS, CONTAINED = "deduplication/records", "deduplication/contained"
 TABLES = "ingestion/tables"

@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from assets.deduplication.sketch_frames import SCHEMA
-from resources.run import digest
+from resources.stage_spec import digest
 
 MOST_FILES = 16
 

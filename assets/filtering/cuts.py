@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from assets.filtering.pools import PoolState, cut_points, moved
-from resources.run import digest
+from resources.stage_spec import digest
 
 SCHEMA = {
     "calibration": pl.String,

@@ -20,7 +20,8 @@ from assets.filtering.flow import (
 )
 from resources.dagster_stage import Facts, Naming, TableInfo, stage_asset
 from resources.recipe import Recipe
-from resources.run import Run, Stage, StageSpec, digest
+from resources.run import Run, Stage
+from resources.stage_spec import StageSpec, digest
 
 POOLS, CUTS, CURVES = "filtering/pools", "filtering/calibration", "filtering/curves"
 LAWS, PLAN, ANALYSIS = "filtering/laws", "filtering/plan", "filtering/analysis"

@@ -16,8 +16,10 @@ from assets.publication.selection import select_records
 from resources.dagster_stage import Facts, Naming, TableInfo, stage_asset
 from resources.delta_types import frame_schema
 from resources.recipe import Recipe
+from resources.releases import RELEASES
 from resources.rules import matching_rule
-from resources.run import RELEASES, Run, Stage, StageSpec
+from resources.run import Run, Stage
+from resources.stage_spec import StageSpec
 from resources.version import CODE_VERSION
 
 TRAINING, HOLDOUT, LEDGER_TABLE = (

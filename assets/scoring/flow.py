@@ -31,7 +31,8 @@ from assets.scoring.protocol import Needs, ScoreContext, Scorer
 from assets.scoring.registry import from_recipe, split_by_needs
 from resources.base import Base
 from resources.device import choose_device
-from resources.run import Run, StageSpec
+from resources.run import Run
+from resources.stage_spec import StageSpec
 
 CALIBRATION = "scoring/calibration"
 

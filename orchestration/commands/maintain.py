@@ -18,7 +18,7 @@ from resources.errors import RecipeError
 from resources.maintain import Maintenance
 from resources.maintain import maintain as work
 from resources.recipe_file import load_recipe
-from resources.run import last_release
+from resources.releases import last_release
 
 _HOURS = {"h": 1.0, "d": 24.0, "w": 168.0}
 

@@ -19,8 +19,8 @@ from resources.errors import NotReadyError, RecipeError
 from resources.outputs import dropped_releases
 from resources.recipe import Recipe
 from resources.recipe_file import load_recipe
+from resources.releases import RELEASES
 from resources.rules import matching_rule
-from resources.run import RELEASES
 from resources.sample import sampled
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from resources.run import last_release
+from resources.releases import last_release
 from tests.deploy.services import (
     ROOT,
     Service,

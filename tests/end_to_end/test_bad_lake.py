@@ -20,7 +20,7 @@ from click.testing import CliRunner
 
 from orchestration.cli import main
 from resources import delta
-from resources.run import last_release
+from resources.releases import last_release
 
 WHOLE = None
 """Position of a reject that stands for a whole file."""

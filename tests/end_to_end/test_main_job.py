@@ -12,7 +12,7 @@ import pytest
 from orchestration.execute import execute
 from resources import delta
 from resources.recipe_file import load_recipe
-from resources.run import last_release
+from resources.releases import last_release
 from tests.faults.small import build, contents
 
 CONTRACT = {

@@ -23,7 +23,7 @@ from orchestration.stages_light import layer_of
 from resources import delta
 from resources.errors import NotReadyError
 from resources.recipe_file import load_recipe
-from resources.run import RELEASES, last_release
+from resources.releases import RELEASES, last_release
 from tests import lakes
 from tests.conftest import RunLake
 

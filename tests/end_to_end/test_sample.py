@@ -17,7 +17,7 @@ from orchestration.stages_light import layer_of
 from resources import delta
 from resources.errors import CheckError
 from resources.recipe_file import load_recipe
-from resources.run import last_release
+from resources.releases import last_release
 from tests import lakes
 
 

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from orchestration.cli import main
-from resources.run import last_release
+from resources.releases import last_release
 from tests.faults.small import build, contents
 
 

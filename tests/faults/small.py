@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from resources import delta
-from resources.run import last_release
+from resources.releases import last_release
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = """

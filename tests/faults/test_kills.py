@@ -13,7 +13,7 @@ from polars.testing import assert_frame_equal
 
 from orchestration.stages import SPECS
 from resources import delta
-from resources.run import last_release
+from resources.releases import last_release
 from tests.faults import small
 from tests.faults.small import End, Snapshots, contents, orphans, release
 

@@ -16,7 +16,7 @@ import pytest
 from orchestration.stages import BY_TABLE
 from resources import delta, maintain
 from resources.maintain import Maintenance
-from resources.run import releases
+from resources.releases import releases
 from tests.faults import small
 from tests.faults.small import Snapshots, contents, orphans, release
 

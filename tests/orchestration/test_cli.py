@@ -27,7 +27,7 @@ from resources.errors import (
     EXIT_QUARANTINE,
 )
 from resources.lease import Lease
-from resources.run import last_release
+from resources.releases import last_release
 from tests import lakes
 from tests.conftest import RunLake
 

@@ -15,7 +15,7 @@ from orchestration.cli import main
 from orchestration.execute import execute
 from orchestration.stages import SPECS
 from resources.recipe_file import load_recipe
-from resources.run import last_release
+from resources.releases import last_release
 from tests import lakes
 
 STAGES = [spec.name for spec in SPECS]

@@ -13,7 +13,7 @@ from orchestration.recipe_resource import recipe_resource
 from orchestration.recipes import DEMO_RECIPE
 from resources.errors import RecipeError
 from resources.recipe_file import load_recipe
-from resources.run import last_release
+from resources.releases import last_release
 from tests.lakes import build_small, write_recipe
 
 

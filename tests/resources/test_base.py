@@ -13,7 +13,9 @@ import pytest
 from resources.errors import RecipeError, StoreError
 from resources.recipe import Recipe
 from resources.recipe_file import parse_recipe
-from resources.run import RELEASES, Run, StageSpec
+from resources.releases import RELEASES
+from resources.run import Run
+from resources.stage_spec import StageSpec
 
 LAKE = StageSpec("ingestion", ("ingestion/tables",), (), "1", "lake")
 FITTED = StageSpec(

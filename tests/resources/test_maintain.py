@@ -20,7 +20,9 @@ from resources.errors import BusyError, RecipeError, StoreError
 from resources.lease import Lease
 from resources.maintain import Maintenance
 from resources.recipe import Recipe
-from resources.run import RELEASES, Layer, Run, releases
+from resources.releases import RELEASES, releases
+from resources.run import Run
+from resources.stage_spec import Layer
 from resources.table_log import read_log
 from tests.resources.test_run import (
     RECORDS,

@@ -19,7 +19,9 @@ from resources.errors import BusyError, CheckError, NotReadyError, StoreError
 from resources.lease import Lease
 from resources.recipe import Recipe
 from resources.recipe_file import parse_recipe
-from resources.run import RELEASES, Committed, Run, StageSpec, digest, last_release
+from resources.releases import RELEASES, last_release
+from resources.run import Run
+from resources.stage_spec import Committed, StageSpec, digest
 
 TABLES = StageSpec("ingestion", ("ingestion/tables", "ingestion/columns"), (), "1", "lake")
 RECORDS = StageSpec(
