@@ -17,10 +17,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
-from assets.kernels.keyed_random import hash64, hash_words, id_words
 from assets.scoring.linear_head import Heads, LabelledSample, fit_heads
 from assets.scoring.protocol import (
     Direction,
@@ -32,6 +30,15 @@ from assets.scoring.protocol import (
     ScoringError,
     check_same,
     reasons_from,
+)
+from assets.scoring.samples import (
+    NO_LABEL,
+    Arrays,
+    empty_sample,
+    label_hashes,
+    sample_of,
+    united,
+    usable,
 )
 
 
@@ -86,50 +93,25 @@ class Difficulty(ABC):
 
     def summarise(self, batches: Iterable[ScoreBatch], context: ScoreContext) -> ScorerState:
         """Keep the labelled train rows with the smallest hashes."""
-        nothing: dict[str, NDArray[Any]] = {
-            "vectors": np.empty((0, 0), dtype=np.float16),
-            "words": np.empty((0, 2), dtype=np.uint64),
-            "labels": np.empty(0, dtype=np.uint64),
-        }
-        state = ScorerState(self.name, self.version, {**vars(self), "seed": context.seed}, nothing)
+        state = self._state(empty_sample(), context.seed)
         for batch in batches:
-            if batch.embedding is None or batch.label is None:
-                continue
-            usable = _usable(batch) & batch.has_role("train")
-            rows = np.flatnonzero(usable & np.asarray(batch.label.is_valid()))
-            if len(rows):
-                part: dict[str, NDArray[Any]] = {
-                    "vectors": batch.embedding[rows].astype(np.float16),
-                    "words": id_words(batch.ids.gather(rows)),
-                    "labels": _labels(batch)[rows],
-                }
-                part_state = ScorerState(
-                    self.name, self.version, state.meta, self._sampled(part, state)
-                )
-                state = self.merge(state, part_state)
+            labelled = usable(batch) & (label_hashes(batch) != NO_LABEL)
+            part = sample_of(batch, np.flatnonzero(labelled & batch.has_role("train")))
+            state = self.merge(state, self._state(part, context.seed))
             if context.progress is not None:
                 context.progress(len(batch))
         return state
 
-    def _sampled(
-        self, arrays: dict[str, NDArray[Any]], state: ScorerState
-    ) -> dict[str, NDArray[Any]]:
-        words = arrays["words"]
-        hashes = hash_words(words, state.meta["seed"], "linear head sample")
-        order = np.lexsort((words[:, 1], words[:, 0], hashes))[: self.sample_rows]
-        return {name: array[order] for name, array in arrays.items()}
+    def _state(self, sample: Arrays, seed: int) -> ScorerState:
+        return ScorerState(self.name, self.version, {**vars(self), "seed": seed}, sample)
 
     def merge(self, left: ScorerState, right: ScorerState) -> ScorerState:
         """Unite the samples."""
         check_same(left, right)
-        parts = [s for s in (left, right) if len(s.arrays["words"])]
-        if len(parts) < 2:
-            return parts[0] if parts else left
-        if len({s.arrays["vectors"].shape[1] for s in parts}) > 1:
-            message = f"{self.name} got vectors of two lengths; spaces can't be mixed"
-            raise ScoringError(message)
-        arrays = {n: np.concatenate([s.arrays[n] for s in parts]) for n in left.arrays}
-        return ScorerState(self.name, self.version, left.meta, self._sampled(arrays, left))
+        seed = left.meta["seed"]
+        purpose = "linear head sample"
+        merged = united(left.arrays, right.arrays, self.sample_rows, seed, purpose, self.name)
+        return self._state(merged, seed)
 
     def finish(self, summary: ScorerState, context: ScoreContext) -> ScorerState:
         """Fit the heads.
@@ -169,10 +151,10 @@ class Difficulty(ABC):
             return ScoreColumn(self.name, self.version, np.full(n, np.nan), reasons, direction)
         classes = state.arrays["classes"]
         heads = Heads(classes, state.arrays["weights"], state.arrays["units"])
-        without = ~_usable(batch)
-        unlabelled = ~np.asarray(batch.label.is_valid())
+        without = ~usable(batch)
         values = np.full(n, np.nan)
-        labels = _labels(batch)
+        labels = label_hashes(batch)
+        unlabelled = labels == NO_LABEL
         own = np.minimum(np.searchsorted(classes, labels), len(classes) - 1)
         rows = np.flatnonzero(~without & ~unlabelled & (classes[own] == labels))
         # as stored, so that a score from stored vectors is the same
@@ -183,17 +165,6 @@ class Difficulty(ABC):
         unknown = "the label is not among those that the head has learned from other records"
         why = [(without, "no embedding"), (unlabelled, "no label"), (np.isnan(values), unknown)]
         return ScoreColumn(self.name, self.version, values, reasons_from(n, why), direction)
-
-
-def _usable(batch: ScoreBatch) -> NDArray[np.bool_]:
-    assert batch.embedding is not None
-    vectors = batch.embedding.astype(np.float16)
-    return np.asarray(np.isfinite(vectors).all(axis=1) & vectors.any(axis=1))
-
-
-def _labels(batch: ScoreBatch) -> NDArray[np.uint64]:
-    # hashed: a label may be of any length
-    return hash64(pl.Series(batch.label).cast(pl.String).fill_null(""), 0, "label")
 
 
 @dataclass(frozen=True)

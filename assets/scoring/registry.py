@@ -17,10 +17,13 @@ from assets.scoring.baseline import RandomScore
 from assets.scoring.difficulty import El2n, Entropy, Loss, Margin
 from assets.scoring.dsir import Dsir
 from assets.scoring.heuristics import Heuristics, Repetition
+from assets.scoring.influence import Influence
 from assets.scoring.knn_shapley import KnnShapley
+from assets.scoring.lava import Lava
 from assets.scoring.perplexity import Perplexity
 from assets.scoring.protocol import AnyScorer, Needs, ScoringError
 from assets.scoring.prototype import Prototype
+from assets.scoring.rds import Rds
 from assets.scoring.redundancy import RedundancyScorer
 
 SCORERS: dict[str, type[Any]] = {
@@ -36,6 +39,9 @@ SCORERS: dict[str, type[Any]] = {
     "margin": Margin,
     "entropy": Entropy,
     "knn_shapley": KnnShapley,
+    "influence": Influence,
+    "rds": Rds,
+    "lava": Lava,
 }
 COMMAND_ONLY = frozenset(
     {"knn_shapley"}

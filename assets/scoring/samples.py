@@ -1,0 +1,82 @@
+"""Keyed samples of records with vectors: mergeable, free of order, and stored as they are embedded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from assets.kernels.keyed_random import hash64, hash_words, id_words
+from assets.scoring.protocol import ScoreBatch, ScoringError
+
+Arrays = dict[str, NDArray[Any]]
+NO_LABEL = np.uint64(0)
+
+
+def empty_sample() -> Arrays:
+    """Return the sample of no records: `vectors` float16 (0, 0), `words` uint64 (0, 2), `labels` uint64 (0,)."""
+    return {
+        "vectors": np.empty((0, 0), dtype=np.float16),
+        "words": np.empty((0, 2), dtype=np.uint64),
+        "labels": np.empty(0, dtype=np.uint64),
+    }
+
+
+def usable(batch: ScoreBatch) -> NDArray[np.bool_]:
+    """Tell which rows have a vector with a direction once it is stored (bool, shape (n,))."""
+    if batch.embedding is None:
+        return np.zeros(len(batch), dtype=bool)
+    with np.errstate(over="ignore", invalid="ignore"):
+        vectors = batch.embedding.astype(np.float16)
+    return np.asarray(np.isfinite(vectors).all(axis=1) & vectors.any(axis=1))
+
+
+def label_hashes(batch: ScoreBatch) -> NDArray[np.uint64]:
+    """Hash labels, which may be of any length; `NO_LABEL` where there is none."""
+    if batch.label is None:
+        return np.full(len(batch), NO_LABEL)
+    hashes = hash64(pl.Series(batch.label).cast(pl.String).fill_null(""), 0, "label")
+    return np.where(np.asarray(batch.label.is_valid()), hashes, NO_LABEL)
+
+
+def sample_of(batch: ScoreBatch, rows: NDArray[np.int64]) -> Arrays:
+    """Return the given rows of a batch as a sample."""
+    if not len(rows) or batch.embedding is None:
+        return empty_sample()
+    return {
+        "vectors": batch.embedding[rows].astype(np.float16),
+        "words": id_words(batch.ids.gather(rows)),
+        "labels": label_hashes(batch)[rows],
+    }
+
+
+def united(left: Arrays, right: Arrays, most: int, seed: int, purpose: str, scorer: str) -> Arrays:
+    """Unite two samples and keep the `most` records with the smallest keyed hashes, in that order.
+
+    Raises
+    ------
+    ScoringError
+        Their vectors are of two lengths.
+    """
+    parts = [part for part in (left, right) if len(part["words"])]
+    if not parts:
+        return left
+    if len({part["vectors"].shape[1] for part in parts}) > 1:
+        message = (
+            f"{scorer} got vectors of two lengths; was the embedder changed? Spaces can't be mixed"
+        )
+        raise ScoringError(message)
+    arrays = {name: np.concatenate([part[name] for part in parts]) for name in left}
+    words = arrays["words"]
+    hashes = hash_words(words, seed, purpose)
+    order = np.lexsort((words[:, 1], words[:, 0], hashes))[:most]
+    return {name: array[order] for name, array in arrays.items()}
+
+
+def in_id_order(sample: Arrays) -> Arrays:
+    """Return a sample by ids, the same order whatever the seed: a solver's last digits depend on it."""
+    words = sample["words"]
+    order = np.lexsort((words[:, 1], words[:, 0]))
+    return {name: array[order] for name, array in sample.items()}
