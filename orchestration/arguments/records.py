@@ -153,7 +153,22 @@ def score(
 )
 @click.option("--column", metavar="COL", help="The score, or for stratified the strata.")
 @click.option("--direction", type=click.Choice(["high", "low"]), help="Which scores are better.")
-@click.option("--temperature", type=float, help="Of gumbel; 1 without it.")
+@click.option("--temperature", type=float, help="Of draws by weight; 1 without it.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A setting of the method, for example alpha=0.3; may be given again.",
+)
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True),
+    metavar="FILE",
+    help="What good records look like, with the same columns; may be given again.",
+)
 @click.option("--text", metavar="COL", help="Whose tokens or bytes count; vectors are made of it.")
 @click.option("--features", metavar="A,B,...", help="Columns of numbers that make a vector.")
 @embedding_option
@@ -172,6 +187,8 @@ def select(
     column: str | None,
     direction: str | None,
     temperature: float | None,
+    settings: tuple[str, ...],
+    targets: tuple[Path, ...],
     text: str | None,
     features: str | None,
     embedding: str | None,
@@ -195,9 +212,10 @@ def select(
     names = listed_names(features)
     work(
         files,
-        Wanted(method, budget, column, direction, temperature, seed),
+        Wanted(method, budget, column, direction, temperature, seed, settings),
         columns=Columns(text, None, names, embedding, None, id_column),
         scores=scores,
+        targets=targets,
         dimensions=dimensions,
         out=out,
         as_json=as_json,

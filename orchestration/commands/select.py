@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
+import numpy as np
+from numpy.typing import NDArray
 
 from assets.deduplication.files import file_source
 from assets.scoring.hashed import HashedEmbedder
@@ -16,7 +18,6 @@ from assets.scoring.select_files import Scores, has_column, read_candidates, wri
 from assets.scoring.selectors.budget import Budget, selection_frame
 from assets.scoring.selectors.budget import select as choose
 from assets.scoring.selectors.protocol import SelectionError, Selector, SelectorNeeds
-from assets.scoring.selectors.ranked import Top
 from assets.scoring.selectors.registry import create, describe
 from assets.scoring.table_writer import check_output, written_metadata
 from orchestration.commands.tables import read_table
@@ -32,6 +33,39 @@ class Wanted:
     direction: str | None
     temperature: float | None
     seed: int
+    settings: tuple[str, ...] = ()
+
+    def all_settings(self) -> dict[str, str | float | None]:
+        """Return what is set, numbers as such.
+
+        Raises
+        ------
+        SelectionError
+            One is not NAME=VALUE, or is given twice.
+        """
+        found: dict[str, str | float | None] = {
+            "direction": self.direction,
+            "temperature": self.temperature,
+        }
+        for text in self.settings:
+            name, equals, value = (part.strip() for part in text.partition("="))
+            if not (name and equals and value):
+                message = f"--set {text}: write NAME=VALUE, for example alpha=0.3"
+                raise SelectionError(message)
+            if found.get(name) is not None:
+                message = f"--set {text}: {name} is given twice"
+                raise SelectionError(message)
+            found[name] = _number(value)
+        return found
+
+
+def _number(value: str) -> str | float:
+    for kind in (int, float):
+        try:
+            return kind(value)
+        except ValueError:
+            continue
+    return value
 
 
 def select(
@@ -40,16 +74,16 @@ def select(
     *,
     columns: Columns,
     scores: Path | None,
+    targets: Sequence[Path],
     dimensions: int,
     out: Path,
     as_json: bool,
 ) -> None:
     """Select records of some files, and write them in their order."""
-    selector = create(
-        wanted.method, {"direction": wanted.direction, "temperature": wanted.temperature}
-    )
+    settings = wanted.all_settings()
+    selector = create(wanted.method, settings)
     budget = Budget.parse(wanted.budget)
-    check_output(out, [*files, *([scores] if scores else [])])
+    check_output(out, [*files, *targets, *([scores] if scores else [])])
     if budget.unit != "records" and columns.text is None:
         message = f"--budget {wanted.budget} counts {budget.unit} of the text; give --text COL"
         raise SelectionError(message)
@@ -57,6 +91,7 @@ def select(
     records = _records(files, selector, columns, dimensions)
     selector, records, table, column = _by(selector, records, table, wanted)
     candidates, costs = read_candidates(records, budget, table, column)
+    candidates = replace(candidates, target=_target(targets, selector, records))
     chosen = choose(candidates, selector, budget, costs=costs, seed=wanted.seed)
     rows = write_selected(records, selection_frame(candidates, chosen), out)
     left_out = dict(sorted(chosen.left_out.items()))
@@ -98,6 +133,25 @@ def _records(
     return RecordFiles([s for file in files for s in file_source(file)], columns, embedder)
 
 
+def _target(
+    targets: Sequence[Path], selector: Selector, records: RecordFiles
+) -> NDArray[np.float32] | None:
+    """Read the vectors of the target's records, in the records' space."""
+    if SelectorNeeds.TARGET not in selector.needs:
+        if targets:
+            message = f"--target means nothing to --method {selector.name}; take it out"
+            raise SelectionError(message)
+        return None
+    if not targets:
+        message = f"--method {selector.name} selects what is near a target; give --target FILE"
+        raise SelectionError(message)
+    columns = replace(records.columns, stratum=None, id=None)
+    sources = [source for file in targets for source in file_source(file)]
+    own = RecordFiles(sources, columns, records.embedder)
+    vectors = [batch.embedding for batch, _ in own.batches() if batch.embedding is not None]
+    return np.concatenate(vectors) if vectors else None
+
+
 def _by(
     selector: Selector, records: RecordFiles, table: Scores | None, wanted: Wanted
 ) -> tuple[Selector, RecordFiles, Scores | None, str | None]:
@@ -108,10 +162,11 @@ def _by(
             message = f"--method {selector.name} selects by a score; give --scores F"
             raise SelectionError(message)
         column = table.numbers(
-            column, "quality" if isinstance(selector, Top) else "dsir_log_weight"
+            column, "quality" if hasattr(selector, "direction") else "dsir_log_weight"
         )
-        if isinstance(selector, Top):
-            selector = create("top", {"direction": table.direction(column, wanted.direction)})
+        if hasattr(selector, "direction"):
+            direction = table.direction(column, wanted.direction)
+            selector = create(selector.name, {**wanted.all_settings(), "direction": direction})
         return selector, records, table, column
     if SelectorNeeds.STRATUM in selector.needs:
         if column is None:

@@ -188,6 +188,34 @@ def test_vectors_are_made_of_text_or_given(files: tuple[Path, Path], tmp_path: P
     assert frame.columns == ["id", "rank", "gain", "v"]
 
 
+def test_settings_and_a_target_reach_the_method(
+    files: tuple[Path, Path], scores: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "o.parquet"
+    common = (*files, "--text", "text", "--budget", 6, "--out", out)
+    target = tmp_path / "target.csv"
+    pl.DataFrame(
+        {"text": ["line 7, of a letter", "note 6 of the sea note 6 of the sea"]}
+    ).write_csv(target)
+    told(*common, "--method", "round_robin", "--target", target)
+    first = pl.read_parquet(out).sort("rank").head(2)["text"].to_list()
+    assert any(text.startswith("note 6 of") for text in first)
+    assert "line 7, of a letter" in first
+    chosen = {}
+    for alpha in (0, 1):
+        told(
+            *common, "--method", "quality_diversity", "--scores", scores, "--set", f"alpha={alpha}"
+        )
+        chosen[alpha] = set(pl.read_parquet(out)["id"])
+    # records without text have a quality too, but no vector
+    table = pl.read_parquet(scores).drop_nulls(["quality", "redundancy"])
+    best = table.sort("quality", descending=True).head(6)["quality"]
+    assert sorted(table.filter(pl.col("id").is_in(chosen[1]))["quality"]) == sorted(best)
+    assert chosen[0] != chosen[1]
+    result = call("select", *common, "--method", "random", "--target", target)
+    assert "--target means nothing" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [
@@ -202,6 +230,15 @@ def test_vectors_are_made_of_text_or_given(files: tuple[Path, Path], tmp_path: P
         (
             ["--method", "random", "--temperature", "2", "--budget", "3"],
             "--temperature means nothing",
+        ),
+        (["--method", "round_robin", "--text", "text", "--budget", "3"], "give --target FILE"),
+        (
+            ["--method", "semdedup", "--text", "text", "--set", "mode", "--budget", "3"],
+            "NAME=VALUE",
+        ),
+        (
+            ["--method", "semdedup", "--text", "text", "--set", "mood=x", "--budget", "3"],
+            "it takes k, keep, mode, threshold",
         ),
     ],
 )

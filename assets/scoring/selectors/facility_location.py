@@ -47,7 +47,9 @@ class FacilityLocation:
             yield order[at : at + 1], np.array([gain])
 
 
-def lazy_greedy(grid: NDArray[np.float32], most: int) -> Iterator[tuple[int, float]]:
+def lazy_greedy(
+    grid: NDArray[np.float32], most: int, bonus: NDArray[np.float64] | None = None
+) -> Iterator[tuple[int, float]]:
     """Yield (row, gain) of greedy facility location; of equal gains the first row wins.
 
     Parameters
@@ -56,16 +58,19 @@ def lazy_greedy(grid: NDArray[np.float32], most: int) -> Iterator[tuple[int, flo
         From `to_grid`, shape (n, d).
     most
         Rows wanted at most.
+    bonus
+        What a row adds to F by itself, float64 of shape (n,), at least 0; nothing where None.
     """
     n = len(grid)
+    own = np.zeros(n) if bonus is None else bonus * (2 * UNIT)
     covered = np.full(n, -UNIT)  # the largest product with a kept row; -UNIT is similarity 0
-    bound = np.concatenate([_gains(grid, rows, covered) for rows in _blocks(n)])
+    bound = own + np.concatenate([_gains(grid, rows, covered) for rows in _blocks(n)])
     fresh = np.ones(n, dtype=bool)
     for _ in range(min(most, n)):
         at = int(np.argmax(bound))
         while not fresh[at]:
             rows = _stale(bound, fresh, at)
-            bound[rows] = _gains(grid, rows, covered)
+            bound[rows] = own[rows] + _gains(grid, rows, covered)
             fresh[rows] = True
             at = int(np.argmax(bound))
         yield at, float(bound[at]) / (2 * UNIT)

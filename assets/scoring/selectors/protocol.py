@@ -26,6 +26,7 @@ class SelectorNeeds(Flag):
     VALUE = auto()
     STRATUM = auto()
     EMBEDDING = auto()
+    TARGET = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,15 @@ class Candidates:
         n strings; null is a stratum of its own.
     embedding
         float32, shape (n, d); a zero or NaN row is a record without a vector.
+    target
+        Vectors of the target's records, float32, shape (m, d); not candidates themselves.
     """
 
     ids: pl.Series
     value: NDArray[np.float64] | None = None
     stratum: pl.Series | None = None
     embedding: NDArray[np.float32] | None = None
+    target: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -59,6 +63,7 @@ class Candidates:
             None if self.value is None else self.value[rows],
             None if self.stratum is None else self.stratum.gather(rows),
             None if self.embedding is None else self.embedding[rows],
+            self.target,
         )
 
 

@@ -9,10 +9,13 @@ from typing import Any, cast
 
 import polars as pl
 
+from assets.scoring.selectors.clustered import KMeansQuality, SemDeDup
 from assets.scoring.selectors.facility_location import FacilityLocation
 from assets.scoring.selectors.k_center import KCenter
 from assets.scoring.selectors.protocol import SelectionError, Selector
+from assets.scoring.selectors.quality_diversity import QualityDiversity
 from assets.scoring.selectors.ranked import Gumbel, RandomSelection, Stratified, Top
+from assets.scoring.selectors.round_robin import RoundRobin
 
 SELECTORS: dict[str, type[Any]] = {
     "random": RandomSelection,
@@ -21,6 +24,10 @@ SELECTORS: dict[str, type[Any]] = {
     "gumbel": Gumbel,
     "k_center": KCenter,
     "facility_location": FacilityLocation,
+    "quality_diversity": QualityDiversity,
+    "kmeans_quality": KMeansQuality,
+    "semdedup": SemDeDup,
+    "round_robin": RoundRobin,
 }
 
 
@@ -42,7 +49,8 @@ def create(name: str, settings: Mapping[str, Any] | None = None) -> Selector:
     known = {field.name for field in dataclasses.fields(kind)}
     for key in given:
         if key not in known:
-            message = f"--{key} means nothing to --method {name}; take it out"
+            takes = f"it takes {', '.join(sorted(known))}" if known else "it has no settings"
+            message = f"--{key} means nothing to --method {name}; {takes}"
             raise SelectionError(message)
     return cast("Selector", kind(**given))
 

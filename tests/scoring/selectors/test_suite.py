@@ -12,7 +12,7 @@ from assets.scoring.selectors.registry import SELECTORS, create, describe
 
 NAMES = sorted(SELECTORS)
 DIVERSE = ["facility_location", "k_center"]
-SEEDED = ["gumbel", "k_center", "random", "stratified"]
+SEEDED = ["gumbel", "k_center", "kmeans_quality", "random", "stratified"]
 
 
 def candidates(n=120, seed=0, dim=8):
@@ -22,6 +22,7 @@ def candidates(n=120, seed=0, dim=8):
         value=np.round(rng.normal(size=n), 1),  # with ties
         stratum=pl.Series(rng.choice(["a", "b", None], size=n, p=[0.6, 0.3, 0.1]), dtype=pl.String),
         embedding=rng.normal(size=(n, dim)).astype(np.float32),
+        target=rng.normal(size=(9, dim)).astype(np.float32),
     )
 
 
@@ -133,6 +134,7 @@ def test_names_of_strata_and_rotations_of_space_do_not_matter(name):
         given.value * 2 if name == "top" else given.value,
         given.stratum.replace({"a": "z", "b": "y"}),
         given.embedding[:, ::-1].copy(),
+        given.target[:, ::-1].copy(),
     )
     assert chosen(name, renamed, 40)[0] == chosen(name, given, 40)[0]
 
