@@ -183,7 +183,7 @@ class Scoring(_Section):
     embedder: str = "hashed"
     dimensions: Annotated[int, Field(ge=8, le=4096)] = 256
     scorers: tuple[str, ...] = ("dsir", "prototype", "heuristics")
-    combine: Literal["borda"] = "borda"
+    combine: Literal["borda", "reciprocal_rank", "topsis"] = "borda"
 
 
 class Budget(_Section):

@@ -1,17 +1,16 @@
-"""Borda: several score columns become one quality in [0, 1], by average ranks.
+"""Several score columns become one quality in [0, 1]: Borda, reciprocal rank fusion and TOPSIS, all on ranks.
 
-Each column's values are replaced by their normalised average rank (ties share one), turned so that
-high is better, and a row's quality is the mean of the ranks that it has. Ranks come from mergeable
-quantile states, so a row is combined by looking at that row alone.
+Each column's values are replaced by their normalised average rank (ties share one), turned so that high is better;
+ranks come from mergeable quantile states, so a row is combined by looking at that row alone. Any strictly increasing
+transform of a column leaves the result unchanged, which a mean of raw scores does not.
 
-A score that does not apply neither helps nor hurts in expectation: the row is judged by its other
-scores. A mean of fewer ranks spreads wider, though, so rows with few scores are found at both ends
-more often. Any strictly increasing transform of a column leaves the result unchanged, which a mean
-of raw scores does not.
+A score that does not apply neither helps nor hurts in expectation: the row is judged by its other scores. A mean of
+fewer ranks spreads wider, though, so rows with few scores are found at both ends more often.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -24,8 +23,8 @@ from assets.scoring.protocol import Direction, ScorerState, ScoringError
 
 
 @dataclass(frozen=True)
-class Borda:
-    """The mean of normalised average ranks (de Borda 1781), one vote a scorer.
+class RankCombiner(ABC):
+    """What combiners of ranks have in common.
 
     Parameters
     ----------
@@ -35,8 +34,26 @@ class Borda:
 
     limit: int = DEFAULT_LIMIT
 
-    name: ClassVar[str] = "borda"
+    name: ClassVar[str]
     version: ClassVar[int] = 1
+    source: ClassVar[str]
+
+    @abstractmethod
+    def blend(self, ranks: NDArray[np.float64], totals: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Turn ranks into qualities.
+
+        Parameters
+        ----------
+        ranks
+            Normalised, 1 is best, NaN where a score is missing: float64, shape (scorers, n).
+        totals
+            How many values each scorer's ranks were fitted on, shape (scorers,).
+
+        Returns
+        -------
+        numpy.ndarray
+            float64 in [0, 1], shape (n,); NaN where every score is missing.
+        """
 
     def fit_ranks(
         self,
@@ -98,21 +115,12 @@ class Borda:
         """
         states = self.quantiles(state)
         directions = state.meta["directions"]
-        total: NDArray[np.float64] | None = None
-        votes: NDArray[np.float64] | None = None
+        ranks = []
         for name in sorted(states):  # sums in one order, whatever the mapping's
-            ranks = states[name].rank(_column(columns, name))
-            if directions[name] == "low":
-                ranks = 1.0 - ranks
-            present = ~np.isnan(ranks)
-            ranks = np.where(present, ranks, 0.0)
-            total = ranks if total is None else total + ranks
-            votes = present.astype(np.float64) if votes is None else votes + present
-        assert total is not None
-        assert votes is not None
-        quality = np.full(len(total), np.nan)
-        np.divide(total, votes, out=quality, where=votes > 0)
-        return quality
+            each = states[name].rank(_column(columns, name))
+            ranks.append(1.0 - each if directions[name] == "low" else each)
+        totals = np.array([states[name].total for name in sorted(states)], dtype=np.float64)
+        return self.blend(np.array(ranks), totals)
 
     def quantiles(self, state: ScorerState) -> dict[str, QuantileState]:
         """Return the distribution of each column that was summarised."""
@@ -141,3 +149,73 @@ def _column(columns: Mapping[str, NDArray[np.float64]], name: str) -> NDArray[np
         message = f"score column {name!r} is missing; the columns are {sorted(columns)}"
         raise ScoringError(message)
     return np.asarray(columns[name], dtype=np.float64)
+
+
+def _mean(votes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Average over the scorers that voted, in their order; NaN where none did."""
+    total, count = np.zeros(votes.shape[1]), np.zeros(votes.shape[1])
+    for vote in votes:
+        present = ~np.isnan(vote)
+        total += np.where(present, vote, 0.0)
+        count += present
+    result = np.full(len(total), np.nan)
+    np.divide(total, count, out=result, where=count > 0)
+    return result
+
+
+@dataclass(frozen=True)
+class Borda(RankCombiner):
+    """The mean of normalised average ranks, one vote a scorer."""
+
+    name: ClassVar[str] = "borda"
+    source: ClassVar[str] = "de Borda 1781"
+
+    def blend(self, ranks: NDArray[np.float64], totals: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the mean rank."""
+        return _mean(ranks)
+
+
+@dataclass(frozen=True)
+class ReciprocalRank(RankCombiner):
+    """Reciprocal rank fusion: the mean of ``1 / (k + place)``, scaled so that first in every score is 1.
+
+    It rewards being near the top of some score more than being fair in all of them.
+
+    Parameters
+    ----------
+    k
+        Places that count almost alike, above 0.
+    """
+
+    k: float = 60.0
+
+    name: ClassVar[str] = "reciprocal_rank"
+    source: ClassVar[str] = "Cormack, Clarke and Büttcher 2009"
+
+    def blend(self, ranks: NDArray[np.float64], totals: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the mean reciprocal place."""
+        # an average rank r of n values is the place (1 - r) n + 1/2
+        places = np.maximum((1.0 - ranks) * totals[:, None] + 0.5, 1.0)
+        return _mean((self.k + 1.0) / (self.k + places))
+
+
+@dataclass(frozen=True)
+class Topsis(RankCombiner):
+    """TOPSIS on ranks: nearness to the best of every score against nearness to the worst.
+
+    ``d- / (d- + d+)``, d+ and d- being the Euclidean distances to the best and the worst rank of every score that
+    applies. The original works on scaled scores; on ranks the scale of a score has no say at all.
+    """
+
+    name: ClassVar[str] = "topsis"
+    source: ClassVar[str] = "Hwang and Yoon 1981"
+
+    def blend(self, ranks: NDArray[np.float64], totals: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the relative nearness to the ideal."""
+        best, worst = np.sqrt(_mean((1.0 - ranks) ** 2)), np.sqrt(_mean(ranks**2))
+        return np.asarray(worst / (best + worst))
+
+
+COMBINERS: dict[str, type[RankCombiner]] = {
+    kind.name: kind for kind in (Borda, ReciprocalRank, Topsis)
+}

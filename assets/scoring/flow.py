@@ -17,7 +17,7 @@ from assets.scoring.calibration import (
     drift_since,
     worst,
 )
-from assets.scoring.combine import Borda
+from assets.scoring.combine import COMBINERS
 from assets.scoring.lake_scores import (
     ABOUT,
     BETWEEN,
@@ -83,22 +83,35 @@ def score_lake(run: Run, spec: StageSpec) -> Scored:
         name, far = worst(drift)
         if far <= recipe.recalibrate_at:
             calibration = replace(kept, drift=drift)
-            return Scored(_finished(scored, calibration), calibration, left_out, fresh, about)
+            return Scored(
+                _finished(scored, calibration, recipe.scoring.combine),
+                calibration,
+                left_out,
+                fresh,
+                about,
+            )
         reason = f"{name} has drifted by {far:.3f}, more than {recipe.recalibrate_at:g}"
     states, scored, about = scoring.anew()
     directions = {n: s.direction(states.get(n)) for n, s in active.items()}
     columns = scoring.train_columns(scored)
-    ranks = Borda().fit_ranks([columns], directions) if directions else NO_RANKS
+    combiner = COMBINERS[recipe.scoring.combine]()
+    ranks = combiner.fit_ranks([columns], directions) if directions else NO_RANKS
     calibration = Calibration({**states, RANKS: ranks}, target, reason)
-    return Scored(_finished(scored, calibration), calibration, left_out, scored.height, about)
+    return Scored(
+        _finished(scored, calibration, recipe.scoring.combine),
+        calibration,
+        left_out,
+        scored.height,
+        about,
+    )
 
 
-def _finished(scored: pl.DataFrame, calibration: Calibration) -> pl.DataFrame:
+def _finished(scored: pl.DataFrame, calibration: Calibration, combine: str) -> pl.DataFrame:
     """Combine the scores, and order the columns as they are stored."""
     quality = np.full(scored.height, np.nan)
     if calibration.combined:
         taken = {n: scored[n].to_numpy() for n in calibration.combined}
-        quality = Borda().apply(taken, calibration.ranks)
+        quality = COMBINERS[combine]().apply(taken, calibration.ranks)
     columns = sorted(set(scored.columns) - {*ABOUT, SILENT, NEAREST})
     return scored.select(
         "record_id",

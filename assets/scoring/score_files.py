@@ -16,7 +16,7 @@ import polars as pl
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from assets.scoring.combine import Borda
+from assets.scoring.combine import COMBINERS
 from assets.scoring.lake_scores import SILENT, silent_column
 from assets.scoring.protocol import (
     AnyScorer,
@@ -93,7 +93,7 @@ class ScoreFiles:
     context
         Seed and device.
     combine
-        Whether to add `quality`, the Borda combination.
+        The combiner of the column `quality`; no such column where None.
     report
         Called with what is done and how many rows are.
 
@@ -119,7 +119,7 @@ class ScoreFiles:
     scorers: Mapping[str, AnyScorer]
     context: ScoreContext
     target: RecordFiles | None = None
-    combine: bool = False
+    combine: str | None = None
     report: Report = lambda _message, _rows: None
     columns: dict[str, ColumnSummary] = field(default_factory=dict)
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -142,22 +142,23 @@ class ScoreFiles:
         directions = {n: s.direction(states.get(n)) for n, s in self.scorers.items()}
         self.columns = {n: ColumnSummary(d) for n, d in directions.items()}
         about = self._about(states, directions)
-        if not self.combine:
+        if self.combine is None:
             with TableWriter(out, about) as writer:
                 for frame in self._scored(states, found):
                     writer.write(frame)
             return writer.rows
+        combiner = COMBINERS[self.combine]()
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
             spill = Path(folder) / "scores.parquet"
-            ranks = Borda().fit_ranks([], directions)
+            ranks = combiner.fit_ranks([], directions)
             with TableWriter(spill) as writer:
                 for frame in self._scored(states, found):
                     writer.write(frame)
-                    batch = Borda().fit_ranks([_values(frame, directions)], directions)
-                    ranks = Borda().merge(ranks, batch)
+                    batch = combiner.fit_ranks([_values(frame, directions)], directions)
+                    ranks = combiner.merge(ranks, batch)
             with TableWriter(out, about) as writer:
                 for frame in _stored(spill):
-                    quality = Borda().apply(_values(frame, directions), ranks)
+                    quality = combiner.apply(_values(frame, directions), ranks)
                     combined = pl.Series(QUALITY, quality, nan_to_null=True)
                     writer.write(frame.insert_column(frame.get_column_index(SILENT), combined))
         return writer.rows

@@ -88,7 +88,11 @@ def duplicates(
     help="What good records look like, with the same columns; may be given again.",
 )
 @id_option
-@click.option("--combine", type=click.Choice(["borda"]), help="Also one `quality` of all scores.")
+@click.option(
+    "--combine",
+    type=click.Choice(["borda", "reciprocal_rank", "topsis"]),
+    help="Also one `quality` of all scores.",
+)
 @dimensions_option
 @seed_option
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")

@@ -56,7 +56,7 @@ def score(
         wanted,
         context,
         target,
-        combine=combine is not None,
+        combine=combine,
         report=lambda message, rows: watch("score", message, rows),
     )
     rows = work.write(out)

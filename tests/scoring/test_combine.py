@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
-from assets.scoring.combine import Borda
+from assets.scoring.combine import COMBINERS, Borda, ReciprocalRank, Topsis
 from assets.scoring.protocol import ScorerState, ScoringError
 
 NAN = float("nan")
@@ -109,3 +109,56 @@ def test_errors_name_the_column():
         borda.fit_ranks([], {"a": "up"})
     with pytest.raises(ScoringError, match="cannot merge"):
         borda.merge(borda.fit_ranks([], {"a": "high"}), borda.fit_ranks([], {"a": "low"}))
+
+
+def of(combiner, columns, directions=None):
+    columns = {n: np.asarray(v, dtype=float) for n, v in columns.items()}
+    directions = directions or dict.fromkeys(columns, "high")
+    return combiner.apply(columns, combiner.fit_ranks([columns], directions))
+
+
+def test_reciprocal_rank_is_its_formula():
+    rng = np.random.default_rng(0)
+    columns = {"a": rng.normal(size=40), "b": rng.normal(size=40)}
+    places = [rankdata(-v) for v in columns.values()]
+    want = np.mean([61 / (60 + p) for p in places], axis=0)
+    assert np.allclose(of(ReciprocalRank(), columns), want, atol=1e-12)
+    # the top of one list beats the middle of both, as it does not for Borda
+    mixed = {"a": np.arange(101.0), "b": np.roll(np.arange(101.0), 1)}
+    mixed["b"][[100, 50]] = mixed["b"][[50, 100]]
+    sharp = of(ReciprocalRank(k=1.0), mixed)
+    assert sharp[100] > sharp[51]
+
+
+def test_topsis_is_its_formula_and_dominated_rows_come_behind():
+    rng = np.random.default_rng(1)
+    columns = {"a": rng.normal(size=60), "b": rng.normal(size=60), "c": rng.normal(size=60)}
+    r = np.array([(rankdata(v) - 0.5) / 60 for v in columns.values()])
+    best, worst = np.linalg.norm(1 - r, axis=0), np.linalg.norm(r, axis=0)
+    got = of(Topsis(), columns)
+    assert np.allclose(got, worst / (worst + best), atol=1e-12)
+    scaled = {"a": 1e6 * columns["a"] + 3, "b": np.exp(columns["b"]), "c": columns["c"]}
+    assert np.allclose(of(Topsis(), scaled), got, atol=1e-12)
+    values = np.array(list(columns.values()))
+    for i in range(60):
+        dominated = (values < values[:, [i]]).all(axis=0)
+        assert (got[dominated] < got[i]).all()
+
+
+@pytest.mark.parametrize("name", sorted(COMBINERS))
+def test_every_combiner_is_monotone_between_0_and_1_and_free_of_order(name):
+    rng = np.random.default_rng(2)
+    columns = {"a": rng.integers(0, 9, 200).astype(float), "b": rng.normal(size=200)}
+    columns["b"][:20] = NAN
+    columns["a"][10:30] = NAN
+    combiner = COMBINERS[name]()
+    got = of(combiner, columns, {"a": "low", "b": "high"})
+    assert np.isnan(got).tolist() == [10 <= i < 20 for i in range(200)]
+    assert ((got >= 0) & (got <= 1))[~np.isnan(got)].all()
+    order = rng.permutation(200)
+    moved = of(combiner, {n: v[order] for n, v in columns.items()}, {"a": "low", "b": "high"})
+    assert np.array_equal(moved, got[order], equal_nan=True)
+    up = of(combiner, {"a": -columns["a"], "b": columns["b"]})
+    assert np.allclose(up, got, atol=1e-12, equal_nan=True)
+    unanimous = of(combiner, {"a": np.arange(50.0), "b": np.exp(np.arange(50.0))})
+    assert (np.diff(unanimous) > 0).all()

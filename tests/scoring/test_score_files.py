@@ -92,7 +92,7 @@ def _survivor(batch, i):
 
 def test_equals_one_batch_in_memory_and_keeps_the_order(folder):
     path, train, target = folder
-    work = run(path, combine=True)
+    work = run(path, combine="borda")
     got = pl.read_parquet(path / "out.parquet")
     ids, want = in_one_batch(train, target)
     assert got["id"].to_list() == ids.to_list()
@@ -122,14 +122,14 @@ def test_every_null_is_accounted_for(folder):
 @pytest.mark.parametrize("rows", [1, 3, 1000])
 def test_batches_do_not_matter(folder, monkeypatch, rows):
     path, _, _ = folder
-    run(path, combine=True)
+    run(path, combine="borda")
     monkeypatch.setattr(record_files, "BATCH_ROWS", rows)
-    run(path, out="again.parquet", combine=True)
+    run(path, out="again.parquet", combine="borda")
     want = pl.read_parquet(path / "out.parquet")
     assert pl.read_parquet(path / "again.parquet").equals(want)
 
 
-@pytest.mark.parametrize("combine", [False, True])
+@pytest.mark.parametrize("combine", [None, "borda"])
 def test_every_format_holds_the_same(folder, combine):
     path, _, _ = folder
     for out in ("o.parquet", "o.csv", "o.jsonl"):
@@ -256,7 +256,7 @@ def test_a_format_that_cannot_hold_a_column_is_refused(tmp_path, ending, value, 
 def test_a_file_without_rows_gives_a_table_without_rows(tmp_path):
     (tmp_path / "empty.csv").write_text("body\n")
     files = RecordFiles(file_source(tmp_path / "empty.csv"), Columns(text="body"))
-    work = ScoreFiles(files, named("random,repetition"), CONTEXT, combine=True)
+    work = ScoreFiles(files, named("random,repetition"), CONTEXT, combine="borda")
     assert work.write(tmp_path / "out.csv") == 0
     assert (tmp_path / "out.csv").read_text() == "id,random,repetition,quality,silent\n"
     assert work.columns["random"].told()["mean"] is None
