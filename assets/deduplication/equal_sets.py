@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -13,15 +15,33 @@ I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
 
 
+def sorted_rows(first: U64, *further: npt.NDArray[Any]) -> I64:
+    """Return the order of rows by several columns, most important first.
+
+    Only rows that are equal in the first column are compared in the others, which is fast where it
+    tells most of them apart. Rows that are equal in all come in any order.
+    """
+    order = np.argsort(first)
+    ahead = first[order]
+    tied = np.zeros(len(order) + 1, bool)
+    tied[1:-1] = ahead[1:] == ahead[:-1]
+    places = np.flatnonzero(tied[1:] | tied[:-1])
+    if len(places):
+        rows = order[places]
+        within = np.lexsort([column[rows] for column in (*further[::-1], first)])
+        order[places] = rows[within]
+    return order
+
+
 def equal_sets(digests: U64, sizes: I64, high: U64, low: U64) -> tuple[I64, I64]:
     """Return the number of each text's set, and each set's text with the smallest key."""
-    order = np.lexsort((low, high, sizes, digests[:, 1], digests[:, 0]))
+    order = sorted_rows(np.ascontiguousarray(digests[:, 0]), digests[:, 1], sizes, high, low)
     table = digests[order]
     new = np.ones(len(order), bool)
     new[1:] = (table[1:] != table[:-1]).any(axis=1) | (np.diff(sizes[order]) != 0)
     group = np.empty(len(order), np.int64)
     group[order] = np.cumsum(new) - 1
-    again = np.lexsort((low, high))
+    again = sorted_rows(high, low)
     same = (np.diff(high[again]) == 0) & (np.diff(low[again]) == 0)
     if bool((same & (group[again][1:] != group[again][:-1])).any()):
         place = again[1:][same & (group[again][1:] != group[again][:-1])][:1]
@@ -55,7 +75,11 @@ def survivor_places(
 ) -> I64:
     """Return the place of each distinct set in the survivor order of its best text."""
     if rank is None:
-        order = np.lexsort((low, high, -sizes))
+        # sizes and the first bits of the key in one number; where those do not tell, all of them
+        size = np.minimum(sizes, (1 << 24) - 1).astype(np.uint64)
+        whole = np.where(size < (1 << 24) - 1, high >> np.uint64(24), np.uint64(0))
+        packed = ((np.uint64((1 << 24) - 1) - size) << np.uint64(40)) | whole
+        order = sorted_rows(packed, -sizes, high, low)
     else:
         best = np.full(groups, np.iinfo(np.int64).max, np.int64)
         np.minimum.at(best, group, rank)

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from assets.deduplication.bands import PAIR_BUDGET, Candidates, candidate_pairs, prefix_pairs
+from assets.deduplication.bands import PAIR_BUDGET, BandKeys, Candidates, candidate_pairs, prefix_pairs
 from assets.deduplication.equal_sets import equal_sets, survivor_places, twins
 from assets.deduplication.errors import ChangedTextError, SimilarityError
 from assets.deduplication.keys import KeyLookup, Keys, format_keys, parse_keys
@@ -174,7 +174,7 @@ class NearDuplicates:
             raise SimilarityError(message)
         self._finish_first_pass()
         high, low, digests, sizes = self._columns()
-        bands = np.concatenate([part[4].T for part in self._parts] or [self._no_bands()])
+        bands = self._parts[0][4].T if self._parts else self._no_bands()
         kept = sketch_frame(high, low, digests, sizes, bands)
         bare_high, bare_low = (
             np.concatenate([pair[half] for pair in self._bare] or [np.empty(0, np.uint64)])
@@ -250,13 +250,8 @@ class NearDuplicates:
         if self.exhaustive:
             found, similarity = self._all_pairs(chosen, set_sizes)
         else:
-            keys = np.empty((self.bands[0], len(chosen)), np.uint32)
-            for band in range(self.bands[0]):
-                keys[band] = np.concatenate(
-                    [part[4][band] for part in self._parts] or [np.empty(0, np.uint32)]
-                )[chosen]
+            keys = BandKeys(self._parts[0][4] if self._parts else self._no_bands().T, chosen)
             found = candidate_pairs(keys, set_sizes, self.similarity, budget=self.pair_budget)
-            del keys
             similarity = self._settle(found, chosen, set_sizes, high, low, texts, read_texts)
         good = similarity >= self.similarity
         left, right = chosen[found.left[good]], chosen[found.right[good]]
@@ -276,17 +271,26 @@ class NearDuplicates:
         return NearPairs(pairs, twin_rows, len(found.left), found.large_buckets, miss)
 
     def _columns(self) -> tuple[U64, U64, U64, I64]:
+        """Put the parts together, a column at a time so that none is held twice for long."""
         if not self._parts:
             none = np.empty(0, np.uint64)
             return none, none, np.empty((0, 2), np.uint64), np.empty(0, np.int64)
-        high, low, digests, sizes = (
-            np.concatenate([part[column] for part in self._parts]) for column in range(4)
-        )
+        if len(self._parts) > 1:
+            columns = [list(column) for column in zip(*self._parts, strict=True)]
+            self._parts = []
+            whole: list[Any] = []
+            for place, column in enumerate(columns):
+                # band keys lie (bands, n), all else along the first axis
+                axis = 1 if place == 4 else 0
+                whole.append(None if column[0] is None else np.concatenate(column, axis=axis))
+                column.clear()
+            self._parts = [tuple(whole)]
+        high, low, digests, sizes = self._parts[0][:4]
         return high, low, digests, sizes
 
     def _all_pairs(self, chosen: I64, set_sizes: I64) -> tuple[Candidates, npt.NDArray[np.float64]]:
-        every = np.concatenate([part[5] for part in self._parts] or [np.empty(0, np.uint64)])
         sizes = self._columns()[3]
+        every = self._parts[0][5] if self._parts else np.empty(0, np.uint64)
         begins = np.concatenate([[0], np.cumsum(sizes)])[:-1][chosen]
         offsets = np.cumsum(set_sizes) - set_sizes
         where = np.repeat(begins - offsets, set_sizes) + np.arange(int(set_sizes.sum()))
