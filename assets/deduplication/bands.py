@@ -41,6 +41,19 @@ class Candidates:
     full: int
 
 
+@dataclass(frozen=True)
+class BandKeys:
+    """Band keys of some texts, gathered a band at a time: `keys` (bands, texts), `chosen` (n,) texts."""
+
+    keys: U32
+    chosen: I64
+
+    def __iter__(self) -> Iterator[U32]:
+        """Yield (n,) keys a band."""
+        for row in self.keys:
+            yield row[self.chosen]
+
+
 def buckets(keys: U32) -> tuple[I64, I64, I64]:
     """Group places by key; keep groups of two or more.
 
@@ -48,8 +61,12 @@ def buckets(keys: U32) -> tuple[I64, I64, I64]:
     -------
     members, starts, sizes
         Places in order of (key, place), and where in them each bucket begins and how long it is.
+        Some places that share their key with none are among `members`, in no bucket.
     """
-    packed = (keys.astype(np.uint64) << np.uint64(32)) | np.arange(len(keys), dtype=np.uint64)
+    from assets.deduplication.key_kernels import may_repeat
+
+    places = may_repeat(keys)
+    packed = (keys[places].astype(np.uint64) << np.uint64(32)) | places.astype(np.uint64)
     packed.sort()
     key = packed >> np.uint64(32)
     begins = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]])) if len(key) else key
@@ -111,7 +128,7 @@ def full_bucket_size(sizes: I64, *, budget: int, largest: int = FULL_BUCKET) -> 
 
 
 def candidate_pairs(
-    keys: U32,
+    keys: U32 | BandKeys,
     set_sizes: I64,
     similarity: float,
     *,
@@ -147,7 +164,7 @@ def candidate_pairs(
 
 
 def _enumerate(
-    keys: U32, set_sizes: I64, similarity: float, full: int, budget: int | None
+    keys: U32 | BandKeys, set_sizes: I64, similarity: float, full: int, budget: int | None
 ) -> Candidates | None:
     """Enumerate buckets of at most `full`; None as soon as they hold more pairs than `budget`."""
     merged: U64 = np.empty(0, np.uint64)

@@ -2,33 +2,68 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from assets.deduplication.errors import ChangedTextError
+from assets.deduplication.first_pass import distinct_sets
 from assets.deduplication.keys import format_keys
 
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
 
 
-def equal_sets(digests: U64, sizes: I64, high: U64, low: U64) -> tuple[I64, I64]:
-    """Return the number of each text's set, and each set's text with the smallest key."""
-    order = np.lexsort((low, high, sizes, digests[:, 1], digests[:, 0]))
-    table = digests[order]
-    new = np.ones(len(order), bool)
-    new[1:] = (table[1:] != table[:-1]).any(axis=1) | (np.diff(sizes[order]) != 0)
-    group = np.empty(len(order), np.int64)
-    group[order] = np.cumsum(new) - 1
-    again = np.lexsort((low, high))
-    same = (np.diff(high[again]) == 0) & (np.diff(low[again]) == 0)
-    if bool((same & (group[again][1:] != group[again][:-1])).any()):
-        place = again[1:][same & (group[again][1:] != group[again][:-1])][:1]
+def sorted_rows(first: U64, *further: npt.NDArray[Any]) -> I64:
+    """Return the order of rows by several columns, most important first.
+
+    Only rows that are equal in the first column are compared in the others, which is fast where it
+    tells most of them apart. Rows that are equal in all come in any order.
+    """
+    order = np.argsort(first)
+    ahead = first[order]
+    tied = np.zeros(len(order) + 1, bool)
+    tied[1:-1] = ahead[1:] == ahead[:-1]
+    places = np.flatnonzero(tied[1:] | tied[:-1])
+    if len(places):
+        rows = order[places]
+        within = np.lexsort([column[rows] for column in (*further[::-1], first)])
+        order[places] = rows[within]
+    return order
+
+
+def equal_sets(
+    digests: U64, sizes: I64, member: I64, high: U64, low: U64
+) -> tuple[I64, I64, I64]:
+    """Number the distinct sets.
+
+    Parameters
+    ----------
+    digests, sizes
+        (rows, 2) and (rows,) of sets, some of them equal.
+    member, high, low
+        (n,) the row of each text's set, and its key.
+
+    Returns
+    -------
+    group, first, sample
+        (n,) number of each text's set; of each number the text with the smallest key, and a row.
+    """
+    sample, number = distinct_sets(digests, sizes)
+    group = number[member]
+    order = sorted_rows(high, low)
+    same = (np.diff(high[order]) == 0) & (np.diff(low[order]) == 0)
+    wrong = same & (group[order][1:] != group[order][:-1])
+    if bool(wrong.any()):
+        place = order[1:][wrong][:1]
         key = format_keys(high[place], low[place])[0].as_py()
         message = f"key {key} was added with two different texts; give each text a key of its own"
         raise ChangedTextError(message)
-    return group, order[new]
+    first = np.empty(len(sample), np.int64)
+    first[group[order[::-1]]] = order[::-1]  # the last one written is the smallest key
+    return group, first, sample
 
 
 def twins(high: U64, low: U64, group: I64, first: I64) -> pl.DataFrame:
@@ -38,15 +73,17 @@ def twins(high: U64, low: U64, group: I64, first: I64) -> pl.DataFrame:
     other = (high != high[leader]) | (low != low[leader])
     several[group[other]] = True
     rows = np.flatnonzero(several[group])
-    rows = rows[np.lexsort((low[rows], high[rows]))]
+    rows = rows[sorted_rows(high[rows], low[rows])]
     again = (np.diff(high[rows]) == 0) & (np.diff(low[rows]) == 0)
     rows = rows[np.concatenate([[True], ~again])] if len(rows) else rows
-    lead = leader[rows]
+    lead, name = np.unique(leader[rows], return_inverse=True)
+    names = pl.Series(format_keys(high[lead], low[lead]), dtype=pl.String)
     return pl.DataFrame(
         {
             "key": pl.Series(format_keys(high[rows], low[rows]), dtype=pl.String),
-            "representative": pl.Series(format_keys(high[lead], low[lead]), dtype=pl.String),
-        }
+            "representative": names.gather(name.astype(np.uint32)),
+        },
+        schema={"key": pl.String, "representative": pl.String},
     )
 
 
@@ -55,7 +92,11 @@ def survivor_places(
 ) -> I64:
     """Return the place of each distinct set in the survivor order of its best text."""
     if rank is None:
-        order = np.lexsort((low, high, -sizes))
+        # sizes and the first bits of the key in one number; where those do not tell, all of them
+        size = np.minimum(sizes, (1 << 24) - 1).astype(np.uint64)
+        whole = np.where(size < (1 << 24) - 1, high >> np.uint64(24), np.uint64(0))
+        packed = ((np.uint64((1 << 24) - 1) - size) << np.uint64(40)) | whole
+        order = sorted_rows(packed, -sizes, high, low)
     else:
         best = np.full(groups, np.iinfo(np.int64).max, np.int64)
         np.minimum.at(best, group, rank)

@@ -18,8 +18,6 @@ Keys: TypeAlias = pa.Array | pa.ChunkedArray | Sequence[str] | npt.NDArray[Any]
 U64 = npt.NDArray[np.uint64]
 
 _DIGITS = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
-_VALUES = np.full(256, 255, dtype=np.uint8)
-_VALUES[_DIGITS] = np.arange(16, dtype=np.uint8)
 
 
 def parse_keys(keys: Keys) -> tuple[U64, U64]:
@@ -28,7 +26,7 @@ def parse_keys(keys: Keys) -> tuple[U64, U64]:
     Parameters
     ----------
     keys
-        (n,) Arrow string array, numpy array or list of `str`.
+        (n,) Arrow string array, numpy array or list of `str`; or (n, 2) uint64: both halves as they are.
 
     Returns
     -------
@@ -40,6 +38,8 @@ def parse_keys(keys: Keys) -> tuple[U64, U64]:
     KeyFormatError
         A key is null or not 32 lower-case hexadecimal digits; the message names it.
     """
+    if isinstance(keys, np.ndarray) and keys.dtype == np.uint64 and keys.ndim == 2:
+        return np.ascontiguousarray(keys[:, 0]), np.ascontiguousarray(keys[:, 1])
     array = keys.combine_chunks() if isinstance(keys, pa.ChunkedArray) else keys
     if not isinstance(array, pa.Array):
         array = pa.array(list(array), type=pa.large_string())
@@ -50,13 +50,13 @@ def parse_keys(keys: Keys) -> tuple[U64, U64]:
     offsets = np.frombuffer(array.buffers()[1], dtype=np.int64)[array.offset :][: count + 1]
     if array.null_count or not bool((np.diff(offsets) == 32).all()):
         _refuse(array)
-    data = np.frombuffer(array.buffers()[2], dtype=np.uint8)[offsets[0] : offsets[-1]]
-    nibbles = _VALUES[data].reshape(count, 16, 2)
-    if bool((nibbles > 15).any()):
+    from assets.deduplication.key_kernels import read_digits
+
+    data = np.frombuffer(array.buffers()[2], dtype=np.uint8)
+    high, low = np.empty(count, np.uint64), np.empty(count, np.uint64)
+    if read_digits(data, int(offsets[0]), high, low) >= 0:
         _refuse(array)
-    octets = (nibbles[:, :, 0] << np.uint8(4)) | nibbles[:, :, 1]
-    halves = np.ascontiguousarray(octets).view(">u8").astype(np.uint64)
-    return np.ascontiguousarray(halves[:, 0]), np.ascontiguousarray(halves[:, 1])
+    return high, low
 
 
 def format_keys(high: U64, low: U64) -> pa.Array:

@@ -17,15 +17,15 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from assets.deduplication.bands import PAIR_BUDGET, Candidates, candidate_pairs, prefix_pairs
+from assets.deduplication.bands import PAIR_BUDGET, BandKeys, Candidates, candidate_pairs, prefix_pairs
 from assets.deduplication.equal_sets import equal_sets, survivor_places, twins
 from assets.deduplication.errors import ChangedTextError, SimilarityError
+from assets.deduplication.first_pass import Sketches, distinct_sets, joined, no_sketches
 from assets.deduplication.keys import KeyLookup, Keys, format_keys, parse_keys
 from assets.deduplication.minhash import (
     band_keys,
@@ -34,7 +34,7 @@ from assets.deduplication.minhash import (
     permutations,
     sketch_texts,
 )
-from assets.deduplication.near_pairs import NearPairs
+from assets.deduplication.near_pairs import NearPairs, pair_frame
 from assets.deduplication.order import order_ranks
 from assets.deduplication.shingles import exact_sets, parse_shingle, write_sets
 from assets.deduplication.sketch_frames import read_sketches, sketch_frame
@@ -44,7 +44,6 @@ from assets.deduplication.verify import exact_jaccard, rounds
 ReadTexts = Callable[[], Iterator[tuple[Keys, Texts]]]
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
-PAIR_SCHEMA = pl.Schema({"left": pl.String, "right": pl.String, "similarity": pl.Float64})
 
 
 class NearDuplicates:
@@ -107,7 +106,7 @@ class NearDuplicates:
         self._permutations = permutations(self.bands[0] * self.bands[1], seed=seed)
         self._pool: ThreadPoolExecutor | None = None
         self._waiting: deque[Future[None]] = deque()
-        self._parts: list[tuple[Any, ...]] = []
+        self._parts: list[Sketches] = []
         self._bare: list[tuple[U64, U64]] = []  # keys of texts without a shingle
 
     @property
@@ -149,17 +148,16 @@ class NearDuplicates:
         some = np.flatnonzero(done.sizes > 0)
         none = np.flatnonzero(done.sizes == 0)
         self._bare.append((high[none], low[none]))
-        kept: tuple[Any, ...] = (
-            high[some],
-            low[some],
-            done.digests[some],
-            done.sizes[some],
-            band_keys(done.signatures[some], *self.bands) if not self.exhaustive else None,
-            exact_sets(spans.take(some), self.rule, done.sizes[some])[0]
-            if self.exhaustive
-            else None,
+        rows, member = distinct_sets(done.digests[some], done.sizes[some])
+        rows = some[rows]
+        sizes = done.sizes[rows]
+        flat = np.empty(0, np.uint64)
+        if self.exhaustive:
+            flat = exact_sets(spans.take(rows), self.rule, sizes)[0]
+        bands = band_keys(done.signatures[rows], *self.bands)
+        self._parts.append(
+            Sketches(high[some], low[some], member, done.digests[rows], sizes, bands, flat)
         )
-        self._parts.append(kept)
 
     def sketches(self) -> pl.DataFrame:
         """Return what the first pass kept of each text: key, digest, size, bands; one row a key.
@@ -173,9 +171,11 @@ class NearDuplicates:
             message = "an exhaustive search keeps sets, not sketches; search without it"
             raise SimilarityError(message)
         self._finish_first_pass()
-        high, low, digests, sizes = self._columns()
-        bands = np.concatenate([part[4].T for part in self._parts] or [self._no_bands()])
-        kept = sketch_frame(high, low, digests, sizes, bands)
+        kept = self._sketches()
+        row = kept.member
+        frame = sketch_frame(
+            kept.high, kept.low, kept.digests[row], kept.sizes[row], kept.bands.T[row]
+        )
         bare_high, bare_low = (
             np.concatenate([pair[half] for pair in self._bare] or [np.empty(0, np.uint64)])
             for half in range(2)
@@ -185,20 +185,27 @@ class NearDuplicates:
         bare = sketch_frame(
             bare_high, bare_low, *nothing, np.zeros((count, self.bands[0]), np.uint32)
         )
-        return pl.concat([kept, bare]).unique("key", keep="any").sort("key")
+        return pl.concat([frame, bare]).unique("key", keep="any").sort("key")
 
     def add_sketches(self, sketches: pl.DataFrame) -> None:
         """Take what `sketches` returned for texts that are not given to `add`, under the same `scheme`."""
         high, low, digests, sizes, bands = read_sketches(sketches, self.bands[0])
         some = np.flatnonzero(sizes > 0)
+        rows, member = distinct_sets(digests[some], sizes[some])
+        rows = some[rows]
         self._parts.append(
-            (high[some], low[some], digests[some], sizes[some], bands[some].T.copy(), None)
+            Sketches(
+                high[some],
+                low[some],
+                member,
+                digests[rows],
+                sizes[rows],
+                bands[rows].T.copy(),
+                np.empty(0, np.uint64),
+            )
         )
         none = np.flatnonzero(sizes == 0)
         self._bare.append((high[none], low[none]))
-
-    def _no_bands(self) -> npt.NDArray[np.uint32]:
-        return np.empty((0, self.bands[0]), np.uint32)
 
     def _finish_first_pass(self) -> None:
         while self._waiting:
@@ -210,8 +217,8 @@ class NearDuplicates:
     def shingled_keys(self) -> pl.Series:
         """Return the keys of all texts that have a shingle, sorted and distinct."""
         self._finish_first_pass()
-        high, low, _, _ = self._columns()
-        return pl.Series("key", format_keys(high, low), dtype=pl.String).unique().sort()
+        kept = self._sketches()
+        return pl.Series("key", format_keys(kept.high, kept.low), dtype=pl.String).unique().sort()
 
     def pairs(self, read_texts: ReadTexts, order: pl.DataFrame | None = None) -> pl.DataFrame:
         """Return every near-duplicate pair: left, right (keys, left < right), similarity.
@@ -238,80 +245,59 @@ class NearDuplicates:
             A text differs between the passes, or a key was added with two texts.
         """
         self._finish_first_pass()
-        high, low, digests, sizes = self._columns()
-        texts = len(high)
-        group, first = equal_sets(digests, sizes, high, low)
+        kept = self._sketches()
+        high, low = kept.high, kept.low
+        group, first, sample = equal_sets(kept.digests, kept.sizes, kept.member, high, low)
         twin_rows = twins(high, low, group, first)
         rank = order_ranks(format_keys(high, low), order) if order is not None else None
-        place = survivor_places(group, len(first), sizes[first], high[first], low[first], rank)
+        place = survivor_places(
+            group, len(first), kept.sizes[sample], high[first], low[first], rank
+        )
+        del group
         chosen = np.empty(len(first), np.int64)  # text of each place
         chosen[place] = first
-        set_sizes = sizes[chosen]
+        rows = np.empty(len(first), np.int64)  # set of each place
+        rows[place] = sample
+        set_sizes = kept.sizes[rows]
         if self.exhaustive:
-            found, similarity = self._all_pairs(chosen, set_sizes)
+            found, similarity = self._all_pairs(kept, rows)
         else:
-            keys = np.empty((self.bands[0], len(chosen)), np.uint32)
-            for band in range(self.bands[0]):
-                keys[band] = np.concatenate(
-                    [part[4][band] for part in self._parts] or [np.empty(0, np.uint32)]
-                )[chosen]
-            found = candidate_pairs(keys, set_sizes, self.similarity, budget=self.pair_budget)
-            del keys
-            similarity = self._settle(found, chosen, set_sizes, high, low, texts, read_texts)
-        good = similarity >= self.similarity
-        left, right = chosen[found.left[good]], chosen[found.right[good]]
-        names_left = pl.Series(format_keys(high[left], low[left]), dtype=pl.String)
-        names_right = pl.Series(format_keys(high[right], low[right]), dtype=pl.String)
-        pairs = (
-            pl.DataFrame({"a": names_left, "b": names_right, "similarity": similarity[good]})
-            .select(
-                left=pl.min_horizontal("a", "b"),
-                right=pl.max_horizontal("a", "b"),
-                similarity="similarity",
+            found = candidate_pairs(
+                BandKeys(kept.bands, rows), set_sizes, self.similarity, budget=self.pair_budget
             )
-            .cast(PAIR_SCHEMA)
-            .sort("left", "right")
+            similarity = self._settle(found, high[chosen], low[chosen], set_sizes, read_texts)
+        good = similarity >= self.similarity
+        pairs = pair_frame(
+            high[chosen], low[chosen], found.left[good], found.right[good], similarity[good]
         )
         miss = 0.0 if self.exhaustive else 1.0 - collision_probability(self.similarity, *self.bands)
         return NearPairs(pairs, twin_rows, len(found.left), found.large_buckets, miss)
 
-    def _columns(self) -> tuple[U64, U64, U64, I64]:
-        if not self._parts:
-            none = np.empty(0, np.uint64)
-            return none, none, np.empty((0, 2), np.uint64), np.empty(0, np.int64)
-        high, low, digests, sizes = (
-            np.concatenate([part[column] for part in self._parts]) for column in range(4)
-        )
-        return high, low, digests, sizes
+    def _sketches(self) -> Sketches:
+        self._parts = [joined(self._parts) if self._parts else no_sketches(self.bands[0])]
+        return self._parts[0]
 
-    def _all_pairs(self, chosen: I64, set_sizes: I64) -> tuple[Candidates, npt.NDArray[np.float64]]:
-        every = np.concatenate([part[5] for part in self._parts] or [np.empty(0, np.uint64)])
-        sizes = self._columns()[3]
-        begins = np.concatenate([[0], np.cumsum(sizes)])[:-1][chosen]
+    def _all_pairs(
+        self, kept: Sketches, rows: I64
+    ) -> tuple[Candidates, npt.NDArray[np.float64]]:
+        set_sizes = kept.sizes[rows]
+        begins = (np.cumsum(kept.sizes) - kept.sizes)[rows]
         offsets = np.cumsum(set_sizes) - set_sizes
         where = np.repeat(begins - offsets, set_sizes) + np.arange(int(set_sizes.sum()))
-        flat = every[where]
+        flat = kept.flat[where]
         found = prefix_pairs(flat, offsets, set_sizes, self.similarity)
         return found, exact_jaccard(
             flat, offsets, set_sizes, found.left, found.right, self.similarity, workers=self.workers
         )
 
     def _settle(
-        self,
-        found: Candidates,
-        chosen: I64,
-        set_sizes: I64,
-        high: U64,
-        low: U64,
-        texts: int,
-        read_texts: ReadTexts,
+        self, found: Candidates, high: U64, low: U64, set_sizes: I64, read_texts: ReadTexts
     ) -> npt.NDArray[np.float64]:
         similarity = np.full(len(found.left), -1.0)
         for part in rounds(found.left, found.right, set_sizes, budget_bytes=self.memory_bytes):
             left, right = found.left[part], found.right[part]
             nodes = np.unique(np.concatenate([left, right]))
-            wanted = chosen[nodes]
-            flat, offsets = self._read_sets(high[wanted], low[wanted], set_sizes[nodes], read_texts)
+            flat, offsets = self._read_sets(high[nodes], low[nodes], set_sizes[nodes], read_texts)
             similarity[part] = exact_jaccard(
                 flat,
                 offsets,

@@ -4,9 +4,53 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
+from assets.deduplication.equal_sets import sorted_rows
 from assets.deduplication.errors import PairBudgetError
+from assets.deduplication.keys import format_keys
+
+I64 = npt.NDArray[np.int64]
+U64 = npt.NDArray[np.uint64]
+PAIR_SCHEMA = pl.Schema({"left": pl.String, "right": pl.String, "similarity": pl.Float64})
+
+
+def pair_frame(
+    high: U64, low: U64, left: I64, right: I64, similarity: npt.NDArray[np.float64]
+) -> pl.DataFrame:
+    """Name pairs of places by their keys: left < right, sorted.
+
+    Parameters
+    ----------
+    high, low
+        (n,) halves of the keys of all places.
+    left, right, similarity
+        (m,) places and similarities.
+
+    Notes
+    -----
+    Pairs are sorted as numbers, and each name is held once however many pairs have it.
+    """
+    nodes = np.unique(np.concatenate([left, right]))
+    nodes = nodes[sorted_rows(high[nodes], low[nodes])]
+    rank = np.empty(len(high), np.uint64)
+    rank[nodes] = np.arange(len(nodes), dtype=np.uint64)
+    one, two = rank[left], rank[right]
+    packed = (np.minimum(one, two) << np.uint64(32)) | np.maximum(one, two)
+    del one, two
+    order = np.argsort(packed)
+    packed = packed[order]
+    names = pl.Series(format_keys(high[nodes], low[nodes]), dtype=pl.String)
+    return pl.DataFrame(
+        {
+            "left": names.gather((packed >> np.uint64(32)).astype(np.uint32)),
+            "right": names.gather(packed.astype(np.uint32)),
+            "similarity": similarity[order],
+        },
+        schema=PAIR_SCHEMA,
+    )
 
 
 @dataclass(frozen=True)

@@ -1,267 +1,122 @@
-r"""Compiled loops that turn UTF-8 text into the set of its hashed shingles.
+r"""Compiled loops that turn units of text into the set of its hashed shingles, and sets into sketches.
 
 Why compiled: a Python object for every token and shingle is what makes other pipelines slow, and
 no vectorised library splits text into `\w+` tokens by Python's Unicode rules. The loops read the
-Arrow buffer in place, hold one window of tokens and the set that has been found so far, and let
+Arrow buffer in place, hold one piece of text and the set that has been found so far, and let
 go of the interpreter lock. Compiled code is cached on disk, so only the first run pays for it.
 
-The hash of a shingle (version 1), all arithmetic modulo 2**64:
+The hash of a shingle (version 1), all arithmetic modulo 2**64: units t are hashed as in
+`unit_kernels`; a window of k of them is `fmix64(sum(t[i] * M**(k - 1 - i)) + k)`, 1 if that is 0; the
+32-bit hash is the low half. Sums of all windows of a piece come from sums of half the length, and
+loops over one array are what the compiler makes vector code of.
 
-* a token is the UTF-8 bytes of its lower-cased characters; `h = SEED`; for each 8 bytes, little
-  endian and padded with zeros, `h = (h ^ chunk) * K1; h ^= h >> 32`; then
-  `h = (h ^ length) * K2; h ^= h >> 29`;
-* a character is `fmix64(code point + SEED)`;
-* a window of k of them is `fmix64(sum(t[i] * M**(k - 1 - i)) + k)`, 1 if that is 0;
-* the 32-bit hash is the low half.
-
-ASCII words are read eight bytes at a time: lower case and word class of all eight come from a few
-additions on the 64-bit word, and the end of the token from its trailing zeros.
+A text of many megabytes is gone through several times, each time for the shingles of one residue
+class, so that the table of what has been seen stays small.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
-
-import numba
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir  # type: ignore[import-untyped]  # no stubs exist
-from numba.core import types
-from numba.extending import intrinsic
 
-_F = TypeVar("_F", bound=Callable[..., Any])
-U8 = npt.NDArray[np.uint8]
-U32 = npt.NDArray[np.uint32]
-U64 = npt.NDArray[np.uint64]
-I32 = npt.NDArray[np.int32]
+from assets.deduplication.unit_kernels import (
+    CHARACTER,
+    I32,
+    K1,
+    PIECE,
+    SEED,
+    SLACK,
+    U64,
+    WORD,
+    char_units,
+    fmix64,
+    piece_end,
+    word_units,
+)
+from assets.deduplication.wide_loads import LANES, U8, U32, compiled, lower_minima
+
 I64 = npt.NDArray[np.int64]
+Scratch = tuple[U8, I32, U64, U64, U64, U64]
 
-
-def _compiled(function: _F) -> _F:
-    compiled: _F = numba.njit(cache=True, nogil=True)(function)
-    return compiled
-
-
-def _load8(typing: Any, data: Any, position: Any) -> Any:  # noqa: ANN401 - numba's own types
-    """Load eight bytes, little endian, from any position of a uint8 array."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        pointer = builder.gep(array.data, [arguments[1]])
-        wide = builder.bitcast(pointer, ir.IntType(64).as_pointer())
-        return builder.load(wide, align=1)
-
-    return types.uint64(data, position), generate
-
-
-def _trailing_zeros(typing: Any, word: Any) -> Any:  # noqa: ANN401 - numba's own types
-    """Count the trailing zero bits of a 64-bit word; 64 for 0."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
-        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
-
-    return types.uint64(types.uint64), generate
-
-
-load8: Callable[[U8, int], np.uint64] = intrinsic(_load8)
-trailing_zeros: Callable[[np.uint64], np.uint64] = intrinsic(_trailing_zeros)
-
-WORD, CHARACTER = 0, 1
 HASH_NAME = "sluice-shingle-1"
-
-SEED = np.uint64(0x9E3779B97F4A7C15)
-K1 = np.uint64(0xD6E8FEB86659FD93)
-K2 = np.uint64(0xFF51AFD7ED558CCD)
-K3 = np.uint64(0xC4CEB9FE1A85EC53)
 BASE = np.uint64(0x2545F4914F6CDD1D)
 EMPTY = np.uint32(0xFFFFFFFF)
-PYTHON_LOWER = 0x7FFFFFFF  # a code point whose lower case depends on its neighbours or is longer
+PART_BYTES = 1 << 24  # of text for which one table of shingles is held
 
-_0, _8, _29, _31, _32, _33 = (np.uint64(v) for v in (0, 8, 29, 31, 32, 33))
-_1, _64 = np.uint64(1), np.uint64(64)
-_2, _3, _7 = np.uint64(2), np.uint64(3), np.uint64(7)
-_HIGH = np.uint64(0x8080808080808080)
-# adding one of these to eight ASCII bytes sets the high bit of each byte from that letter on
-_FROM_0, _FROM_COLON = (np.uint64((0x80 - ord(c)) * 0x0101010101010101) for c in "0:")
-_FROM_A, _FROM_BRACKET = (np.uint64((0x80 - ord(c)) * 0x0101010101010101) for c in "A[")
-_FROM_LOWER_A, _FROM_BRACE = (np.uint64((0x80 - ord(c)) * 0x0101010101010101) for c in "a{")
-_UNDERSCORES = np.uint64(0x5F5F5F5F5F5F5F5F)
-_ALL_7F = np.uint64(0x7F7F7F7F7F7F7F7F)
+FEW = 4096  # shingles of a text that are compared with each other where a bit is not enough
+
+_0, _1, _31, _32, _58 = (np.uint64(v) for v in (0, 1, 31, 32, 58))
 
 
-@_compiled
-def _fmix64(x: np.uint64) -> np.uint64:
-    x = (x ^ (x >> _33)) * K2
-    x = (x ^ (x >> _33)) * K3
-    return x ^ (x >> _33)
+@compiled
+def _scratch(n: int) -> Scratch:
+    """Return low, edges, units, values, slots and unique for pieces of `PIECE` bytes."""
+    return (
+        np.empty(2 * PIECE + SLACK, np.uint8),
+        np.empty(2 * PIECE + SLACK, np.int32),
+        np.empty(PIECE + n + 8, np.uint64),
+        np.empty(PIECE + n + 8, np.uint64),
+        np.zeros(4096, np.uint64),
+        np.empty(2049, np.uint64),
+    )
 
 
-@_compiled
-def _grown(unique: U64, count: int, capacity: int) -> tuple[U64, U64]:
-    slots = np.zeros(capacity, np.uint64)
+@compiled
+def _windows(units: U64, count: int, n: int, values: U64) -> int:
+    """Hash all windows of `n` units; return how many there are."""
+    span, power, bit = 1, BASE, 1
+    while 2 * bit <= n:
+        bit *= 2
+    for index in range(count):
+        values[index] = units[index]
+    while bit > 1:
+        bit //= 2
+        ahead = values[span:]
+        for index in range(count - 2 * span + 1):
+            values[index] = values[index] * power + ahead[index]
+        span, power = 2 * span, power * power
+        if n & bit:
+            last = units[span:]
+            for index in range(count - span):
+                values[index] = values[index] * BASE + last[index]
+            span, power = span + 1, power * BASE
+    length = np.uint64(n)
+    for index in range(count - n + 1):
+        value = fmix64(values[index] + length)
+        values[index] = value if value != _0 else _1
+    return count - n + 1
+
+
+@compiled
+def _room(slots: U64, unique: U64, count: int, used: int, want: int) -> tuple[U64, U64, int]:
+    """Make a table of at least 2 * `want` slots out of one of `used`; returns it with its new size."""
+    capacity = 64
+    while capacity < 2 * want:
+        capacity *= 2
+    if capacity <= used:
+        return slots, unique, used
+    if capacity > slots.size:
+        slots = np.zeros(capacity, np.uint64)
+        wider = np.empty(capacity // 2 + 1, np.uint64)
+        wider[:count] = unique[:count]
+        unique = wider
+    else:
+        slots[:capacity] = _0
     mask = np.uint64(capacity - 1)
     for index in range(count):
         place = unique[index] & mask
         while slots[place] != _0:
             place = (place + _1) & mask
         slots[place] = unique[index]
-    wider = np.empty(capacity // 2 + 1, np.uint64)
-    wider[:count] = unique[:count]
-    return slots, wider
+    return slots, unique, capacity
 
 
-@_compiled
-def _collect(
-    data: U8,
-    start: int,
-    end: int,
-    kind: int,
-    n: int,
-    lower: I32,
-    ring: U64,
-    slots: U64,
-    unique: U64,
-) -> tuple[int, U64, U64]:
-    """Put the distinct shingle hashes of data[start:end] into `unique`, in order of appearance.
-
-    Returns (how many, slots, unique), the arrays perhaps enlarged; -1 for a text that Python must
-    lower-case first.
-    """
-    capacity = 64
-    want = (end - start) // 3
-    while capacity < want and capacity < slots.size:
-        capacity *= 2
-    slots[:capacity] = _0
+@compiled
+def _distinct(values: U64, many: int, slots: U64, capacity: int, unique: U64, count: int) -> int:
+    """Add values to a set; return how many distinct ones it has then."""
     mask = np.uint64(capacity - 1)
-    top = _1
-    for _ in range(n):
-        top *= BASE
-
-    count = 0  # distinct shingles
-    units = 0  # tokens or characters seen
-    rolling = _0
-    place_in_ring = 0
-    state, chunk, shift, length = SEED, _0, _0, _0
-    space_waits = False
-    position: Any = start
-    while position <= end:
-        if kind == WORD and shift == _0 and position + 8 <= end:
-            eight = load8(data, position)
-            if eight & _HIGH == _0:
-                upper = (eight + _FROM_A) & ~(eight + _FROM_BRACKET) & _HIGH
-                small = eight | (upper >> _2)
-                word = (small + _FROM_LOWER_A) & ~(small + _FROM_BRACE)
-                word |= (eight + _FROM_0) & ~(eight + _FROM_COLON)
-                word = (word | ~((eight ^ _UNDERSCORES) + _ALL_7F)) & _HIGH
-                bits = trailing_zeros(~word & _HIGH) & ~_7  # of the token part, 64 if all of it
-                if bits == _0 and length == _0:
-                    position += np.int64(trailing_zeros(word) >> _3)
-                    continue
-                if bits == _64:
-                    state = (state ^ small) * K1
-                    state ^= state >> _32
-                    length += _8
-                    position += 8
-                    continue
-                if bits != _0:
-                    state = (state ^ (small & ((_1 << bits) - _1))) * K1
-                    state ^= state >> _32
-                    length += bits >> _3
-                position += np.int64(bits >> _3)
-        code: Any = 0  # 0 closes a token; the end of the text counts as a separator
-        width = 1
-        if position < end:
-            byte = np.int64(data[position])
-            if byte < 0x80:
-                code = np.int64(lower[byte])
-            else:
-                # malformed bytes decode to U+FFFD one at a time, and never read past the end
-                point: Any = 0xFFFD
-                if byte >= 0xF0 and byte < 0xF5 and position + 3 < end:
-                    point = (
-                        ((byte & 7) << 18)
-                        | (np.int64(data[position + 1] & 63) << 12)
-                        | (np.int64(data[position + 2] & 63) << 6)
-                        | np.int64(data[position + 3] & 63)
-                    )
-                    width = 4
-                    if point > 0x10FFFF:
-                        point = 0xFFFD
-                elif byte >= 0xE0 and byte < 0xF0 and position + 2 < end:
-                    point = (
-                        ((byte & 15) << 12)
-                        | (np.int64(data[position + 1] & 63) << 6)
-                        | np.int64(data[position + 2] & 63)
-                    )
-                    width = 3
-                elif byte >= 0xC2 and byte < 0xE0 and position + 1 < end:
-                    point = ((byte & 31) << 6) | np.int64(data[position + 1] & 63)
-                    width = 2
-                code = np.int64(lower[point])
-                if code == PYTHON_LOWER:
-                    return -1, slots, unique
-        position += width
-
-        if kind == WORD:
-            if code != 0:
-                if code < 0x80:
-                    chunk |= np.uint64(code) << shift
-                    shift += _8
-                    length += _1
-                    if shift == _64:
-                        state = (state ^ chunk) * K1
-                        state ^= state >> _32
-                        chunk, shift = _0, _0
-                    continue
-                octets = 2 if code < 0x800 else (3 if code < 0x10000 else 4)
-                for index in range(octets):
-                    octet = 0x80 | ((code >> (6 * (octets - 1 - index))) & 63)
-                    if index == 0:
-                        octet = code >> (6 * (octets - 1))
-                        octet |= 0xC0 if octets == 2 else (0xE0 if octets == 3 else 0xF0)
-                    chunk |= np.uint64(octet) << shift
-                    shift += _8
-                    length += _1
-                    if shift == _64:
-                        state = (state ^ chunk) * K1
-                        state ^= state >> _32
-                        chunk, shift = _0, _0
-                continue
-            if length == _0:
-                continue
-            if shift != _0:
-                state = (state ^ chunk) * K1
-                state ^= state >> _32
-            unit = (state ^ length) * K2
-            unit ^= unit >> _29
-            state, chunk, shift, length = SEED, _0, _0, _0
-        else:
-            if code == 0:
-                continue
-            if code == 32:
-                space_waits = units > 0
-                continue
-            if space_waits:
-                # the space takes this turn; the character is read again in the next one
-                space_waits = False
-                position -= width
-                code = 32
-            unit = _fmix64(np.uint64(code) + SEED)
-
-        units += 1
-        rolling = rolling * BASE + unit
-        if units > n:
-            rolling -= ring[place_in_ring] * top
-        ring[place_in_ring] = unit
-        place_in_ring += 1
-        if place_in_ring == n:
-            place_in_ring = 0
-        if units < n:
-            continue
-        value = _fmix64(rolling + np.uint64(n))
-        if value == _0:
-            value = _1
+    for index in range(many):
+        value = values[index]
         place = value & mask
         while slots[place] != _0 and slots[place] != value:
             place = (place + _1) & mask
@@ -269,26 +124,129 @@ def _collect(
             slots[place] = value
             unique[count] = value
             count += 1
-            if 2 * count >= capacity:
-                capacity *= 4
-                if capacity > slots.size:
-                    slots, unique = _grown(unique, count, capacity)
-                else:
-                    slots[:capacity] = _0
-                    for index in range(count):
-                        again = unique[index] & np.uint64(capacity - 1)
-                        while slots[again] != _0:
-                            again = (again + _1) & np.uint64(capacity - 1)
-                        slots[again] = unique[index]
-                mask = np.uint64(capacity - 1)
-    if units > 0 and units < n:
-        value = _fmix64(rolling + np.uint64(units))
-        unique[0] = value if value != _0 else _1
-        count = 1
-    return count, slots, unique
+    return count
 
 
-@_compiled
+@compiled
+def _distinct_of_few(values: U64, many: int, slots: U64, capacity: int, unique: U64) -> int:
+    """Do what `_distinct` does for a first batch in which repeats are rare, without its branches.
+
+    A bit table says which values may have come before; only those are compared with all before them.
+    Returns -1, the table empty again, where they are too many for that.
+    """
+    mask = np.uint64(capacity - 1)
+    doubtful = 0
+    for index in range(many):
+        value = values[index]
+        place, bit = value & mask, value >> _58
+        word = slots[place]
+        slots[place] = word | (_1 << bit)
+        unique[doubtful] = np.uint64(index)
+        doubtful += np.int64((word >> bit) & _1)
+    if doubtful > 8 + (many >> 5):
+        slots[:capacity] = _0
+        return -1
+    repeats = 0
+    for which in range(doubtful):
+        index = np.int64(unique[which])
+        value, equal = values[index], 0
+        for before in range(index):
+            equal += np.int64(values[before] == value)
+        if equal > 0:
+            values[index] = _0
+            repeats += 1
+    count = 0
+    for index in range(many):
+        unique[count] = values[index]
+        count += np.int64(values[index] != _0)
+    return many - repeats
+
+
+@compiled
+def _of_part(values: U64, many: int, part: int, parts: int) -> int:
+    """Keep the values of one residue class, in place; return how many."""
+    kept = 0
+    for index in range(many):
+        value = values[index]
+        values[kept] = value
+        kept += np.int64((value >> _32) % np.uint64(parts) == np.uint64(part))
+    return kept
+
+
+@compiled
+def _collect(
+    data: U8,
+    start: int,
+    end: int,
+    kind: int,
+    n: int,
+    lower: I32,
+    part: int,
+    parts: int,
+    scratch: Scratch,
+) -> tuple[int, Scratch]:
+    """Put the distinct shingle hashes of data[start:end] into the last array of `scratch`.
+
+    Of those, only the ones of `part` among `parts`. Returns (how many, scratch, its arrays perhaps
+    enlarged); -1 for a text that Python must lower-case first.
+    """
+    low, edges, units, values, slots, unique = scratch
+    capacity, count = 0, 0
+    held, seen, spaces = 0, 0, 0
+    position = start
+    while position < end:
+        stop = piece_end(data, position, end, kind, lower)
+        width = stop - position
+        if width + n + 8 > units.size:
+            units, values = np.empty(width + n + 8, np.uint64), np.empty(width + n + 8, np.uint64)
+        if kind == WORD:
+            if 2 * width + SLACK > low.size:
+                low = np.empty(2 * width + SLACK, np.uint8)
+                edges = np.empty(2 * width + SLACK, np.int32)
+            fresh = word_units(data, position, stop, lower, low, edges, units, held)
+        else:
+            fresh, spaces = char_units(data, position, stop, lower, units, held, spaces)
+        if fresh < 0:
+            return -1, (low, edges, units, values, slots, unique)
+        position = stop
+        seen += fresh
+        held += fresh
+        if held < n and (position < end or seen >= n or seen == 0):
+            continue
+        many = _windows(units, held, min(held, n), values)
+        if parts > 1:
+            many = _of_part(values, many, part, parts)
+        slots, unique, capacity = _room(slots, unique, count, capacity, count + many)
+        alone = -1
+        if kind == WORD and width == end - start and many <= FEW:
+            alone = _distinct_of_few(values, many, slots, capacity, unique)
+        count = alone if alone >= 0 else _distinct(values, many, slots, capacity, unique, count)
+        for index in range(min(held, n - 1)):
+            units[index] = units[held - min(held, n - 1) + index]
+        held = min(held, n - 1)
+    return count, (low, edges, units, values, slots, unique)
+
+
+@compiled
+def _mix32(unique: U64, count: int, mixed: U32) -> None:
+    """Apply MurmurHash3's 32-bit finalizer, as datasketch does to every input hash."""
+    for index in range(count):
+        h = np.uint32(unique[index])
+        h = np.uint32(h ^ (h >> np.uint32(16)))
+        h = np.uint32(h * np.uint32(0x85EBCA6B))
+        h = np.uint32(h ^ (h >> np.uint32(13)))
+        h = np.uint32(h * np.uint32(0xC2B2AE35))
+        mixed[index] = np.uint32(h ^ (h >> np.uint32(16)))
+
+
+@compiled
+def _padded(values: U32) -> U32:
+    wide = np.zeros((values.size + LANES - 1) // LANES * LANES, np.uint32)
+    wide[: values.size] = values
+    return wide
+
+
+@compiled
 def sketch(
     data: U8,
     starts: I64,
@@ -306,48 +264,41 @@ def sketch(
 
     A size of -1 marks a text that Python must lower-case first; its other outputs mean nothing.
     """
-    slots = np.zeros(4096, np.uint64)
-    unique = np.empty(2049, np.uint64)
-    ring = np.empty(n, np.uint64)
-    mixed = np.empty(2064, np.uint32)
+    scratch = _scratch(n)
+    mixed = np.empty(2049, np.uint32)
+    wide_factors, wide_addends = _padded(factors), _padded(addends)
+    minima = np.empty(wide_factors.size, np.uint32)
     for doc in range(starts.size):
-        count, slots, unique = _collect(
-            data, starts[doc], ends[doc], kind, n, lower, ring, slots, unique
-        )
-        sizes[doc] = count
-        if count <= 0:
-            signatures[doc, :] = EMPTY
-            digests[doc, 0] = _0
-            digests[doc, 1] = _0
-            continue
-        if count + 16 > mixed.size:
-            mixed = np.empty(2 * count + 16, np.uint32)
-        first, second = _0, _0
-        for index in range(count):
-            value = unique[index]
-            first += value
-            second += (value ^ (value >> _31)) * K1
-            # MurmurHash3's 32-bit finalizer, which datasketch applies to every input hash
-            h = np.uint32(value)
-            h = np.uint32(h ^ (h >> np.uint32(16)))
-            h = np.uint32(h * np.uint32(0x85EBCA6B))
-            h = np.uint32(h ^ (h >> np.uint32(13)))
-            h = np.uint32(h * np.uint32(0xC2B2AE35))
-            mixed[index] = np.uint32(h ^ (h >> np.uint32(16)))
+        minima[:] = EMPTY
+        parts = 1 + (ends[doc] - starts[doc]) // PART_BYTES
+        total, first, second = 0, _0, _0
+        for part in range(parts):
+            count, scratch = _collect(
+                data, starts[doc], ends[doc], kind, n, lower, part, parts, scratch
+            )
+            if count < 0:
+                total = -1
+                break
+            total += count
+            if count == 0:
+                continue
+            if count > mixed.size:
+                mixed = np.empty(2 * count, np.uint32)
+            unique = scratch[5]
+            for index in range(count):
+                value = unique[index]
+                first += value
+                second += (value ^ (value >> _31)) * K1
+            _mix32(unique, count, mixed)
+            for lane in range(0, minima.size, LANES):
+                lower_minima(mixed, count, wide_factors, wide_addends, minima, lane)
+        signatures[doc, :] = minima[: factors.size]
+        sizes[doc] = total
         digests[doc, 0] = first
-        digests[doc, 1] = _fmix64(second + np.uint64(count))
-        padded = (count + 15) & ~15
-        for index in range(count, padded):
-            mixed[index] = mixed[0]
-        for k in range(factors.size):
-            a, b = factors[k], addends[k]
-            smallest = EMPTY
-            for index in range(padded):
-                smallest = min(smallest, np.uint32(a * mixed[index] + b))
-            signatures[doc, k] = smallest
+        digests[doc, 1] = fmix64(second + np.uint64(total)) if total > 0 else _0
 
 
-@_compiled
+@compiled
 def fill_sets(
     data: U8,
     starts: I64,
@@ -364,25 +315,32 @@ def fill_sets(
     Returns the first text whose set has another size than announced, or -1. A size of -1 lets a
     text pass without writing (Python must lower-case it first: its size is left at -1).
     """
-    slots = np.zeros(4096, np.uint64)
-    unique = np.empty(2049, np.uint64)
-    ring = np.empty(n, np.uint64)
+    scratch = _scratch(n)
     for doc in range(starts.size):
-        count, slots, unique = _collect(
-            data, starts[doc], ends[doc], kind, n, lower, ring, slots, unique
-        )
-        if count == -1:
+        parts = 1 + (ends[doc] - starts[doc]) // PART_BYTES
+        where, total = offsets[doc], 0
+        for part in range(parts):
+            count, scratch = _collect(
+                data, starts[doc], ends[doc], kind, n, lower, part, parts, scratch
+            )
+            if count < 0:
+                total = -1
+                break
+            total += count
+            if total > sizes[doc]:
+                return doc
+            unique = scratch[5]
+            for index in range(count):
+                flat[where + index] = unique[index]
+            where += count
+        if total < 0:
             sizes[doc] = -1
-            continue
-        if count != sizes[doc]:
+        elif total != sizes[doc]:
             return doc
-        where = offsets[doc]
-        for index in range(count):
-            flat[where + index] = unique[index]
     return -1
 
 
-@_compiled
+@compiled
 def band_keys(signatures: U32, bands: int, rows: int, keys: U32) -> None:
     """Hash each band of each signature to 32 bits, salted by the band: keys (bands, docs)."""
     for doc in range(signatures.shape[0]):
@@ -391,10 +349,10 @@ def band_keys(signatures: U32, bands: int, rows: int, keys: U32) -> None:
             for row in range(rows):
                 value = (value ^ np.uint64(signatures[doc, band * rows + row])) * K1
                 value ^= value >> _32
-            keys[band, doc] = np.uint32(_fmix64(value))
+            keys[band, doc] = np.uint32(fmix64(value))
 
 
-@_compiled
+@compiled
 def jaccard(
     flat: U64,
     offsets: I64,

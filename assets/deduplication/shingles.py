@@ -84,8 +84,8 @@ def lower_table(kind: str) -> npt.NDArray[np.int32]:
     (U+0130, U+03A3) hold 0x7FFFFFFF: such texts are lower-cased by Python. Cost: about 50 ms, once.
     """
     special = "\u0130\u03a3"
-    points = [*range(0xD800), *range(0xE000, sys.maxunicode + 1)]
-    where = np.array(points, dtype=np.uint32)
+    where = np.arange(sys.maxunicode + 1, dtype=np.uint32)
+    where = np.delete(where, slice(0xD800, 0xE000))
     every = where.astype("<u4").tobytes().decode("utf-32-le")
     for letter in special:
         every = every.replace(letter, "_")

@@ -1,0 +1,84 @@
+"""What the first pass over texts keeps: keys of texts, and one sketch for each distinct set of a slice.
+
+A slice of copies of one text keeps one sketch and 24 bytes a copy, so that millions of copies do not cost
+the memory of millions of sketches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+I64 = npt.NDArray[np.int64]
+U32 = npt.NDArray[np.uint32]
+U64 = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Sketches:
+    """Texts and their sets.
+
+    `high`, `low`: (texts,) halves of keys; `member`: (texts,) the row of each text's set.
+    `digests` (rows, 2), `sizes` (rows,), `bands` (bands, rows), `flat`: of sets; only within a slice are
+    they distinct. `flat` holds the elements of all sets one after another where sets are kept (exhaustive).
+    """
+
+    high: U64
+    low: U64
+    member: I64
+    digests: U64
+    sizes: I64
+    bands: U32
+    flat: U64
+
+
+def no_sketches(bands: int) -> Sketches:
+    """Return sketches of no texts."""
+    none, nothing = np.empty(0, np.uint64), np.empty(0, np.int64)
+    return Sketches(
+        none,
+        none,
+        nothing,
+        np.empty((0, 2), np.uint64),
+        nothing,
+        np.empty((bands, 0), np.uint32),
+        none,
+    )
+
+
+def distinct_sets(digests: U64, sizes: I64) -> tuple[I64, I64]:
+    """Return a row of each distinct set, and for every row the place of its set among those."""
+    order = np.argsort(digests[:, 0])
+    if not (np.diff(digests[order, 0]) == 0).any():
+        every = np.arange(len(order))
+        return every, every
+    order = np.lexsort((sizes, digests[:, 1], digests[:, 0]))
+    table = digests[order]
+    new = np.ones(len(order), bool)
+    new[1:] = (table[1:] != table[:-1]).any(axis=1) | (np.diff(sizes[order]) != 0)
+    member = np.empty(len(order), np.int64)
+    member[order] = np.cumsum(new) - 1
+    return order[new], member
+
+
+def joined(parts: list[Sketches]) -> Sketches:
+    """Put sketches of slices together; empties the list, so that no column is held twice for long."""
+    if len(parts) == 1:
+        return parts[0]
+    rows = np.cumsum([0, *(len(part.sizes) for part in parts)])
+    members = [part.member + first for part, first in zip(parts, rows[:-1], strict=True)]
+    columns = {
+        name: [getattr(part, name) for part in parts]
+        for name in ("high", "low", "digests", "sizes", "flat")
+    }
+    bands = [part.bands for part in parts]
+    parts.clear()
+    whole = {}
+    for name, column in columns.items():
+        whole[name] = np.concatenate(column)
+        column.clear()
+    member = np.concatenate(members)
+    members.clear()
+    return Sketches(member=member, bands=np.concatenate(bands, axis=1), **whole)

@@ -1,0 +1,69 @@
+"""Compiled loops over columns of keys: read hexadecimal digits, find keys that may repeat."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from assets.deduplication.wide_loads import U8, U32, compiled, load8
+
+U64 = npt.NDArray[np.uint64]
+I64 = npt.NDArray[np.int64]
+
+_0, _1, _4, _6, _8, _16, _32, _63 = (np.uint64(v) for v in (0, 1, 4, 6, 8, 16, 32, 63))
+_EACH = 0x0101010101010101
+_HIGH, _ONES, _LOW4 = (np.uint64(v * _EACH) for v in (0x80, 1, 15))
+_OF_2, _OF_4, _OF_8 = (np.uint64(v) for v in (0x00FF00FF00FF00FF, 0x0000FFFF0000FFFF, 0xFFFFFFFF))
+# adding one of these to eight ASCII bytes sets the high bit of each byte from that letter on
+_FROM_0, _FROM_COLON, _FROM_A, _FROM_G = (np.uint64((0x80 - ord(c)) * _EACH) for c in "0:ag")
+
+
+@compiled
+def read_digits(data: U8, start: int, high: U64, low: U64) -> int:
+    """Read keys of 32 lower-case hexadecimal digits that lie one after another from `start`.
+
+    Returns the first key with another character, or -1.
+    """
+    for row in range(high.size):
+        halves = _0
+        for word in range(4):
+            eight = load8(data, start + 32 * row + 8 * word)
+            digits = (eight + _FROM_0) & ~(eight + _FROM_COLON)
+            digits |= (eight + _FROM_A) & ~(eight + _FROM_G)
+            if digits & ~eight & _HIGH != _HIGH:
+                return row
+            value = (eight & _LOW4) + np.uint64(9) * ((eight >> _6) & _ONES)
+            value = ((value << _4) | (value >> _8)) & _OF_2
+            value = ((value << _8) | (value >> _16)) & _OF_4
+            value = ((value << _16) | (value >> _32)) & _OF_8
+            halves = (halves << _32) | value
+            if word == 1:
+                high[row] = halves
+            if word == 3:
+                low[row] = halves
+    return -1
+
+
+@compiled
+def may_repeat(keys: U32) -> I64:
+    """Return the places of all keys that occur twice, and of a few (1 in 16) that do not.
+
+    Keys have to be hashes: their low bits choose one of 16 n bits.
+    """
+    bits = 64
+    while bits < 16 * keys.size:
+        bits *= 2
+    once, twice = np.zeros(bits >> 6, np.uint64), np.zeros(bits >> 6, np.uint64)
+    mask = np.uint64(bits - 1)
+    for place in range(keys.size):
+        key = np.uint64(keys[place]) & mask
+        word, bit = key >> _6, _1 << (key & _63)
+        twice[word] |= once[word] & bit
+        once[word] |= bit
+    found = np.empty(keys.size, np.int64)
+    count = 0
+    for place in range(keys.size):
+        key = np.uint64(keys[place]) & mask
+        found[count] = place
+        count += np.int64((twice[key >> _6] >> (key & _63)) & _1)
+    return found[:count].copy()
