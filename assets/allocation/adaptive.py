@@ -28,12 +28,12 @@ SMALLEST_PILOT = 50
 
 
 class StudyGroup(Strict):
-    """A group that data can be bought for."""
+    """A group that data can be bought for; one with nothing available is named, not planned for."""
 
     name: str
     weight: NonNegative | None = None
     cost: Positive
-    available: Positive
+    available: NonNegative
     chance: float | None = None
 
 
@@ -109,6 +109,7 @@ def pilot(study: Study) -> Round:
     nested = {
         name: sorted({int(v) for v in np.geomspace(n / 4, n, study.sizes).round()})
         for name, n in bought.items()
+        if n
     }
     return Round(0, bought, dict(bought), spend, nested)
 
