@@ -173,7 +173,7 @@ def _worth(problem: CoupledProblem, f: Floats) -> tuple[float, Floats]:
 def _start(arrays: _Arrays) -> Floats:
     """Return the floors plus an even share of what is left, within what is available."""
     room = np.maximum(1.0 - arrays.least.sum(), 0.0)
-    return np.minimum(arrays.least + room / arrays.least.size * 0.999, arrays.most)
+    return np.asarray(np.minimum(arrays.least + room / arrays.least.size * 0.999, arrays.most))
 
 
 def _solve(arrays: _Arrays) -> tuple[Floats, float]:
