@@ -10,6 +10,7 @@ import numpy as np
 
 from assets.allocation.baselines import RULES, rule_spend
 from assets.allocation.curves import Curves
+from assets.allocation.exact_floors import divide_exactly
 from assets.allocation.fill import Fill
 from assets.allocation.integer import whole_samples
 from assets.allocation.levels import cells_of, level_curves
@@ -49,18 +50,16 @@ def allocate(problem: Mapping[str, Any], *, integer: bool = False) -> dict[str, 
     """
     read = read_problem(problem)
     stated, floors = state(read)
-    division = stated.divide()
-    effective = division.effective
-    samples = stated.fill.samples(effective)
+    solved, division = divide_exactly(stated, floors)
+    samples = solved.samples(division.effective)
     if integer:
-        samples = whole_samples(stated, effective, floors).astype(float)
-        worth = stated.cells.worth_of(samples)
-        effective = sum_by(stated.cells.group, worth, stated.fill.groups)
-    budget = stated.budget if stated.budget is not None else float(division.spend.sum())
+        samples = whole_samples(stated, samples, floors).astype(float)
+    effective = sum_by(stated.cells.group, stated.cells.worth_of(samples), stated.fill.groups)
     spend = float((samples * stated.cells.cost).sum())
+    budget = stated.budget if stated.budget is not None else spend
     value, _ = stated.objective(effective)
     answer = {
-        "allocation": _entries(read, stated, division, effective, samples, floors, integer=integer),
+        "allocation": _entries(read, solved, division, samples, integer=integer),
         "objective": _number(_shown(stated, read, value, spend)),
         "spend": spend,
         "shadow_price": division.price,
@@ -127,14 +126,14 @@ def _entries(
     read: Problem,
     stated: Stated,
     division: Division,
-    effective: Floats,
     samples: Floats,
-    floors: Floats,
     *,
     integer: bool,
 ) -> list[dict[str, Any]]:
     cells = stated.cells
-    performance = stated.curves.value(stated.held + effective)
+    held = np.array([g.held for g in read.groups])
+    effective = sum_by(cells.group, cells.worth_of(samples), held.size)
+    performance = stated.curves.value(held + effective)
     values = marginal_values(stated, division.effective)
     bounds = which_bound(stated, division.effective)
     out: list[dict[str, Any]] = []
@@ -193,7 +192,10 @@ def which_bound(stated: Stated, effective: Floats) -> list[str]:
     floor_e = fill.effective(stated.floor_spend)
     out = []
     for g in range(fill.groups):
-        if effective[g] >= fill.top_effective[g] * (1 - 1e-9) and fill.top_effective[g] > 0:
+        path = stated.bought.get(g)
+        if path is not None and path.samples_at(effective[g]).sum() <= path.floor * (1 + 1e-9):
+            out.append("floor")
+        elif effective[g] >= fill.top_effective[g] * (1 - 1e-9) and fill.top_effective[g] > 0:
             out.append("available")
         elif floor_e[g] > 0 and effective[g] <= floor_e[g] * (1 + 1e-9):
             out.append("floor")
@@ -207,6 +209,8 @@ def _baselines(stated: Stated, read: Problem, budget: float) -> dict[str, Any]:
     sizes = sum_by(cells.group, cells.unique, stated.fill.groups)
     out = {}
     sign = -1.0 if read.objective.level == "excess" else 1.0
+    if stated.floor_spend.sum() > budget * (1 + 1e-12):
+        return {rule: {"objective": None, "worst": None} for rule in RULES}
     for rule in RULES:
         spend = rule_spend(rule, stated.fill, sizes, stated.floor_spend, budget)
         value, worst = stated.objective(stated.fill.effective(spend))
@@ -226,12 +230,6 @@ def _warnings(read: Problem, stated: Stated, division: Division, spend: float) -
                     "says "
                     f"{group.available:g}; the pools were used"
                 )
-        if group.floor and group.pools and len({p.cost for p in group.pools}) > 1:
-            out.append(
-                f"group {group.name!r}: its floor is met along the best order of its pools, whose "
-                "costs differ; "
-                "a cheaper way to count up to the floor may exist"
-            )
     if division.residual > 1e-6:
         out.append(f"the KKT residual {division.residual:.2g} is large: treat the answer with care")
     if read.budget is not None and spend < read.budget * (1 - 1e-6) - 1:

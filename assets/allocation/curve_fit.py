@@ -10,6 +10,7 @@ import xxhash
 from assets.allocation.roots import Floats
 
 _GRID = np.linspace(0.02, 1.2, 237)
+_PRIOR_GROUPS = 8.0
 
 
 @dataclass(frozen=True)
@@ -98,15 +99,21 @@ def profile(d: Evaluations, mean: float, sd: float, ceiling: float) -> _Fit:
 
 
 def shared_prior(fits: dict[str, _Fit], mean: float, sd: float) -> tuple[float, float]:
-    """Return the prior of p renewed from all groups (empirical Bayes)."""
+    """Return the prior of p renewed from all groups (empirical Bayes).
+
+    The spread between groups is estimated with eight groups' worth of the former prior, because a
+    spread from three groups is mostly chance and, taken at its word, shrinks too much.
+    """
     if len(fits) < 3:
         return mean, sd
     p = np.array([f.p for f in fits.values()])
     v = np.array([f.variance for f in fits.values()]) + 1e-4
-    weight = 1.0 / v
+    weight = 1.0 / (v + sd**2)
     shared = (float((weight * p).sum()) + mean / sd**2) / (float(weight.sum()) + 1.0 / sd**2)
-    between = max(float(((p - shared) ** 2).mean() - v.mean()), 0.0)
-    return shared, float(np.clip(np.sqrt(between), 0.05, sd))
+    between = (float(((p - shared) ** 2 - v).sum()) + _PRIOR_GROUPS * sd**2) / (
+        p.size + _PRIOR_GROUPS
+    )
+    return shared, float(np.clip(np.sqrt(max(between, 0.0)), 0.05, sd))
 
 
 def draw_fits(

@@ -54,7 +54,7 @@ def sampler_weights(plan: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
 def interleave(plan: pl.DataFrame, *, by: str = "group") -> dict[str, Any]:
     """Return names and probabilities for interleaving one data set a group (or pool)."""
     totals = plan.group_by(by).agg(pl.col("samples").sum()).filter(pl.col("samples") > 0).sort(by)
-    whole = int(totals["samples"].sum())
+    whole = float(totals["samples"].sum())
     return {
         "names": totals[by].to_list(),
         "probabilities": [s / whole for s in totals["samples"].to_list()],
@@ -63,12 +63,13 @@ def interleave(plan: pl.DataFrame, *, by: str = "group") -> dict[str, Any]:
 
 
 def blend_list(plan: pl.DataFrame, *, prefix: str = "") -> list[str]:
-    """Return alternating weights and paths `<prefix><group>/pool=<pool>`."""
+    """Return alternating weights and paths `<prefix><group>/pool=<pool>` (without pools the group's)."""
     out: list[str] = []
     for group, pool, prob in (
         plan.filter(pl.col("samples") > 0).select("group", "pool", "sampling_prob").iter_rows()
     ):
-        out += [f"{prob:.10g}", f"{prefix}{group}/pool={pool}"]
+        path = f"{prefix}{group}" if pool is None else f"{prefix}{group}/pool={pool}"
+        out += [f"{prob:.10g}", path]
     return out
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from assets.allocation.repetition import Cells, drawn_at
 from assets.allocation.roots import Floats, array_root
-from assets.allocation.segments import chain
+from assets.allocation.segments import Segments, chain
 from assets.allocation.tally import sum_by
 
 
@@ -30,6 +30,8 @@ class Fill:
         Number of groups G; groups without cells have an empty path.
     budget
         Total budget, to leave out passes nobody can pay for; None where there is no budget.
+    replaced
+        Segments of groups whose path is given; such a path's draws are its owner's to count.
 
     Notes
     -----
@@ -37,13 +39,20 @@ class Fill:
     smooth segment.
     """
 
-    def __init__(self, cells: Cells, groups: int, budget: float | None) -> None:
+    def __init__(
+        self, cells: Cells, groups: int, budget: float | None, replaced: Segments | None = None
+    ) -> None:
         self.cells, self.groups = cells, groups
         pieces = cells.pieces(budget)
+        if replaced is not None:
+            given = np.isin(cells.group[pieces.cell], replaced.group)
+            pieces = pieces.take(np.flatnonzero(~given))
         curved = pieces.curve > 0
         self._smooth = pieces.take(np.flatnonzero(curved))
         self._smooth_group = cells.group[self._smooth.cell]
         seg = chain(cells, pieces)
+        if replaced is not None:
+            seg = seg.joined_with(replaced)
         self.group, self.cell, self.high, self.low = seg.group, seg.cell, seg.high, seg.low
         counts = np.bincount(seg.group, minlength=groups)
         self.start = np.cumsum(counts) - counts

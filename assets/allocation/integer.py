@@ -24,21 +24,22 @@ import heapq
 
 import numpy as np
 
+from assets.allocation.errors import InfeasibleFloors
 from assets.allocation.repetition import worth_of_passes
 from assets.allocation.roots import Floats
 from assets.allocation.stated import SUMS, Stated
 from assets.allocation.tally import sum_by
 
 
-def whole_samples(stated: Stated, effective: Floats, floors: Floats) -> np.ndarray:
+def whole_samples(stated: Stated, samples: Floats, floors: Floats) -> np.ndarray:
     """Return whole draws per cell, shape (cells,), int64.
 
     Parameters
     ----------
     stated
         The problem; its budget (for min_cost: none) bounds the spend.
-    effective
-        The continuous optimum, new effective samples per group.
+    samples
+        The continuous optimum, draws per cell.
     floors
         Least new samples per group (rounded up).
 
@@ -48,7 +49,7 @@ def whole_samples(stated: Stated, effective: Floats, floors: Floats) -> np.ndarr
     Cost O(cells log cells) plus one heap step for each sample that rounding freed.
     """
     cells = stated.cells
-    x = stated.fill.samples(effective)
+    x = samples
     with np.errstate(invalid="ignore"):
         cap = np.floor(np.where(cells.unique > 0, cells.unique * cells.max_passes, 0.0) + 1e-9)
     whole = np.minimum(np.floor(x + 1e-9 * np.maximum(1.0, x)), cap).astype(np.int64)
@@ -57,7 +58,13 @@ def whole_samples(stated: Stated, effective: Floats, floors: Floats) -> np.ndarr
     budget = np.inf if stated.budget is None else stated.budget
     left = budget - float((whole * cells.cost).sum())
     if left < -1e-9 * budget:
-        left = book.take_back(left)
+        left = book.swap_down(book.take_back(left))
+        if left < -1e-9 * budget:
+            msg = (
+                f"field floor: in whole samples the floors cost {-left:.6g} more than the budget "
+                f"{budget:.6g}; raise it, or lower a floor"
+            )
+            raise InfeasibleFloors(msg)
     if stated.kind == "min_cost":
         book.reach(float(stated.target or 0.0))
     elif stated.kind in SUMS:
@@ -152,6 +159,30 @@ class _Book:
             left += float(cost[cell])
         return left
 
+    def swap_down(self, left: float) -> float:
+        """Swap single samples of groups at their floor for cheaper ones, at the least loss."""
+        cost = self.s.cells.cost
+        while left < 0:
+            pairs = [
+                (self.loss_of_last(a) - self.step(b), cost[a] - cost[b], int(a), b)
+                for members in self.members
+                for a in members
+                if self.whole[a]
+                for b in self.open_cells(int(self.s.cells.group[a]))
+                if cost[b] < cost[a]
+            ]
+            if not pairs:
+                break
+            _, saved, source, target = min(pairs, key=lambda v: (v[0] / v[1], v[2:]))
+            self.move(source, -1)
+            self.move(target, 1)
+            left += float(saved)
+        return left
+
+    def loss_of_last(self, cell: int) -> float:
+        """Return what the cell's last sample is worth."""
+        return float(self.worth[cell]) - self.worth_at(cell, self.whole[cell] - 1)
+
     def may_give(self, g: int) -> bool:
         return bool(self.have[g] > self.floors[g])
 
@@ -245,14 +276,12 @@ class _Book:
         if not self.may_give(g):
             return None
         cell = self.last_cell(g)
-        lost = float(self.worth[cell]) - self.worth_at(cell, self.whole[cell] - 1)
-        return self.level(g, float(self.effective[g]) - lost)
+        return self.level(g, float(self.effective[g]) - self.loss_of_last(cell))
 
     def last_cell(self, g: int) -> int:
         """Return the cell whose last sample is worth least for what it costs."""
         drawn = [int(c) for c in self.members[g] if self.whole[c]]
-        worth = {c: float(self.worth[c]) - self.worth_at(c, self.whole[c] - 1) for c in drawn}
-        return min(drawn, key=lambda c: (worth[c] / self.s.cells.cost[c], -c))
+        return min(drawn, key=lambda c: (self.loss_of_last(c) / self.s.cells.cost[c], -c))
 
     def reach(self, target: float) -> None:
         for g in range(self.s.fill.groups):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from assets.allocation.curves import Welfare
+from assets.allocation.exact_floors import divide_exactly
 from assets.allocation.fill import Fill
 from assets.allocation.integer import whole_samples
 from assets.allocation.joint_problem import JointProblem, joint_cells, joint_curves, pooled_cells
@@ -54,16 +55,15 @@ class Effective:
             aversion=read.objective.aversion or 0.0,
             target=-target if target is not None and read.objective.level == "excess" else target,
         )
-        self.division = self.stated.divide()
+        self.solved, self.division = divide_exactly(self.stated, floors)
 
     def answer(self) -> Answer:
         """Return the fields of `answer`: objective, samples, prices, certificate."""
         stated, division = self.stated, self.division
-        effective = division.effective
-        x = stated.fill.samples(effective)
+        x = self.solved.samples(division.effective)
         if self.read.integer:
-            x = whole_samples(stated, effective, self.floors).astype(float)
-            effective = sum_by(self.cells.group, self.cells.worth_of(x), stated.fill.groups)
+            x = whole_samples(stated, x, self.floors).astype(float)
+        effective = sum_by(self.cells.group, self.cells.worth_of(x), stated.fill.groups)
         total = stated.held + effective
         performance = stated.curves.value(total)
         value, worst = stated.objective(effective)

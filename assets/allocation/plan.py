@@ -236,7 +236,9 @@ class _Planner:
             raise InfeasibleFloors(msg)
         effective = self.fill.effective(spend)
         samples = whole_samples(
-            self._for_rounding(stated, known, effective), effective, inputs.floors
+            self._for_rounding(stated, known, effective),
+            self.fill.samples(effective),
+            inputs.floors,
         )
         rule_used = bool(summary.get("not_distinguishable")) and self.fallback is not None
         lo, hi = samples.astype(float), samples.astype(float)

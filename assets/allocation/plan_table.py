@@ -104,6 +104,8 @@ def plan_frame(
             ).fill_nan(None),
             "samples_lo80": np.asarray(lo, float),
             "samples_hi80": np.asarray(hi, float),
+            "records_lo80": np.minimum(lo, available),
+            "records_hi80": np.minimum(hi, available),
             "bound": list(bounds),
             "reason": list(reasons),
         }

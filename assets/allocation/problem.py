@@ -235,6 +235,12 @@ def _check_group(group: Group, objective: Objective) -> None:
             )
 
 
+def records_of(group: Mapping[str, Any]) -> float:
+    """Return the unique records of a group as stated: those of its pools, or else its own."""
+    pools = group.get("pools")
+    return float(sum(p["available"] for p in pools) if pools else group["available"])
+
+
 def known_keys(*models: type[BaseModel]) -> list[str]:
     """Return every field name of the models, for a suggestion when a key is unknown."""
     return sorted({name for model in models for name in model.model_fields})

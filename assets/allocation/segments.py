@@ -23,6 +23,13 @@ class Segments:
     effective: Floats
     spend: Floats
 
+    def joined_with(self, more: Segments) -> Segments:
+        """Return both, sorted by group; within a group the given order stands."""
+        names = list(Segments.__dataclass_fields__)
+        both = {n: np.concatenate([getattr(self, n), getattr(more, n)]) for n in names}
+        order = np.argsort(both["group"], kind="stable")
+        return Segments(**{n: v[order] for n, v in both.items()})
+
 
 def chain(cells: Cells, pieces: Pieces) -> Segments:
     """Return the segments of all groups."""

@@ -151,6 +151,7 @@ def _finish_sum(
     price: float,
     budget: float,
 ) -> Division:
+    effective = within_budget(fill, effective, floor_e, budget)
     spend = fill.spend(effective)
     residual = max(0.0, float(spend.sum()) / budget - 1.0) if budget > 0 else float(spend.sum())
     before, after = fill.levels(effective)
@@ -167,6 +168,15 @@ def _finish_sum(
             residual = max(residual, float(np.max(right[open_] - 1.0, initial=0.0)))
         gap = certificate(fill, welfare, held, floor_e, effective, price, budget)
     return Division(effective, spend, price, residual, gap=gap)
+
+
+def within_budget(fill: Fill, effective: Floats, floor_e: Floats, budget: float) -> Floats:
+    """Take back, in proportion above the floors, what rounding spent beyond the budget."""
+    spend, least = fill.spend(effective), fill.spend(floor_e)
+    over, above = float(spend.sum()) - budget, float((spend - least).sum())
+    if over <= 1e-15 * budget or above <= 0 or not np.isfinite(over):
+        return effective
+    return fill.effective(least + max(1.0 - over / above, 0.0) * (spend - least))
 
 
 def floor_spend_total(fill: Fill, floor_e: Floats) -> float:
@@ -284,6 +294,7 @@ def _finish_level(
     t: float,
     caps: Floats,
 ) -> Division:
+    effective = within_budget(fill, effective, floor_e, budget)
     spend = fill.spend(effective)
     at = level.value(held + effective)
     moving = (effective > floor_e * (1 + 1e-11)) & (effective < fill.top_effective * (1 - 1e-11))

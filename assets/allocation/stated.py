@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from assets.allocation.curves import Curves, Welfare
 from assets.allocation.errors import AllocationError, InfeasibleFloors
 from assets.allocation.fill import Fill
+from assets.allocation.floor_paths import FloorPath
 from assets.allocation.repetition import Cells
 from assets.allocation.roots import Floats
 from assets.allocation.solve import Division, least_spend, maximise_level, maximise_sum
@@ -23,7 +24,8 @@ class Stated:
 
     `curves` are raw, `level` the same on the chosen level (objectives are computed on it); `kind`
     is weighted_sum,
-    isoelastic, max_min, leximin or min_cost.
+    isoelastic, max_min, leximin or min_cost. `bought` are groups whose floor is already paid: what
+    it gives is in `held`, what it costs is out of `budget`.
     """
 
     names: Sequence[str]
@@ -38,6 +40,7 @@ class Stated:
     kind: str
     aversion: float = 0.0
     target: float | None = None
+    bought: Mapping[int, FloorPath] = field(default_factory=dict)
 
     def welfare(self) -> Welfare:
         """Return the isoelastic welfare on the chosen level."""
@@ -56,6 +59,23 @@ class Stated:
         if budget is None:
             msg = f"field budget: {self.kind} needs one"
             raise AllocationError(msg)
+        self.check_floors()
+        if self.kind in SUMS:
+            return maximise_sum(self.fill, self.welfare(), self.held, self.floor_spend, budget)
+        return maximise_level(
+            self.fill,
+            self.level,
+            self.held,
+            self.floor_spend,
+            budget,
+            leximin=self.kind == "leximin",
+        )
+
+    def check_floors(self) -> None:
+        """Raise InfeasibleFloors where the floors cost more than the budget."""
+        budget = self.budget
+        if budget is None:
+            return
         total = float(self.floor_spend.sum())
         if total > budget * (1 + 1e-12):
             order = np.argsort(-self.floor_spend, kind="stable")
@@ -71,16 +91,13 @@ class Stated:
                 "floors"
             )
             raise InfeasibleFloors(msg)
-        if self.kind in SUMS:
-            return maximise_sum(self.fill, self.welfare(), self.held, self.floor_spend, budget)
-        return maximise_level(
-            self.fill,
-            self.level,
-            self.held,
-            self.floor_spend,
-            budget,
-            leximin=self.kind == "leximin",
-        )
+
+    def samples(self, effective: Floats) -> Floats:
+        """Return the draws of every cell at new effective samples per group, shape (cells,)."""
+        x = self.fill.samples(effective)
+        for g, path in self.bought.items():
+            x[path.cells] = path.samples_at(float(effective[g]))
+        return x
 
     def objective(self, effective: Floats) -> tuple[float, float]:
         """Return (value of the objective, lowest level) at new effective samples per group."""

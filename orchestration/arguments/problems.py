@@ -37,9 +37,20 @@ def laws(
     "--joint", is_flag=True, help="Groups, quality pools and passes under one compute budget."
 )
 @click.option("--integer", is_flag=True, help="Round to whole records, never past the budget.")
+@click.option(
+    "--export", type=click.Path(path_type=Path), help="Write what trainers follow to this folder."
+)
+@click.option("--schedule", metavar="RULE", help="For --export: alpha=, tau=, cooldown=, unimax=.")
+@click.option(
+    "--rounds", type=click.Path(path_type=Path), help="Plan the next round of a study kept here."
+)
+@click.option(
+    "--evaluations", type=click.Path(path_type=Path, exists=True), help="Of the rounds so far."
+)
 @json_option
-def allocate(problem: Path, *, joint: bool, integer: bool, as_json: bool) -> None:
+def allocate(problem: Path, **settings: object) -> None:
     """Divide a budget between groups by the objective that the problem states."""
+    from orchestration.commands.allocate import AllocateSettings
     from orchestration.commands.allocate import allocate as work
 
-    work(problem, joint=joint, integer=integer, as_json=as_json)
+    work(problem, AllocateSettings.model_validate(settings))

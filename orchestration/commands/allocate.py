@@ -3,20 +3,44 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
+from pydantic import BaseModel, ConfigDict
 
 from resources.errors import RecipeError
 
 
-def allocate(problem: Path, *, joint: bool, integer: bool, as_json: bool) -> None:
-    """Solve a problem file and print the plan."""
+class AllocateSettings(BaseModel):
+    """The command's options."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    joint: bool = False
+    integer: bool = False
+    export: Path | None = None
+    schedule: str | None = None
+    rounds: Path | None = None
+    evaluations: Path | None = None
+    as_json: bool = False
+
+
+def allocate(problem: Path, settings: AllocateSettings) -> None:
+    """Solve a problem file and print the plan; with `rounds`, plan the next round of a study."""
+    _check(settings)
+    joint, integer, as_json = settings.joint, settings.integer, settings.as_json
     try:
         stated = json.loads(problem.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         message = f"{problem}: can't be read as JSON: {error}"
         raise RecipeError(message) from error
+    if settings.rounds is not None:
+        from orchestration.commands.allocate_rounds import allocate_rounds
+
+        allocate_rounds(stated, settings.rounds, settings.evaluations, as_json=as_json)
+        return
     if joint:
         from assets.allocation.joint import solve_joint
 
@@ -25,6 +49,8 @@ def allocate(problem: Path, *, joint: bool, integer: bool, as_json: bool) -> Non
         from assets.allocation.answer import allocate as solve
 
         answer = solve(stated, integer=integer)
+        if settings.export is not None:
+            _export(stated, answer, settings.export, settings.schedule)
     if as_json or joint:
         click.echo(json.dumps(answer, indent=None if as_json else 2))
         return
@@ -45,3 +71,29 @@ def allocate(problem: Path, *, joint: bool, integer: bool, as_json: bool) -> Non
         console.print(f"{name}: objective {value['objective']:.6g}, worst {value['worst']:.6g}")
     for warning in answer["warnings"]:
         console.print(f"[yellow]{warning}[/yellow]")
+
+
+def _check(settings: AllocateSettings) -> None:
+    """Refuse options that say nothing together."""
+    fault = None
+    if settings.schedule and not settings.export:
+        fault = "--schedule is written by --export DIR; name the folder"
+    elif settings.evaluations and not settings.rounds:
+        fault = "--evaluations are read by --rounds DIR; name the folder"
+    elif settings.joint and (settings.export or settings.rounds):
+        fault = "--joint goes with neither --export nor --rounds; leave one out"
+    if fault:
+        raise RecipeError(fault)
+
+
+def _export(
+    stated: Mapping[str, Any], answer: Mapping[str, Any], folder: Path, schedule: str | None
+) -> None:
+    from assets.allocation.problem import records_of
+    from assets.allocation.schedules import phases
+    from assets.allocation.trainer_plan import trainer_plan, write_trainer_files
+
+    sizes = {group["name"]: records_of(group) for group in stated["groups"]}
+    drawn = sum(entry["samples"] for entry in answer["allocation"])
+    steps = phases(schedule, sizes, drawn) if schedule else []
+    write_trainer_files(trainer_plan(answer), folder, steps)
