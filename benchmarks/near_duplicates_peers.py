@@ -193,11 +193,11 @@ def datatrove(corpus: Path, folder: Path):
             stages.MinhashDedupSignature(str(work / "s"), config=settings, language=Words()),
         )
         stage(
-            BANDS, "2", stages.MinhashDedupBuckets(str(work / "s"), str(work / "b"), config=settings)
+            BANDS,
+            "2",
+            stages.MinhashDedupBuckets(str(work / "s"), str(work / "b"), config=settings),
         )
-        stage(
-            1, "3", stages.MinhashDedupCluster(str(work / "b"), str(work / "r"), config=settings)
-        )
+        stage(1, "3", stages.MinhashDedupCluster(str(work / "b"), str(work / "r"), config=settings))
         stage(
             2, "4", read, stages.MinhashDedupFilter(str(work / "r")), ParquetWriter(str(work / "o"))
         )

@@ -20,6 +20,8 @@ from pydantic import (
     model_validator,
 )
 
+from resources.compute import Compute
+
 Role = Literal["train", "evaluation", "target", "ignore"]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 PositiveCount = Annotated[int, Field(gt=0)]
@@ -187,22 +189,41 @@ class Scoring(_Section):
 
 
 class Budget(_Section):
-    """What the training run can afford, in the recipe's unit (records or tokens)."""
+    """What the training run can afford, in the recipe's unit or as compute; see `resources.compute.Compute`."""
 
     samples: Annotated[int, Field(gt=0)] | None = None
     tokens: Annotated[int, Field(gt=0)] | None = None
+    flops: Annotated[float, Field(gt=0)] | None = None
+    gpu_hours: Annotated[float, Field(gt=0)] | None = None
+    parameters: Annotated[float, Field(gt=0)] | None = None
+    peak: Annotated[float, Field(gt=0)] | None = None
+    utilisation: Annotated[float, Field(gt=0, le=1)] | None = None
+    tokens_per_sample: Annotated[float, Field(gt=0)] | None = None
+    scoring_flops: Annotated[float, Field(ge=0)] | None = None
+    scorer_parameters: Annotated[float, Field(gt=0)] | None = None
+    scored_tokens: Annotated[float, Field(gt=0)] | None = None
 
     @model_validator(mode="after")
     def _one_unit(self) -> Self:
-        if (self.samples is None) == (self.tokens is None):
-            message = "state exactly one of samples, tokens"
+        if self.converted()[self.unit] < 1:
+            message = f"less than one of the {self.unit} is left of it; raise the budget"
             raise ValueError(message)
         return self
 
+    def converted(self) -> dict[str, Any]:
+        """Return the budget in every unit that is known, less what scoring cost."""
+        return Compute(**self.model_dump()).converted()
+
+    @property
+    def unit(self) -> Literal["samples", "tokens"]:
+        """What `amount` counts: samples where they are stated or tokens can be turned into them."""
+        known = self.samples is not None or self.tokens_per_sample is not None
+        return "samples" if known else "tokens"
+
     @property
     def amount(self) -> int:
-        """The budget as a number of the unit it is stated in."""
-        return self.samples if self.samples is not None else self.tokens or 0
+        """The budget as a whole number of its unit."""
+        return max(int(self.converted()[self.unit]), 1)
 
 
 class Proxy(_Section):
@@ -345,8 +366,15 @@ class Recipe(_Section):
                 raise ValueError(message)
         unit = "samples" if self.unit == "records" else "tokens"
         for index, budget in enumerate(self.filtering.budgets):
-            if getattr(budget, unit) is None:
-                message = f"filtering.budgets.{index} must be stated in {unit}, because unit is {self.unit}"
+            if budget.unit != unit:
+                stated = unit if budget.flops is None and budget.gpu_hours is None else "compute"
+                with_size = (
+                    " with tokens_per_sample" if unit == "samples" else " without tokens_per_sample"
+                )
+                message = (
+                    f"filtering.budgets.{index} must be stated in {stated}"
+                    f"{with_size if stated == 'compute' else ''}, because unit is {self.unit}"
+                )
                 raise ValueError(message)
         return self
 

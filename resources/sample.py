@@ -13,6 +13,9 @@ from pathlib import Path
 from resources.errors import RecipeError
 from resources.recipe import Recipe
 
+#: what of a budget is in proportion to the records
+SCALED = ("samples", "tokens", "flops", "gpu_hours", "scoring_flops", "scored_tokens")
+
 
 def sampled(recipe: Recipe, share: float) -> Recipe:
     """Return the recipe that a run on a share of the training records follows.
@@ -48,7 +51,9 @@ def sampled(recipe: Recipe, share: float) -> Recipe:
         budget.model_copy(
             update={
                 key: max(1, round(amount * share))
-                for key in ("samples", "tokens")
+                if key in ("samples", "tokens")
+                else amount * share
+                for key in SCALED
                 if (amount := getattr(budget, key)) is not None
             }
         )

@@ -34,9 +34,7 @@ def sorted_rows(first: U64, *further: npt.NDArray[Any]) -> I64:
     return order
 
 
-def equal_sets(
-    digests: U64, sizes: I64, member: I64, high: U64, low: U64
-) -> tuple[I64, I64, I64]:
+def equal_sets(digests: U64, sizes: I64, member: I64, high: U64, low: U64) -> tuple[I64, I64, I64]:
     """Number the distinct sets.
 
     Parameters

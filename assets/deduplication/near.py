@@ -22,7 +22,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from assets.deduplication.bands import PAIR_BUDGET, BandKeys, Candidates, candidate_pairs, prefix_pairs
+from assets.deduplication.bands import (
+    PAIR_BUDGET,
+    BandKeys,
+    Candidates,
+    candidate_pairs,
+    prefix_pairs,
+)
 from assets.deduplication.equal_sets import equal_sets, survivor_places, twins
 from assets.deduplication.errors import ChangedTextError, SimilarityError
 from assets.deduplication.first_pass import Sketches, distinct_sets, joined, no_sketches
@@ -277,9 +283,7 @@ class NearDuplicates:
         self._parts = [joined(self._parts) if self._parts else no_sketches(self.bands[0])]
         return self._parts[0]
 
-    def _all_pairs(
-        self, kept: Sketches, rows: I64
-    ) -> tuple[Candidates, npt.NDArray[np.float64]]:
+    def _all_pairs(self, kept: Sketches, rows: I64) -> tuple[Candidates, npt.NDArray[np.float64]]:
         set_sizes = kept.sizes[rows]
         begins = (np.cumsum(kept.sizes) - kept.sizes)[rows]
         offsets = np.cumsum(set_sizes) - set_sizes

@@ -20,7 +20,6 @@ import numpy as np
 import numpy.typing as npt
 
 from assets.deduplication.unit_kernels import (
-    CHARACTER,
     I32,
     K1,
     PIECE,

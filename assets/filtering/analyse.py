@@ -11,14 +11,17 @@ import polars as pl
 
 from assets.filtering.average import Choice, Ensemble, average
 from assets.filtering.bootstrap import Method, draw
+from assets.filtering.compute_budget import convert_budget
 from assets.filtering.curves import CurveError, Curves, parse_shares, read_curves
 from assets.filtering.decay import Array
 from assets.filtering.diagnostics import Diagnosis, diagnose, diagnose_reach
 from assets.filtering.fit import Fit
 from assets.filtering.frontier import frontier, next_budget, switch_points
 from assets.filtering.laws import LAWS, LawError
-from assets.filtering.plan import Setting, achieved, interval, make_plan
+from assets.filtering.plan import make_plan
+from assets.filtering.predict import Setting, achieved, interval, sample_points
 from assets.filtering.utility import Form
+from resources.compute import Compute
 
 CHOICES: tuple[Choice, ...] = ("average", "utility", "saturation", "power", "data_constrained")
 
@@ -53,7 +56,7 @@ class Study:
     def answer(
         self,
         *,
-        budget: float | None = None,
+        budget: float | Compute | None = None,
         predict: pl.DataFrame | None = None,
         max_passes: float | None = None,
     ) -> dict[str, Any]:
@@ -61,8 +64,8 @@ class Study:
 
         Raises
         ------
-        CurveError, PlanError
-            Both are ValueErrors that name row or setting and remedy.
+        BudgetError, CurveError, PlanError
+            All are ValueErrors that name row or setting and remedy.
         """
         read, ensemble, usable = self.curves, self.ensemble, self.ensemble.curves
         diagnosis = replace(self.diagnosis, notices=[*self.diagnosis.notices])
@@ -74,6 +77,10 @@ class Study:
             "predictions": [],
             "baselines": {},
         }
+        if isinstance(budget, Compute):
+            result["budget"], told = convert_budget(budget)
+            diagnosis.notices.extend(told)
+            budget = float(result["budget"]["samples"])
         low, high = float(usable.samples.min()), 10.0 * float(usable.samples.max())
         if budget is not None:
             result.update(self._plan(float(budget), setting, diagnosis))
@@ -133,7 +140,7 @@ class Study:
 def analyse(
     curves: pl.DataFrame,
     *,
-    budget: float | None = None,
+    budget: float | Compute | None = None,
     predict: pl.DataFrame | None = None,
     max_passes: float | None = None,
     **settings: Any,  # noqa: ANN401 - see `study`
@@ -145,7 +152,7 @@ def analyse(
     curves
         One row an evaluation; see ``read_curves`` for the columns.
     budget
-        Samples to spend, repeats included; None for no plan.
+        Samples to spend, repeats included, or a ``Compute``; None for no plan.
     predict
         Points: pool (and pool_unique) or ``pools`` joined by ``+`` with optional ``weights``, and
         samples_seen; optional model_size.
@@ -409,7 +416,7 @@ def predict_points(
         rows = np.array([i for i in range(count) if sizes[i] == size])
         part = (samples[rows], weights[rows], unique[rows])
         predicted[rows] = ensemble.predict(*part, model_size=size)
-        draws = ensemble.sample(*part, model_size=size, inflate=setting.inflate, seed=setting.seed)
+        draws = sample_points(ensemble, *part, setting, model_size=size)
         measured = achieved(draws, ensemble, seed=setting.seed)
         intervals[rows, :2] = interval(ensemble, measured, 0.8, predicted[rows])
         intervals[rows, 2:] = interval(ensemble, measured, 0.9, predicted[rows])

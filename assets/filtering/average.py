@@ -87,13 +87,14 @@ class Ensemble:
         unique: Array,
         *,
         model_size: float | None = None,
-        inflate: float = 1.0,
+        inflate: float | Array = 1.0,
         seed: int = 0,
     ) -> Array:
         """Return draws of the true error, shape (draws, points), errors of extrapolation included.
 
         One disturbance a draw is shared by all points, as a wrong law errs alike for similar plans.
-        ``inflate`` multiplies the spread about the mean: the price of what the curves cannot say.
+        ``inflate``, one number or one a point, multiplies the spread about the mean: the price of what
+        the curves cannot say.
         """
         parts = [
             mixture_error(p, samples, weights, unique, model_size=model_size) for p in self.draws

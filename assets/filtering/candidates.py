@@ -18,11 +18,16 @@ class PlanError(ValueError):
 
 @dataclass(frozen=True)
 class Candidates:
-    """Hold plans as a boolean matrix (plans, pools), with shares by size and caps on passes."""
+    """Hold plans as a boolean matrix (plans, pools), with sizes, caps on passes and sampling shares.
+
+    ``shares``: (plans, pools), each row sums to one; None: in proportion to the sizes of the drawn
+    pools.
+    """
 
     members: npt.NDArray[np.bool_]
     unique: Array
     caps: Array
+    shares: Array | None = None
 
     @property
     def total(self) -> Array:
@@ -31,24 +36,46 @@ class Candidates:
 
     @property
     def weights(self) -> Array:
-        """Return sampling shares by size of the drawn pools, shape (plans, pools)."""
+        """Return sampling shares, shape (plans, pools)."""
+        if self.shares is not None:
+            return self.shares
         return np.asarray(self.members * self.unique / self.total[:, None])
 
     def spend(self, budget: float) -> Array:
-        """Return samples that each plan uses of ``budget``, as far as its cap allows.
-
-        All pools of a proportional plan are repeated equally often, so the tightest cap binds.
-        """
-        cap = np.min(np.where(self.members, self.caps[None, :], np.inf), axis=1)
-        return np.asarray(np.minimum(budget, cap * self.total))
+        """Return samples that each plan uses of ``budget``: the first pool at its cap ends it."""
+        if self.shares is None:
+            cap = np.min(np.where(self.members, self.caps[None, :], np.inf), axis=1)
+            return np.asarray(np.minimum(budget, cap * self.total))
+        with np.errstate(divide="ignore"):
+            most = np.where(self.shares > 0, self.caps * self.unique / self.shares, np.inf)
+        return np.asarray(np.minimum(budget, most.min(axis=1)))
 
     def passes(self, budget: float) -> Array:
-        """Return passes over the unique data of each plan, shape (plans,)."""
-        return np.asarray(self.spend(budget) / self.total)
+        """Return passes over each pool, shape (plans, pools)."""
+        return np.asarray(self.spend(budget)[:, None] * self.weights / self.unique)
+
+    def repeats(self, budget: float) -> Array:
+        """Return how often a record that is drawn is shown in the mean, shape (plans,)."""
+        spent = self.spend(budget)
+        drawn = np.minimum(spent[:, None] * self.weights, self.unique).sum(axis=1)
+        return np.asarray(spent / drawn)
 
     def take(self, rows: npt.ArrayLike) -> Candidates:
         """Return some of the plans."""
-        return Candidates(self.members[np.asarray(rows)], self.unique, self.caps)
+        at = np.asarray(rows)
+        shares = None if self.shares is None else self.shares[at]
+        return Candidates(self.members[at], self.unique, self.caps, shares)
+
+    def with_shares(self, shares: Array) -> Candidates:
+        """Return these plans followed by plans of the given shares, shape (further plans, pools)."""
+        if not len(shares):
+            return self
+        return Candidates(
+            np.vstack([self.members, shares > 0]),
+            self.unique,
+            self.caps,
+            np.vstack([self.weights, shares]),
+        )
 
     def find(self, member: npt.NDArray[np.bool_]) -> int | None:
         """Return the position of a plan, None where it is absent."""

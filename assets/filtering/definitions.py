@@ -216,10 +216,11 @@ def compute_plan(run: Run, stage: Stage) -> Facts:
             seed=recipe.seed,
             bootstraps=BOOTSTRAPS,
         )
-        for budget in budgets:
+        for stated, budget in zip(recipe.filtering.budgets or (None,), budgets, strict=True):
             # what lies beyond the cap on passes can't be spent, and is left
             spent = None if budget is None else min(budget / unit_size, reachable)
-            answers.append(fitted.answer(budget=spent, max_passes=recipe.filtering.max_passes))
+            answer = fitted.answer(budget=spent, max_passes=recipe.filtering.max_passes)
+            answers.append(answer | ({"budget": stated.converted()} if stated else {}))
         worths = pool_worths(fitted, sizes)
         answers[recipe.filtering.publish]["pool_bands"] = pool_bands(fitted, curves, sizes)
     plans = plan_rows(answers, budgets, sizes, reason=reason, publish=recipe.filtering.publish)

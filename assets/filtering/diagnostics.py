@@ -9,10 +9,9 @@ import numpy.typing as npt
 
 from assets.filtering.curves import Curves
 from assets.filtering.decay import Array
+from assets.filtering.predict import FAR, FAR_REPEATS
 
 WARM_UP = 0.95
-FAR = 10.0
-FAR_REPEATS = 3.0
 RISE = 0.02
 
 
@@ -34,7 +33,9 @@ class Diagnosis:
     """Hold warnings, what may be fitted, how far to widen intervals, caps on passes.
 
     ``inflate`` multiplies the spread of every interval: 1.25 for each finding whose effect the
-    draws cannot see (mid-schedule evaluations, rising error, fewer than four points). ``caps`` maps
+    draws cannot see (mid-schedule evaluations, rising error, fewer than four points, evaluations in
+    warm-up or above chance). A single pool size and missing repeats widen the draws themselves, and
+    reach beyond the curves is priced point by point (``predict.widening``). ``caps`` maps
     a pool to the passes after which its error was seen to rise.
     """
 
@@ -90,6 +91,7 @@ def _chance(curves: Curves, found: Diagnosis) -> None:
             f"{int(curves.row[above].min())}); "
             "left out of the fit",
             "check direction and chance_level; train longer before evaluating",
+            widen=True,
         )
     if warm.any():
         found.add(
@@ -98,6 +100,7 @@ def _chance(curves: Curves, found: Diagnosis) -> None:
             f"{int(curves.row[warm].min())}); "
             "power laws fail there; left out of the fit",
             "add evaluations at more samples",
+            widen=True,
         )
     found.keep &= ~(above | warm)
 

@@ -179,7 +179,8 @@ def fit(
     sigma = _noise(curves, float(cost[order[0]]), count - free, scale)
     degrees = float(max(count - free, 1))
     seeds = np.vstack([best[None, :], theta[1:4], starts[:3]])
-    for step in range(9):
+    # without priors and weights that change there is nothing to iterate for
+    for step in range(9 if priors or robust else 0):
         strength = sigma**2 if priors else float(tiny[0])
         found, value = minimise(
             problem,

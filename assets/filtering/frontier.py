@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from assets.filtering.average import Ensemble
 from assets.filtering.candidates import Candidates, list_candidates
 from assets.filtering.decay import Array
-from assets.filtering.plan import (
+from assets.filtering.predict import (
     Setting,
     achieved,
     caps_of,
@@ -108,6 +109,43 @@ def frontier(
                 ),
             }
         )
+    return out
+
+
+def plans_by_budget(
+    ensemble: Ensemble,
+    budgets: Array,
+    wanted: Sequence[Sequence[str]],
+    setting: Setting | None = None,
+) -> list[dict[str, Any]]:
+    """Return a row a budget and plan by size: budget, pools, predicted, lo80, hi80, p_best, regret.
+
+    ``wanted`` holds the names of each plan's pools; probabilities and regret are among these plans.
+    """
+    setting = setting or Setting()
+    names = ensemble.curves.pools
+    members = np.array([[name in pools for name in names] for pools in wanted])
+    plans = Candidates(members, ensemble.available, caps_of(ensemble, setting))
+    grid = predict_grid(ensemble, plans, budgets, setting)
+    out = []
+    for budget, predicted in zip(budgets, grid, strict=True):
+        draws = sample_plans(ensemble, plans, float(budget), setting)
+        band = interval(ensemble, achieved(draws, ensemble, seed=setting.seed), 0.8, predicted)
+        first = np.bincount(np.argmin(draws, axis=1), minlength=len(members)) / len(draws)
+        regret = np.mean(draws - draws.min(axis=1, keepdims=True), axis=0)
+        metric = ensemble.curves.to_metric(predicted)
+        out += [
+            {
+                "budget": float(budget),
+                "pools": "+".join(pools),
+                "predicted": float(metric[i]),
+                "lo80": float(band[i, 0]),
+                "hi80": float(band[i, 1]),
+                "p_best": float(first[i]),
+                "regret": float(regret[i]),
+            }
+            for i, pools in enumerate(wanted)
+        ]
     return out
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -19,16 +20,31 @@ from orchestration.arguments.options import (
     default="average",
 )
 @click.option("--form", type=click.Choice(["paper", "code"]), default="paper", show_default=True)
-@click.option("--budget", metavar="samples=N", help="Plan for this many samples.")
+@click.option(
+    "--budget",
+    metavar="UNIT=N[,NAME=N…]",
+    help="Plan for samples=N, tokens=N, flops=N,parameters=N or gpu_hours=N,peak=FLOP/s,utilisation=S,parameters=N; "
+    "further: tokens_per_sample, scoring_flops, or scorer_parameters and scored_tokens.",
+)
 @click.option("--predict", type=click.Path(path_type=Path, exists=True), help="Points to predict.")
+@click.option("--max-passes", type=float, help="Cap on how often a record may be shown.")
+@click.option(
+    "--schedule",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the plan's schedules here (.csv, .parquet or .json).",
+)
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Draw curves and frontier here (.png or .html).",
+)
 @json_option
-def laws(
-    curves: Path, *, law: str, form: str, budget: str | None, predict: Path | None, as_json: bool
-) -> None:
+def laws(curves: Path, **asked: Any) -> None:  # noqa: ANN401 - the options above, by name
     """Fit scaling laws to a table of training curves, and plan for a budget."""
+    from orchestration.commands.laws import Asked
     from orchestration.commands.laws import laws as work
 
-    work(curves, law=law, form=form, budget=budget, predict=predict, as_json=as_json)
+    work(curves, Asked(**asked))
 
 
 @click.command()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import click
 
@@ -16,70 +16,81 @@ Form = Literal["paper", "code"]
 Law = Literal["utility", "saturation", "power", "data_constrained", "average"]
 
 
-def laws(
-    curves: Path,
-    *,
-    law: str,
-    form: str,
-    budget: str | None,
-    predict: Path | None,
-    as_json: bool,
-) -> None:
-    """Fit laws to curves, and print them with the ranked plans."""
-    from assets.filtering.analyse import analyse
+@dataclass(frozen=True)
+class Asked:
+    """What was asked on the command line."""
 
-    answer = analyse(
-        read_table(curves),
-        law=cast("Law", law),
-        form=cast("Form", form),
-        budget=_samples(budget),
-        predict=read_table(predict) if predict is not None else None,
+    law: str
+    form: str
+    budget: str | None
+    predict: Path | None
+    max_passes: float | None
+    schedule: Path | None
+    plot: Path | None
+    as_json: bool
+
+
+def laws(curves: Path, asked: Asked) -> None:
+    """Fit laws to curves, and print them with the ranked plans."""
+    from assets.filtering.analyse import study
+    from resources.compute import parse_compute
+
+    budget = None if asked.budget is None else parse_compute(asked.budget)
+    for path, needs in ((asked.schedule, "--schedule"), (asked.plot, None)):
+        _check_output(path, needs if budget is None else None, [curves, asked.predict])
+    fitted = study(read_table(curves), law=cast("Law", asked.law), form=cast("Form", asked.form))
+    answer = fitted.answer(
+        budget=budget,
+        predict=None if asked.predict is None else read_table(asked.predict),
+        max_passes=asked.max_passes,
     )
-    if as_json:
+    if asked.schedule is not None:
+        _write_schedule(answer, asked.schedule)
+    if asked.plot is not None:
+        from orchestration.commands.laws_plot import write_plot
+
+        write_plot(fitted, answer, asked.plot)
+    if asked.as_json:
         click.echo(json.dumps(answer))
         return
-    from rich.console import Console
-    from rich.table import Table
+    from orchestration.commands.laws_table import show
 
-    console = Console()
-    for name, fitted in answer["laws"].items():
-        table = Table(title=f"law {name}: rmse {fitted.get('rmse')}")
-        for column in ("pool", "b", "tau"):
-            table.add_column(column)
-        for pool, values in fitted.get("pools", {}).items():
-            table.add_row(str(pool), f"{values['b']:.5g}", f"{values.get('tau')}")
-        console.print(table)
-    if answer["plans"]:
-        table = Table(title="plans, best first")
-        for column in ("pools", "passes", "predicted", "interval80", "p_best", "regret"):
-            table.add_column(column)
-        for plan in answer["plans"][:10]:
-            table.add_row(
-                *[
-                    str(plan[c])
-                    for c in ("pools", "passes", "predicted", "interval80", "p_best", "regret")
-                ]
-            )
-        console.print(table)
-    for point in answer["switch_points"]:
-        console.print(
-            f"from {point['samples']:,.0f} samples: {point['from']} gives way to {point['to']}"
+    show(answer)
+
+
+def _check_output(path: Path | None, needs_budget: str | None, inputs: list[Path | None]) -> None:
+    if path is None:
+        return
+    if needs_budget is not None:
+        message = (
+            f"{needs_budget} lays a plan out in time, which needs a budget; add --budget samples=N"
         )
-    for warning in answer["warnings"]:
-        console.print(
-            f"[yellow]{warning['code']}: {warning['message']} {warning['remedy']}[/yellow]"
-        )
-
-
-def _samples(budget: str | None) -> float | None:
-    if budget is None:
-        return None
-    name, _, value = budget.partition("=")
-    try:
-        samples = float(value) if name == "samples" else math.nan
-    except ValueError:
-        samples = math.nan
-    if not samples > 0:
-        message = f"--budget {budget}: write --budget samples=640e6"
         raise RecipeError(message)
-    return samples
+    if not path.absolute().parent.is_dir():
+        message = f"{path}: the folder {path.absolute().parent} does not exist; make it first"
+        raise RecipeError(message)
+    if any(given is not None and given.resolve() == path.resolve() for given in inputs):
+        message = f"{path} is read from; write elsewhere"
+        raise RecipeError(message)
+
+
+def _write_schedule(answer: dict[str, Any], path: Path) -> None:
+    import polars as pl
+
+    from assets.filtering.schedule import table
+
+    rows = [
+        {"schedule": name, **row}
+        for name, schedule in answer["schedules"].items()
+        for row in table(schedule["phases"])
+    ]
+    frame = pl.DataFrame(rows)
+    if path.suffix == ".csv":
+        frame.write_csv(path)
+    elif path.suffix == ".parquet":
+        frame.write_parquet(path)
+    elif path.suffix == ".json":
+        path.write_text(json.dumps(answer["schedules"], indent=1), encoding="utf-8")
+    else:
+        message = f"--schedule {path}: give a file that ends in .csv, .parquet or .json"
+        raise RecipeError(message)

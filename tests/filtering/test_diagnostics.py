@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -86,23 +87,73 @@ def test_a_noisy_plateau_is_not_overfitting():
     assert not diagnose(read_curves(table)).caps
 
 
-def test_findings_widen_intervals():
+def band(table, passes=20.0, samples=None, law="utility", pools="top10"):
+    n = samples or passes * SIZE
+    point = pl.DataFrame({"pools": [pools], "samples_seen": [n]})
+    row = analyse(table, law=law, predict=point, bootstraps=100)["predictions"][0]
+    assert row["lo90"] <= row["lo80"] <= row["predicted"] <= row["hi80"] <= row["hi90"]
+    return row["hi80"] - row["lo80"]
+
+
+def same_but(**columns):
+    return lambda table: table.with_columns(**columns)
+
+
+@pytest.mark.parametrize(
+    ("code", "spoil"),
+    [
+        ("mid_schedule", same_but(annealed=pl.lit(value=False))),
+        # two pool sizes fewer; the floor and the half-life are confounded
+        ("single_pool_size", lambda t: t.filter(pl.col("pool_unique") == SIZE)),
+        ("no_repeats", lambda t: t.filter(pl.col("samples_seen") <= 2 * pl.col("pool_unique"))),
+        ("too_few_points", lambda t: t.group_by("pool", maintain_order=True).tail(3)),
+        ("warm_up", same_but(chance_level=pl.col("metric_value").max() * 1.01)),
+        ("above_chance", same_but(chance_level=pl.col("metric_value").max() * 0.999)),
+    ],
+)
+def test_each_finding_is_named_and_widens_the_interval(code, spoil):
     good = curves(sd=0.002, seed=1, **GOOD)
-    point = pl.DataFrame({"pool": ["top10"], "samples_seen": [20 * SIZE]})
-    kw = {"law": "utility", "predict": point, "bootstraps": 100}
+    spoiled = spoil(good)
+    assert code not in codes(good)
+    assert code in codes(spoiled)
+    assert band(spoiled) > 1.1 * band(good)
 
-    def width(table):
-        row = analyse(table, **kw)["predictions"][0]
-        return row["hi80"] - row["lo80"]
 
-    base = width(good)
-    assert width(good.with_columns(annealed=pl.lit(value=False))) > base
-    # one pool size confounds floor and half-life: the floor's interval shows it
-    floors = [
-        analyse(table, **kw)["laws"]["utility"]["shared"]["floor_interval"]
-        for table in (good, good.filter(pl.col("pool_unique") == SIZE))
-    ]
-    assert floors[1][1] - floors[1][0] > 2 * (floors[0][1] - floors[0][0])
+def test_rising_error_widens():
+    table = curves(pools=[0, 1], epochs=(1, 2, 4, 8, 16), sd=0.001, seed=2)
+    rising = table.with_columns(
+        metric_value=pl.when((pl.col("pool") == "top10") & (pl.col("samples_seen") > 9 * SIZE))
+        .then(0.95)
+        .otherwise("metric_value")
+    )
+    assert "rising_error" in codes(rising)
+    # the fit sees the same evaluations either way, so the difference is the price of the finding
+    kept = rising.filter(pl.col("metric_value") != 0.95)
+    assert band(rising, passes=32.0) > 1.1 * band(kept, passes=32.0)
+
+
+def test_reach_beyond_ten_times_the_data_widens_beyond_what_the_draws_say():
+    from assets.filtering.analyse import study
+    from assets.filtering.predict import WIDER, sample_points
+
+    fitted = study(curves(sd=0.002, seed=1, **GOOD), law="utility", bootstraps=200)
+    ensemble, setting = fitted.ensemble, fitted.setting
+    samples = 8 * SIZE * np.array([9.9, 10.1])
+    alone, sizes = np.eye(5)[[0, 0]], np.full((2, 5), 640e6)
+    plain = ensemble.sample(samples, alone, sizes, seed=setting.seed).std(axis=0)
+    widened = sample_points(ensemble, samples, alone, sizes, setting).std(axis=0)
+    np.testing.assert_allclose(widened / plain, [1.0, WIDER])
+
+
+def test_an_unchecked_mixture_rule_widens_mixtures_only():
+    from assets.filtering.analyse import study
+    from assets.filtering.predict import UNCHECKED, widening
+
+    fitted = study(curves(sd=0.002, pools=range(2)), bootstraps=30)
+    samples, sizes = np.array([100e6, 100e6]), np.full((2, 2), SIZE)
+    shares = np.array([[1.0, 0.0], [0.5, 0.5]])
+    wide = widening(fitted.ensemble, samples, shares, sizes, fitted.setting)
+    np.testing.assert_allclose(wide, [1.0, UNCHECKED])
 
 
 def _set(**columns):

@@ -121,6 +121,48 @@ def design(
     return pool_runs + group_runs
 
 
+def run_on(
+    data: ProxyData,
+    pools: Sequence[int],
+    samples: int,
+    *,
+    largest: int,
+    settings: ProxySettings | None = None,
+    seed: int = 0,
+) -> RunSpec:
+    """Return one run on a union of pools, sampled in proportion to size.
+
+    Parameters
+    ----------
+    data
+        Sampled records.
+    pools
+        One pool or several.
+    samples
+        Draws, repeats included.
+    largest
+        Records used of each pool at most, in the nested order.
+    settings, seed
+        As for `design`.
+    """
+    settings = settings or ProxySettings()
+    rows = [data.train_rows(pool=p)[:largest] for p in pools]
+    total = sum(len(part) for part in rows)
+    return _spec(
+        data,
+        settings,
+        "pool" if len(pools) == 1 else "mixture",
+        tuple(pools),
+        None,
+        np.concatenate(rows),
+        samples,
+        seed,
+        tuple(len(part) / total for part in rows),
+        total,
+        _evaluation(data, None, settings),
+    )
+
+
 def _work_per_record(data: ProxyData, settings: ProxySettings) -> float:
     if data.kind == "head" and data.embedding is not None and data.label is not None:
         classes = len({value for value in data.label if value is not None})
