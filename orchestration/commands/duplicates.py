@@ -61,6 +61,19 @@ _OUT = click.Path(path_type=Path)
     "--query", multiple=True, type=_FILE, metavar="FILE", help="Ask for these records ..."
 )
 @click.option("--against", type=_FOLDER, metavar="INDEX", help="... whether the index holds them.")
+@click.option(
+    "--spans",
+    type=click.IntRange(min=1),
+    metavar="K",
+    help="Find spans of K tokens or more that texts share, instead of whole duplicates.",
+)
+@click.option("--spans-out", type=_OUT, help="Write the spans with their offsets here, as Parquet.")
+@click.option(
+    "--remove-spans",
+    type=_OUT,
+    metavar="OUT",
+    help="Write the texts here without the spans that another record keeps, as Parquet.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document for machines.")
 def duplicates(
     files: tuple[Path, ...],
@@ -79,6 +92,9 @@ def duplicates(
     index: Path | None,
     query: tuple[Path, ...],
     against: Path | None,
+    spans: int | None,
+    spans_out: Path | None,
+    remove_spans: Path | None,
     as_json: bool,
 ) -> None:
     """Find duplicates among the records of any files, or ask an index for them."""
@@ -88,6 +104,16 @@ def duplicates(
     if bool(files) == bool(query):
         message = "give FILE... to compare files with one another, or --query FILE --against INDEX"
         raise click.UsageError(message)
+    if spans is None and (spans_out is not None or remove_spans is not None):
+        message = "--spans-out and --remove-spans need --spans K"
+        raise click.UsageError(message)
+    if spans is not None and query:
+        message = "--spans compares FILE... with one another, so it has no --query"
+        raise click.UsageError(message)
+    if spans is not None:
+        texts = _texts(files, text, id_column, normalise)
+        _tell(_spans(texts, spans, _wishes(survivor), spans_out, remove_spans), as_json=as_json)
+        return
     if against is not None:
         told = _ask(
             _texts(query, text, id_column, normalise),
@@ -180,6 +206,28 @@ def _write_index(
         "set_aside": texts.rejected,
         "scheme": str(scheme),
     }
+
+
+def _spans(
+    texts: FileTexts, tokens: int, order: list[str], out: Path | None, without: Path | None
+) -> dict[str, Any]:
+    from assets.deduplication.file_spans import spans_of_files, write_without_spans
+
+    found = spans_of_files(texts, tokens, order=order)
+    told = {
+        "records": found.records,
+        "set_aside": texts.rejected,
+        "distinct_texts": found.distinct,
+        "spans": found.spans.height,
+        "records_with_a_span": found.spans["id"].n_unique(),
+        "longest_in_tokens": found.spans["tokens"].max() or 0,
+        "removable_characters": int((found.cuts["end"] - found.cuts["start"]).sum()),
+    }
+    if out is not None:
+        found.spans.write_parquet(out)
+    if without is not None:
+        told["characters_removed"] = write_without_spans(without, texts, found.cuts)
+    return told
 
 
 def _ask(

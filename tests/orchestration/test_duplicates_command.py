@@ -80,6 +80,19 @@ def test_what_is_named_first_is_kept_whichever_is_longer(here):
         assert {name[0] for name in keepers} == {kept}
 
 
+def test_spans_are_found_and_removed(here):
+    told = sluice(
+        *("a.jsonl", "b.jsonl", "--text", "body", "--spans", "8"),
+        *("--spans-out", "spans.parquet", "--remove-spans", "left.parquet"),
+    )
+    spans = pl.read_parquet("spans.parquet")
+    assert told["spans"] == spans.height == 4
+    assert told["records_with_a_span"] == 4
+    left = pl.read_parquet("left.parquet")
+    assert left["characters_removed"].sum() == told["characters_removed"] > 0
+    assert dict(left.select("id", "text").iter_rows())["a.jsonl#1"] == ROWS[1]["body"]
+
+
 def test_mistakes_are_told(here):
     for words, told in (
         (["--text", "body"], "--query"),
@@ -88,5 +101,7 @@ def test_mistakes_are_told(here):
         (["a.jsonl", "--text", "body", "--survivor", "longish"], "longish"),
         (["a.jsonl", "--text", "body", "--normalise", "rot13"], "rot13"),
         (["b.jsonl", "--text", "body", "--survivor", "max:stars"], "stars"),
+        (["b.jsonl", "--text", "body", "--spans-out", "spans.parquet"], "--spans K"),
+        (["--text", "body", "--spans", "5", "--query", "b.jsonl", "--against", "."], "--spans"),
     ):
         assert told in refusal(*words)
