@@ -96,14 +96,14 @@ def repeated_spans(
         for part, hashes in _partitions(tokens, k, memory_bytes, hash_bits):
             partner[part] = _partners(part, hashes, tokens, places)
         wrong = np.concatenate(
-            [bad for _, bad in _walk(tokens, partner, k)] or [np.empty(0, np.int64)]
+            [bad for _, bad in walk(tokens, partner, k)] or [np.empty(0, np.int64)]
         )
         if len(wrong):
             _settle(tokens, partner, k, places, wrong, hash_bits)
-        for found, bad in _walk(tokens, partner, k):
+        for found, bad in walk(tokens, partner, k):
             if len(bad):
                 raise AssertionError
-            yield _frame(tokens, found, places)
+            yield match_frame(tokens, found, places)
 
 
 def _partitions(
@@ -159,8 +159,11 @@ def _partners(windows: I64, labels: U64 | I64, tokens: Tokens, places: I64) -> I
     return partner
 
 
-def _walk(tokens: Tokens, partner: I64, k: int) -> Iterator[tuple[I64, I64]]:
-    """Yield matches (token, other token, length, other text) and windows with a wrong partner."""
+def walk(tokens: Tokens, partner: I64, k: int) -> Iterator[tuple[I64, I64]]:
+    """Yield matches (token, other token, length, other text) and windows with a wrong partner.
+
+    `partner` (tokens,): one more than the token of another text where the same window begins; 0: none.
+    """
     from assets.deduplication import token_kernels as kernels
 
     text, token, texts = 0, 0, len(tokens.offsets) - 1
@@ -194,7 +197,8 @@ def _settle(tokens: Tokens, partner: I64, k: int, places: I64, wrong: I64, hash_
     partner[windows] = _partners(windows, label, tokens, places)
 
 
-def _frame(tokens: Tokens, found: I64, places: I64) -> pl.DataFrame:
+def match_frame(tokens: Tokens, found: I64, places: I64) -> pl.DataFrame:
+    """Return matches that `walk` yielded as a frame of `MATCH_SCHEMA`."""
     token, other, length, other_text = found.T
     text = tokens.texts_of(token)
     return pl.DataFrame(

@@ -50,6 +50,17 @@ def wanted_columns(order: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(column for _, column in parse_order(order) if column is not None))
 
 
+def known_columns(order: Sequence[str], columns: Sequence[str]) -> None:
+    """Refuse an order that looks at a column that records don't have."""
+    for column in wanted_columns(order):
+        if column not in columns:
+            message = (
+                f"deduplication.order names the column {column!r}, which no rule keeps; add it to `keep` of the "
+                f"rules that have it (records carry {', '.join(columns) or 'no further columns'})"
+            )
+            raise SurvivorOrderError(message)
+
+
 def order_columns(records: pl.DataFrame, order: Sequence[str]) -> pl.DataFrame:
     """Return the order columns of records: ascending, nulls last, named `order_0` and so on.
 
