@@ -21,6 +21,7 @@ from resources.recipe import Recipe
 from resources.run import Run, Stage, StageSpec
 
 if TYPE_CHECKING:
+    from assets.deduplication.measured_miss import MeasuredMiss
     from assets.deduplication.near_pairs import NearPairs
     from assets.deduplication.stage_texts import StageTexts
 
@@ -70,6 +71,7 @@ def compute(run: Run, stage: Stage) -> Facts:
     texts = StageTexts.of(records, settings.normalise)
     narrow = texts.renamed(own)
     near, texts_sketched = _near_duplicates(run, texts)
+    miss = _measured_miss(run, texts, near)
     shared, repeated = _spans(run, texts, narrow)
     decided = decide(
         narrow,
@@ -118,6 +120,8 @@ def compute(run: Run, stage: Stage) -> Facts:
             "pairs_verified": near.candidates,
             "large_buckets": near.large_buckets,
             "expected_miss_at_threshold": round(near.expected_miss, 5),
+            "miss_measured_on_pairs": miss.pairs,
+            "miss_measured": round(miss.missed / miss.pairs, 5) if miss.pairs else 0.0,
         },
         FATES: facts,
         CONTAMINATION: {"texts_that_share_a_span": shared["content_id"].n_unique()},
@@ -257,6 +261,16 @@ def _near_duplicates(run: Run, texts: StageTexts) -> tuple[NearPairs, int]:
     finder.add_sketches(known)
     run.report("deduplication", "comparing texts", None, None)
     return finder.collapsed(texts.batches), done
+
+
+def _measured_miss(run: Run, texts: StageTexts, near: NearPairs) -> MeasuredMiss:
+    """Compare a sample of the texts without bands, to see what the bands missed."""
+    from assets.deduplication.measured_miss import measured_miss, sample_keys
+
+    settings = run.recipe.deduplication
+    asked, against = sample_keys(texts.firsts["content_id"])
+    chosen = texts.firsts.filter(pl.col("content_id").is_in(against.implode()))
+    return measured_miss(texts.batches(chosen), asked, near, settings.similarity, settings.shingle)
 
 
 def _kept_before(run: Run, *, held: bool) -> pl.DataFrame:
