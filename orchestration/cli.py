@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from orchestration.arguments import pipeline, problems, records, tables
+from orchestration.commands.duplicates import duplicates
 from resources.errors import EXIT_BAD_RECIPE, SluiceError
 from resources.version import CODE_VERSION
 
@@ -53,7 +54,7 @@ for command in (
     pipeline.ui,
     pipeline.trace,
     pipeline.maintain,
-    records.duplicates,
+    duplicates,
     records.score,
     records.select,
     tables.containment,

@@ -87,7 +87,14 @@ def _clusters(run: Run) -> dict[str, str]:
     from assets.publication.plots import cluster_sizes
 
     sizes = frames.clusters(run)
-    return {} if sizes.is_empty() else {"cluster_sizes": image(cluster_sizes(sizes), "clusters")}
+    if sizes.is_empty():
+        return {}
+    columns = ["cluster", "records", "kept", "bytes_saved", "weakest", "diameter"]
+    largest = run.read("deduplication/clusters", columns)
+    return {
+        "cluster_sizes": image(cluster_sizes(sizes), "clusters"),
+        "largest_clusters": markdown(largest),
+    }
 
 
 def _scores(run: Run) -> dict[str, str]:

@@ -72,12 +72,16 @@ def check_recipe_against_lake(recipe: Recipe) -> Preview:
 
 
 def _check_scorers(recipe: Recipe) -> None:
+    from assets.deduplication.normalise import parse_normalisation
     from assets.deduplication.shingles import parse_shingle
+    from assets.deduplication.survivor_order import known_columns
     from assets.scoring.registry import from_recipe
 
     try:
         from_recipe(recipe.scoring.scorers)
         parse_shingle(recipe.deduplication.shingle)
+        parse_normalisation(recipe.deduplication.normalise)
+        known_columns(recipe.deduplication.order, [*recipe.kept_columns, *recipe.group_names])
     except ValueError as error:
         raise RecipeError(str(error)) from error
 

@@ -169,14 +169,34 @@ class Holdout(_Section):
     share: Share = 0.02
 
 
+class Spans(_Section):
+    """Spans of at least so many tokens that two texts share; reported, never removed by a run."""
+
+    tokens: Annotated[int, Field(ge=1, le=10_000)] = 50
+
+
 class Deduplication(_Section):
     """What counts as a duplicate, and which of the twins stays."""
 
     similarity: Annotated[float, Field(gt=0.0, le=1.0)] = 0.8
     shingle: str = "word:5"
-    survivor: Literal["content"] = "content"
+    normalise: str = "none"
+    survivor: Literal["content", "incumbent"] = "content"
+    order: tuple[str, ...] = ("source", "longest")
     mode: Literal["star", "components"] = "star"
     label_conflicts: Literal["keep", "drop_all"] = "keep"
+    contamination_tokens: Annotated[int, Field(ge=1, le=1000)] | None = None
+    spans: Spans | None = None
+
+    @model_validator(mode="after")
+    def _incumbents_need_stars(self) -> Self:
+        if self.survivor == "incumbent" and self.mode == "components":
+            message = (
+                "survivor: incumbent needs mode: star, because a new row can join two components "
+                "and then one of the rows that are kept would have to go"
+            )
+            raise ValueError(message)
+        return self
 
 
 class Scoring(_Section):

@@ -62,7 +62,11 @@ _FIRST_TWO = {"key": pl.String, "cluster": pl.String}
 
 
 def star_clusters(
-    pairs: pl.DataFrame, rank: pl.DataFrame, twins: pl.DataFrame | None = None
+    pairs: pl.DataFrame,
+    rank: pl.DataFrame,
+    twins: pl.DataFrame | None = None,
+    *,
+    earlier_only: bool = False,
 ) -> pl.DataFrame:
     """Keep rows in survivor order; drop a row only for a kept row within the threshold of it.
 
@@ -79,6 +83,9 @@ def star_clusters(
         part: leave out what must not be dropped or kept, such as rows of an evaluation set.
     twins
         key, representative: keys that are equal as sets; `pairs` then speaks of representatives.
+    earlier_only
+        Name only keepers that come before the dropped key in the order: for a similarity that means
+        something in one direction.
 
     Returns
     -------
@@ -113,7 +120,9 @@ def star_clusters(
     place = pl.DataFrame({"group": names}).with_row_index("place")
     one = _joined_places(place, edges["left"])
     two = _joined_places(place, edges["right"])
-    keeper, similarity = _walk(len(names), one, two, edges["similarity"].to_numpy())
+    keeper, similarity = _walk(
+        len(names), one, two, edges["similarity"].to_numpy(), earlier_only=earlier_only
+    )
     label = component_labels(len(names), one, two)
     solved = pl.DataFrame(
         {
@@ -138,7 +147,9 @@ def star_clusters(
     return result.select(list(CLUSTER_SCHEMA)).cast(CLUSTER_SCHEMA).sort("key")
 
 
-def _walk(count: int, one: I64, two: I64, similarity: F64) -> tuple[I64, F64]:
+def _walk(
+    count: int, one: I64, two: I64, similarity: F64, *, earlier_only: bool
+) -> tuple[I64, F64]:
     """Return each node's keeper and the similarity to it; nodes are numbered in survivor order."""
     head, tail = np.maximum(one, two), np.minimum(one, two)
     order = np.lexsort((tail, head))
@@ -155,6 +166,8 @@ def _walk(count: int, one: I64, two: I64, similarity: F64) -> tuple[I64, F64]:
     source, target = np.concatenate([one, two]), np.concatenate([two, one])
     weight = np.concatenate([similarity, similarity])
     useful = keeps[target] & ~keeps[source]
+    if earlier_only:
+        useful &= target < source
     source, target, weight = source[useful], target[useful], weight[useful]
     best = np.lexsort((target, -weight, source))
     source, target, weight = source[best], target[best], weight[best]

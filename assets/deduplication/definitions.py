@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import polars as pl
@@ -21,43 +21,59 @@ from resources.recipe import Recipe
 from resources.run import Run, Stage
 from resources.stage_spec import StageSpec
 
-RECORDS, DUPLICATES, FATES, CONTAINED = (
+if TYPE_CHECKING:
+    from assets.deduplication.measured_miss import MeasuredMiss
+    from assets.deduplication.near_pairs import NearPairs
+    from assets.deduplication.stage_texts import StageTexts
+
+RECORDS, DUPLICATES, FATES, CONTAINED, CLUSTERS, CONTAMINATION, SPANS = (
     "deduplication/records",
     "deduplication/duplicates",
     "deduplication/fates",
     "deduplication/contained",
+    "deduplication/clusters",
+    "deduplication/contamination",
+    "deduplication/spans",
 )
 SPEC = StageSpec(
     name="deduplication",
-    tables=(RECORDS, DUPLICATES, FATES, CONTAINED),
+    tables=(RECORDS, DUPLICATES, FATES, CONTAINED, CLUSTERS, CONTAMINATION, SPANS),
     reads=("ingestion/tables", "ingestion/columns", "containment/edges"),
-    code_version=f"1+{SCHEME}",
+    code_version=f"2+{SCHEME}",
     layer="recipe",
     sections=("records", "deduplication", "holdout"),
     remembers=(FATES,),
 )
 SPECS = (SPEC,)
-BATCH = 20_000
+SHOWN_CHARACTERS = 600
 
 
 def compute(run: Run, stage: Stage) -> Facts:
     """Read the tables into records, find their twins, and say which record of each cluster stays."""
+    from assets.deduplication.cluster_report import largest_clusters
+    from assets.deduplication.fates import decide
+    from assets.deduplication.stage_texts import StageTexts
+    from assets.deduplication.survivor_order import wanted_columns
+
+    settings = run.recipe.deduplication
     contained, tables_read = _write_records(run, stage)
     records = stage.staged(RECORDS)
-    narrow = records.select(
+    own = records.select(
         "record_id",
         "content_id",
         "table",
         "role",
         "label",
         "rule",
+        *wanted_columns(settings.order),
         length=pl.coalesce(pl.col("text").str.len_bytes().cast(pl.Int64), pl.col("tokens")),
         empty=_nothing_to_learn(),
     ).collect(engine="streaming")
-    near, texts_sketched = _near_duplicates(run, records)
-    from assets.deduplication.fates import decide
-
-    settings = run.recipe.deduplication
+    texts = StageTexts.of(records, settings.normalise)
+    narrow = texts.renamed(own)
+    near, texts_sketched = _near_duplicates(run, texts)
+    miss = _measured_miss(run, texts, near)
+    shared, repeated = _spans(run, texts, narrow)
     decided = decide(
         narrow,
         near.pairs,
@@ -66,17 +82,31 @@ def compute(run: Run, stage: Stage) -> Facts:
         label_conflicts=settings.label_conflicts,
         holdout_share=run.recipe.holdout.share,
         seed=run.recipe.seed,
-        previously_held=_previously_held(run),
+        previously_held=set(texts.renamed(_kept_before(run, held=True))["content_id"]),
+        order=settings.order,
+        incumbents=set(_kept_before(run, held=False)["record_id"])
+        if settings.survivor == "incumbent"
+        else (),
+        shared=shared,
     )
+    fates = decided.fates.drop("content_id").join(
+        own.select("record_id", "content_id"), on="record_id", maintain_order="left"
+    )
+    fates = fates.select(decided.fates.columns)
+    clusters = largest_clusters(decided.duplicates, narrow, near.pairs, near.twins)
     stage.put(DUPLICATES, decided.duplicates)
-    stage.put(FATES, decided.fates)
+    stage.put(FATES, fates)
     stage.put(CONTAINED, contained)
-    _audit(stage, narrow, decided.fates, decided.duplicates)
-    by_fate = decided.fates.group_by("fate").len().sort("fate")
+    stage.put(CLUSTERS, _with_texts(clusters, records))
+    stage.put(CONTAMINATION, shared)
+    stage.put(SPANS, repeated)
+    _audit(stage, own, fates, decided.duplicates)
+    by_fate = fates.group_by("fate").len().sort("fate")
     facts: dict[str, Any] = {
         f"records_{row['fate'] or 'kept'}": row["len"] for row in by_fate.iter_rows(named=True)
     }
     sizes = decided.duplicates.group_by("cluster").len().group_by("len").len(name="clusters")
+    gone = fates.filter(pl.col("fate") == "duplicate").join(narrow, on="record_id")
     return {
         RECORDS: {
             "tables_read": tables_read,
@@ -86,12 +116,51 @@ def compute(run: Run, stage: Stage) -> Facts:
             "clusters": decided.duplicates["cluster"].n_unique(),
             "largest_cluster": max(sizes["len"].to_list(), default=0),
             "label_conflicts": int(decided.duplicates["label_conflict"].sum()),
+            "bytes_saved": int(gone["length"].sum()),
             "texts_sketched": texts_sketched,
             "pairs_verified": near.candidates,
+            "large_buckets": near.large_buckets,
             "expected_miss_at_threshold": round(near.expected_miss, 5),
+            "miss_measured_on_pairs": miss.pairs,
+            "miss_measured": round(miss.missed / miss.pairs, 5) if miss.pairs else 0.0,
         },
         FATES: facts,
+        CONTAMINATION: {"texts_that_share_a_span": shared["content_id"].n_unique()},
+        SPANS: {"texts_with_a_repeated_span": repeated["content_id"].n_unique()},
     }
+
+
+def _spans(run: Run, texts: StageTexts, narrow: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the spans shared with protected texts, and among training texts, as far as the recipe asks."""
+    from assets.deduplication import stage_spans
+
+    settings = run.recipe.deduplication
+    shared = pl.DataFrame(schema=stage_spans.SHARED_SCHEMA)
+    repeated = pl.DataFrame(schema=stage_spans.REPEATED_SCHEMA)
+    if settings.contamination_tokens is not None:
+        run.report("deduplication", "comparing with evaluation texts", None, None)
+        shared = stage_spans.spans_with_protected(texts, narrow, settings.contamination_tokens)
+    if settings.spans is not None:
+        run.report("deduplication", "looking for repeated spans", None, None)
+        memory = run.recipe.limits.memory_bytes // 8
+        repeated = stage_spans.spans_among(
+            texts, narrow, settings.spans.tokens, settings.order, memory
+        )
+    return shared, repeated
+
+
+def _with_texts(clusters: pl.DataFrame, records: pl.LazyFrame) -> pl.DataFrame:
+    """Add the beginnings of the two texts that each cluster shows side by side."""
+    ids = pl.concat([clusters["record_id"], clusters["twin_id"].rename("record_id")]).unique()
+    texts = (
+        records.select("record_id", text=pl.col("text").str.slice(0, SHOWN_CHARACTERS))
+        .join(ids.to_frame().lazy(), on="record_id", how="semi")
+        .collect(engine="streaming")
+    )
+    twins = texts.rename({"record_id": "twin_id", "text": "twin_text"})
+    return clusters.join(texts, on="record_id", how="left", maintain_order="left").join(
+        twins, on="twin_id", how="left", maintain_order="left"
+    )
 
 
 def _write_records(run: Run, stage: Stage) -> tuple[pl.DataFrame, int]:
@@ -168,8 +237,8 @@ def _nothing_to_learn() -> pl.Expr:
     return ~(text | features | uri)
 
 
-def _near_duplicates(run: Run, records: pl.LazyFrame) -> tuple[Any, int]:
-    """Find near duplicates (`NearPairs`); returns also how many texts were sketched, because no run had yet."""
+def _near_duplicates(run: Run, texts: StageTexts) -> tuple[NearPairs, int]:
+    """Find near duplicates; returns also how many texts were sketched, because no run had yet."""
     from assets.deduplication.near import NearDuplicates
     from assets.deduplication.sketch_cache import SketchCache
 
@@ -180,41 +249,41 @@ def _near_duplicates(run: Run, records: pl.LazyFrame) -> tuple[Any, int]:
         workers=run.recipe.limits.workers,
         memory_bytes=run.recipe.limits.memory_bytes // 8,
     )
-    with_text = (
-        records.filter(pl.col("text").is_not_null())
-        .select("content_id", "text")
-        .with_row_index("at")
-    )
-    # one row a content: copies of a text cost nothing here
-    first = with_text.group_by("content_id").agg(pl.col("at").min()).collect(engine="streaming")
-
-    def texts(chosen: pl.DataFrame = first) -> Iterator[tuple[pa.Array, pa.Array]]:
-        rows = with_text.join(chosen.lazy().select("at"), on="at", how="semi")
-        for batch in rows.collect_batches(chunk_size=BATCH):
-            table = batch.to_arrow()
-            yield table.column("content_id").combine_chunks(), table.column("text").combine_chunks()
-
-    cache = SketchCache(run.scratch / "sketches", finder.scheme)
-    known = cache.known(first["content_id"])
+    kept_apart = "" if settings.normalise == "none" else f"/text-{settings.normalise}"
+    cache = SketchCache(run.scratch / "sketches", finder.scheme + kept_apart)
+    known = cache.known(texts.firsts["content_id"])
+    fresh = texts.firsts.join(known.select(content_id="key"), on="content_id", how="anti")
     done = 0
-    for keys, values in texts(
-        first.join(known.select(content_id="key"), on="content_id", how="anti")
-    ):
+    for keys, values in texts.batches(fresh):
         finder.add(values, keys)
         done += len(keys)
         run.report("deduplication", "sketching texts", done, None)
     cache.add(finder.sketches())
     finder.add_sketches(known)
     run.report("deduplication", "comparing texts", None, None)
-    return finder.collapsed(texts), done
+    return finder.collapsed(texts.batches), done
 
 
-def _previously_held(run: Run) -> set[str]:
+def _measured_miss(run: Run, texts: StageTexts, near: NearPairs) -> MeasuredMiss:
+    """Compare a sample of the texts without bands, to see what the bands missed."""
+    from assets.deduplication.measured_miss import measured_miss, sample_keys
+
+    settings = run.recipe.deduplication
+    asked, against = sample_keys(texts.firsts["content_id"])
+    chosen = texts.firsts.filter(pl.col("content_id").is_in(against.implode()))
+    return measured_miss(texts.batches(chosen), asked, near, settings.similarity, settings.shingle)
+
+
+def _kept_before(run: Run, *, held: bool) -> pl.DataFrame:
+    """Return record_id and content_id of what the base release held out, or of all that it kept."""
     before = None if run.base is None else run.base.scan(FATES)
     if before is None:
-        return set()
-    return set(
-        before.filter(pl.col("fate") == "held_out").select("content_id").collect()["content_id"]
+        return pl.DataFrame(schema={"record_id": pl.String, "content_id": pl.String})
+    out = pl.col("fate") == "held_out"
+    return (
+        before.filter(out if held else out | pl.col("fate").is_null())
+        .select("record_id", "content_id")
+        .collect()
     )
 
 
@@ -294,6 +363,49 @@ INFO = {
             "table": "string: table",
             "parent": "string: the table that was read; null for rows outside the sample",
             "rows": "int64: its rows, or how many of them lie outside the sample",
+        },
+    ),
+    CLUSTERS: TableInfo(
+        "The largest clusters of twins, with two of their records side by side.",
+        {
+            "cluster": "string: smallest content id of the component",
+            "records": "int64: in it",
+            "kept": "int64: of these",
+            "bytes_saved": "int64: length of those that are not kept",
+            "pairs": "int64: verified pairs of distinct sets of shingles",
+            "weakest": "double: the smallest similarity of a pair",
+            "diameter": "int64: steps between the two contents farthest apart (a lower bound); 0: all are copies",
+            "record_id": "string: a record that is kept",
+            "twin_id": "string: the least similar one that is dropped for it",
+            "similarity": "double: of these two; null: never compared",
+            "text": "string: how the kept one begins",
+            "twin_text": "string: how the dropped one begins",
+        },
+    ),
+    CONTAMINATION: TableInfo(
+        "Spans that training texts share with evaluation or target texts, where the recipe asks for them.",
+        {
+            "content_id": "string: the training text, or the first of those equal to it as normalised",
+            "against": "string: the evaluation or target record",
+            "role": "string: its role",
+            "tokens": "int64: length of the span",
+            "start": "int64: first character in the training text",
+            "end": "int64: the one after the last",
+            "against_start": "int64: first character in the other text",
+            "against_end": "int64: the one after the last",
+        },
+    ),
+    SPANS: TableInfo(
+        "Spans that training texts share with one another, where the recipe asks for them.",
+        {
+            "content_id": "string: a text",
+            "start": "int64: first character",
+            "end": "int64: the one after the last",
+            "tokens": "int64: length of the span",
+            "other": "string: content id of a text that has it too",
+            "other_start": "int64: first character there",
+            "other_end": "int64: the one after the last",
+            "removable": "bool: the other text comes first in the survivor order",
         },
     ),
 }

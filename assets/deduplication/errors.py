@@ -33,3 +33,11 @@ class PairBudgetError(DeduplicationError):
 
 class RankError(DeduplicationError):
     """The survivor order lacks a key or names one twice."""
+
+
+class IndexSchemeError(DeduplicationError):
+    """An index is missing, or was made under another scheme than what it is compared with."""
+
+
+class SurvivorOrderError(DeduplicationError):
+    """A wish of the survivor order is not known."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,8 +12,9 @@ from assets.deduplication.clusters import component_clusters, components, star_c
 from assets.deduplication.contamination import contamination
 from assets.deduplication.exact import content_rank, content_survivors, duplicate_records
 from assets.deduplication.holdout import held_out
+from assets.deduplication.survivor_order import order_columns
 
-SURVIVOR_ORDER = ("rule", "shortness")
+SURVIVOR_ORDER = ("source", "longest")
 FATE_SCHEMA = {
     "record_id": pl.String,
     "content_id": pl.String,
@@ -50,13 +51,17 @@ def decide(
     holdout_share: float = 0.0,
     seed: int = 0,
     previously_held: Collection[str] = frozenset(),
+    order: Sequence[str] = SURVIVOR_ORDER,
+    incumbents: Collection[str] = frozenset(),
+    shared: pl.DataFrame | None = None,
 ) -> Decided:
     """Give every record a fate, as far as this stage can.
 
     Parameters
     ----------
     records
-        record_id, content_id (null: nothing to learn from), table, role, label, rule, length, empty.
+        record_id, content_id (null: nothing to learn from), table, role, label, rule, length, empty, and the
+        columns that `order` names.
     pairs, twins
         Verified near duplicates of all roles, as `NearDuplicates.collapsed` returns them.
     mode
@@ -65,11 +70,17 @@ def decide(
         Whether records whose twins carry other labels are kept (and marked) or all dropped.
     holdout_share, seed, previously_held
         See `holdout.held_out`.
+    order
+        Which twin is kept (see `survivor_order`); `source` is the rule. The content hash ends ties.
+    incumbents
+        Records that were kept before: none is dropped for a record that was not.
+    shared
+        content_id, against, role, tokens, start, end: spans that contents share with protected records.
 
     Notes
     -----
-    The order of causes: empty, evaluation or target, twin of an evaluation or target record, duplicate, held out. The
-    survivor is chosen by content: the earlier rule of the recipe, then the longer text, then the content hash.
+    The order of causes: empty, evaluation or target, twin of an evaluation or target record, sharing a span with one,
+    duplicate, held out.
     """
     fates = records.select("record_id", "content_id", "table", "role", "empty").with_columns(
         fate=pl.when(pl.col("role") != "train")
@@ -96,10 +107,18 @@ def decide(
     )
     fates = _settle(fates, reasons, "contaminated")
     clean = usable.filter(pl.col("role") == "train").join(tainted, on="record_id", how="anti")
-    ordered = clean.with_columns(shortness=-pl.col("length"))
-    rank = content_rank(content_survivors(ordered, SURVIVOR_ORDER), SURVIVOR_ORDER)
+    if shared is not None:
+        fates = _settle(fates, _sharing(clean, shared), "contaminated")
+        clean = clean.join(shared, on="content_id", how="anti")
+    wishes = order_columns(clean.with_columns(source="rule"), order)
+    known = pl.Series(list(incumbents), dtype=pl.String)
+    ordered = clean.hstack(wishes).with_columns(
+        newness=(~pl.col("record_id").is_in(known.implode())).cast(pl.Int8)
+    )
+    by = ["newness", *wishes.columns]
+    rank = content_rank(content_survivors(ordered, by), by)
     cluster = star_clusters if mode == "star" else component_clusters
-    duplicates = duplicate_records(ordered, cluster(pairs, rank, twins), SURVIVOR_ORDER)
+    duplicates = duplicate_records(ordered, cluster(pairs, rank, twins), by)
     dropped = duplicates.filter(pl.col("record_id") != pl.col("keeper")).select(
         "record_id",
         _by="keeper",
@@ -126,6 +145,24 @@ def decide(
     )
     fates = _settle(fates, reserved, "held_out")
     return Decided(duplicates, fates.select(*FATE_SCHEMA).sort("record_id"))
+
+
+def _sharing(records: pl.DataFrame, shared: pl.DataFrame) -> pl.DataFrame:
+    """Return the records that share a span with a protected one, and the longest such span."""
+    longest = shared.sort(["tokens", "against", "start"], descending=[True, False, False]).unique(
+        "content_id", keep="first", maintain_order=True
+    )
+    return records.join(longest, on="content_id", suffix="_guarded").select(
+        "record_id",
+        _by="against",
+        _reason=pl.format(
+            "shares {} tokens (characters {} to {}) with a record of role {}",
+            "tokens",
+            "start",
+            "end",
+            "role_guarded",
+        ),
+    )
 
 
 def _settle(fates: pl.DataFrame, reasons: pl.DataFrame, fate: str) -> pl.DataFrame:

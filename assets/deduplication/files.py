@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import polars as pl
-import pyarrow as pa
 
 from assets.deduplication.clusters import component_clusters, component_report, star_clusters
-from assets.deduplication.errors import DeduplicationError
+from assets.deduplication.file_texts import POSITION, FileColumnError, FileTexts
 from assets.deduplication.near import NearDuplicates, NearPairs
+from assets.deduplication.survivor_order import DEFAULT_ORDER, order_columns, wanted_columns
+from assets.deduplication.text_containment import ContainedTexts
 from assets.ingestion.discover import discover, format_of
 from assets.ingestion.model import FileInfo, ReadOptions, Source
-from assets.ingestion.read import read
-from assets.kernels.identity import content_ids
 
-POSITION = "sluice_position"
 MODES = ("star", "components")
-
-
-class FileColumnError(DeduplicationError):
-    """A file lacks the named column, cannot be read, or repeats an id."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +69,9 @@ def duplicates_of_files(
     *,
     id_column: str | None = None,
     mode: str = "star",
+    measure: str = "jaccard",
+    normalise: str = "none",
+    order: Sequence[str] = DEFAULT_ORDER,
     exhaustive: bool = False,
     workers: int | None = None,
     options: ReadOptions | None = None,
@@ -85,7 +81,7 @@ def duplicates_of_files(
     Parameters
     ----------
     sources
-        From `file_source`; their order has no influence.
+        From `file_source`; their order has no influence unless `order` names `source`.
     text
         The column with the text.
     similarity, shingle, exhaustive, workers
@@ -94,13 +90,19 @@ def duplicates_of_files(
         A column that identifies records over all files; None: `table#position`, counted from 0.
     mode
         `star` (default) or `components`.
+    measure
+        `jaccard`, or `containment`: what a text shares with another as a share of the smaller set; the
+        larger is then always the one that is kept.
+    normalise
+        What counts as the same text (see `normalise`); shingles are those of the normalised text.
+    order
+        Which record of a cluster is kept (see `survivor_order`); the content's hash ends ties, then the id.
     options
         How to read the files.
 
     Returns
     -------
     FileDuplicates
-        The longest text of a cluster is kept; then the content's hash decides, then the id.
         Memory: about 300 bytes a record and the budget of `NearDuplicates`; files are read twice.
 
     Raises
@@ -111,46 +113,46 @@ def duplicates_of_files(
     if mode not in MODES:
         message = f"mode {mode!r} is not known; choose one of {', '.join(MODES)}"
         raise FileColumnError(message)
-    near = NearDuplicates(similarity, shingle, exhaustive=exhaustive, workers=workers)
-    parts: list[pl.DataFrame] = []
-    rejected = 0
-    for source in sources:
-        stream = read(source, options)
-        for batch in stream:
-            texts, ids = _columns(source, batch, text, id_column)
-            keys = pa.array(content_ids("text", texts), pa.string())
-            frame = pl.DataFrame({"id": ids, "key": keys, "text": texts}).with_columns(
-                length=-pl.col("text").str.len_chars().cast(pl.Int64)
+    texts = FileTexts(sources, text, id_column, normalise, options)
+    named = wanted_columns(order)
+    finder: NearDuplicates | ContainedTexts
+    if measure == "containment":
+        finder = ContainedTexts(similarity, shingle, workers=workers)
+    else:
+        finder = NearDuplicates(similarity, shingle, exhaustive=exhaustive, workers=workers)
+    schema = {"id": pl.String, "key": pl.String, "length": pl.Int64, "source": pl.Int64}
+    parts = [pl.DataFrame(schema={**schema, **dict.fromkeys(named, pl.String)})]
+    for frame, values, rows, place in texts.with_rows(named):
+        parts.append(
+            frame.with_columns(
+                length=pl.Series(values, dtype=pl.String).str.len_chars().cast(pl.Int64),
+                source=pl.lit(place, pl.Int64),
+                **rows,
             )
-            parts.append(frame.drop("text").filter(pl.col("key").is_not_null()))
-            some = keys.is_valid()
-            near.add(texts.filter(some), keys.filter(some))
-        rejected += len(stream.rejects)
-        if stream.error is not None:
-            message = f"{source.path}: reading stopped: {stream.error}"
-            raise FileColumnError(message)
-    schema = pl.Schema({"id": pl.String, "key": pl.String, "length": pl.Int64})
-    records = pl.concat([pl.DataFrame(schema=schema), *(part.cast(schema) for part in parts)])
-    if records["id"].null_count() or records["id"].n_unique() != records.height:
-        again = records.filter(pl.col("id").is_duplicated() | pl.col("id").is_null())["id"][0]
-        message = f"column {id_column!r}: id {again!r} is null or occurs twice; name another column"
-        raise FileColumnError(message)
-
-    def read_again() -> Iterator[tuple[Any, Any]]:
-        for source in sources:
-            for batch in read(source, options):
-                texts, _ = _columns(source, batch, text, None)
-                keys = pa.array(content_ids("text", texts), pa.string())
-                yield keys.filter(keys.is_valid()), texts.filter(keys.is_valid())
-
-    order = records.group_by("key").agg(pl.col("length").first())
-    found = near.collapsed(read_again, order)
-    by_id, all_twins = _by_id(found, records, near.shingled_keys())
-    rank = records.select(pl.col("id").alias("key"), "length", content="key")
-    cluster = star_clusters if mode == "star" else component_clusters
-    clusters = cluster(by_id.pairs, rank, all_twins).rename({"key": "id"})
+        )
+        finder.add(values, frame["key"].to_arrow())
+    records = pl.concat(parts)
+    texts.refuse_repeated(records["id"])
+    ordered = order_columns(records, order)
+    columns = ordered.columns
+    records = records.select("id", "key").hstack(ordered)
+    best = records.sort([*columns, "id"], nulls_last=True).unique("key", keep="first")
+    found = finder.collapsed(texts.contents, best.select("key", *columns))
+    by_id, all_twins = _by_id(found, records, finder.shingled_keys())
+    rank = records.select(pl.col("id").alias("key"), *columns, content="key")
+    contained = isinstance(finder, ContainedTexts)
+    if isinstance(finder, ContainedTexts):
+        sizes = finder.set_sizes().rename({"key": "content"})
+        rank = rank.join(sizes, on="content", how="left", maintain_order="left")
+        smallness = -pl.col("size").fill_null(0)
+        rank = rank.select("key", smallness.alias("smallness"), *columns, "content")
+    if mode == "star":
+        clusters = star_clusters(by_id.pairs, rank, all_twins, earlier_only=contained)
+    else:
+        clusters = component_clusters(by_id.pairs, rank, all_twins)
+    clusters = clusters.rename({"key": "id"})
     report = component_report(by_id.pairs, all_twins)
-    return FileDuplicates(clusters, by_id, report, records.height, rejected)
+    return FileDuplicates(clusters, by_id, report, records.height, texts.rejected)
 
 
 def _by_id(
@@ -186,20 +188,4 @@ def _by_id(
     return result, twins.select(columns).sort("key")
 
 
-def _columns(
-    source: Source, batch: pa.RecordBatch, text: str, id_column: str | None
-) -> tuple[pa.Array, pl.Series]:
-    for column in (text, id_column):
-        if column is not None and column not in batch.schema.names:
-            names = [name for name in batch.schema.names if name != POSITION]
-            message = f"{source.path} has no column {column!r}; it has {', '.join(names[:20])}"
-            raise FileColumnError(message)
-    try:
-        texts = batch.column(text).cast(pa.string())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        message = f"{source.path}: column {text!r} is no text but {batch.column(text).type}"
-        raise FileColumnError(message) from error
-    if id_column is not None:
-        return texts, pl.Series("id", batch.column(id_column).cast(pa.string()))
-    position = pl.Series("id", batch.column(POSITION)).cast(pl.String).to_frame()
-    return texts, position.select(id=pl.lit(f"{source.table}#") + pl.col("id"))["id"]
+__all__ = ["POSITION", "FileColumnError", "FileDuplicates", "duplicates_of_files", "file_source"]

@@ -45,6 +45,16 @@ COLUMNS: Mapping[str, Mapping[str, pl.DataType | type[pl.DataType]]] = {
         "reason": _TEXT,
     },
     "clusters": {"size": _WHOLE, "clusters": _WHOLE, "kind": _TEXT},
+    "largest_clusters": {
+        "records": _WHOLE,
+        "kept": _WHOLE,
+        "bytes_saved": _WHOLE,
+        "weakest": _REAL,
+        "diameter": _WHOLE,
+        "similarity": _REAL,
+        "text": _TEXT,
+        "twin_text": _TEXT,
+    },
     "quality_by_pool": {
         "pool": _WHOLE,
         "low": _REAL,
@@ -160,6 +170,8 @@ class CardFacts:
         Which tables are held by which others, and what could be retired.
     clusters
         Clusters of twins by size and kind; a further column `bytes` is summed when present.
+    largest_clusters
+        The largest of them, with how far each reaches and how two of its records begin.
     scores, quality_by_pool, samples, silences
         A histogram a scorer (its outermost bins also hold what lies beyond them), the 10th, 50th and
         90th percentile of quality a pool, a few records as text, and how many records a scorer said
@@ -202,6 +214,7 @@ class CardFacts:
     edges: pl.DataFrame = _none("edges")
     retention: pl.DataFrame = _none("retention")
     clusters: pl.DataFrame = _none("clusters")
+    largest_clusters: pl.DataFrame = _none("largest_clusters")
     scores: dict[str, pl.DataFrame] = field(default_factory=dict)
     quality_by_pool: pl.DataFrame = _none("quality_by_pool")
     samples: pl.DataFrame = _none("samples")

@@ -189,4 +189,42 @@ def duplicates(page: Page, facts: CardFacts) -> None:
             collapsed=True,
             elsewhere="deduplication/duplicates",
         ),
+        *_side_by_side(facts.largest_clusters),
     )
+
+
+def _side_by_side(largest: pl.DataFrame) -> list[object]:
+    """Show the largest clusters, each by a record that is kept and the least similar one dropped for it."""
+    if largest.is_empty():
+        return []
+    return [
+        table(
+            "The largest clusters, and in each the row that is kept beside the one least like it",
+            (
+                "rows",
+                "kept",
+                "saved",
+                "weakest pair",
+                "diameter",
+                "kept row",
+                "dropped row",
+                "alike",
+            ),
+            [
+                (
+                    count(row["records"]),
+                    count(row["kept"]),
+                    size(row["bytes_saved"]),
+                    number(row["weakest"]),
+                    count(row["diameter"]),
+                    foreign(row["text"] or "—"),
+                    foreign(row["twin_text"] or "—"),
+                    "not compared" if row["similarity"] is None else number(row["similarity"]),
+                )
+                for row in largest.iter_rows(named=True)
+            ],
+            numeric=(1, 2, 3, 4, 7),
+            collapsed=True,
+            elsewhere="deduplication/clusters",
+        )
+    ]

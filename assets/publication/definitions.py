@@ -34,6 +34,9 @@ DEDUPLICATION = (
     "deduplication/duplicates",
     "deduplication/fates",
     "deduplication/contained",
+    "deduplication/clusters",
+    "deduplication/contamination",
+    "deduplication/spans",
 )
 SCORING = ("scoring/embeddings", "scoring/scores", "scoring/calibration", "scoring/silences")
 FILTERING = (

@@ -83,6 +83,7 @@ def gather(run: Run, release: Mapping[str, Any], versions: Mapping[str, int]) ->
         edges=run.read("containment/edges"),
         retention=run.read("containment/retention"),
         clusters=frames.clusters(run),
+        largest_clusters=run.read("deduplication/clusters"),
         scores=frames.histograms(run),
         quality_by_pool=frames.quality_by_pool(pools),
         samples=_samples(run),

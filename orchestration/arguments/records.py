@@ -1,4 +1,4 @@
-"""Records of any files, without a recipe: duplicates, scores, selections."""
+"""Records of any files, without a recipe: scores, selections."""
 
 from __future__ import annotations
 
@@ -21,53 +21,6 @@ from orchestration.arguments.options import (
     table_out_option,
     text_option,
 )
-
-
-@click.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
-@click.option("--text", required=True, metavar="COL", help="The column with the text.")
-@id_option
-@click.option(
-    "--similarity", type=click.FloatRange(0, 1, min_open=True), default=0.8, show_default=True
-)
-@click.option("--shingle", default="word:5", show_default=True, help="word:N or char:N.")
-@click.option(
-    "--mode", type=click.Choice(["star", "components"]), default="star", show_default=True
-)
-@click.option("--exhaustive", is_flag=True, help="Miss no pair; slower.")
-@click.option("--out", type=click.Path(path_type=Path), help="Write the clusters here, as Parquet.")
-@click.option(
-    "--pairs", type=click.Path(path_type=Path), help="Write every verified pair here, as Parquet."
-)
-@json_option
-def duplicates(
-    files: tuple[Path, ...],
-    *,
-    text: str,
-    id_column: str | None,
-    similarity: float,
-    shingle: str,
-    mode: str,
-    exhaustive: bool,
-    out: Path | None,
-    pairs: Path | None,
-    as_json: bool,
-) -> None:
-    """Find near duplicates among the records of any files."""
-    from orchestration.commands.duplicates import duplicates as work
-
-    work(
-        files,
-        text=text,
-        id_column=id_column,
-        similarity=similarity,
-        shingle=shingle,
-        mode=mode,
-        exhaustive=exhaustive,
-        out=out,
-        pairs=pairs,
-        as_json=as_json,
-    )
 
 
 @click.command()
