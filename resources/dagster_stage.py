@@ -6,7 +6,6 @@ in metadata, the same failure for the UI and the terminal) is here, once.
 """
 
 # no postponed annotations here: Dagster looks at the type of `context` and doesn't resolve strings
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ import dagster as dg
 
 from resources import delta
 from resources.errors import SluiceError, StoreError
+from resources.figures import figures_wanted
 from resources.run import Run, Stage
 from resources.stage_spec import CheckOutcome, Committed, StageSpec
 
@@ -238,7 +238,7 @@ def _drawn(
 
     With `SLUICE_FIGURES=off` nothing is drawn, which saves some two seconds a run.
     """
-    if os.environ.get("SLUICE_FIGURES", "").lower() == "off":
+    if not figures_wanted():
         return {}
     draw = naming.figures.get(table)
     try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from assets.publication.card_format import count, escape
 from assets.publication.card_palette import css_variables
 from assets.publication.card_style import CSS
+from resources.figures import figures_wanted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -155,7 +156,10 @@ class Page:
         from assets.publication.card_svg import inline_svg
 
         self.figures += 1
-        svg = Markup(inline_svg(drawing, f"f{self.figures}", title, description))
+        if figures_wanted():
+            svg = Markup(inline_svg(drawing, f"f{self.figures}", title, description))
+        else:
+            svg = element("p", f"{description} Not drawn, as SLUICE_FIGURES=off asked.")
         words = joined([element("b", f"Figure {self.figures}. {title}."), " ", caption])
         return element("figure", element("div", svg, class_="scroll"), element("figcaption", words))
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ParamSpec
 
 from assets.publication.card_format import escape
 from assets.publication.card_palette import TOKENS, light
+from resources.figures import figures_wanted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,10 +72,14 @@ def drawing() -> Iterator[None]:
 
 
 def drawn(make: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
-    """Wrap a function that makes a figure, so that it draws under our settings."""
+    """Wrap a function that makes a figure, so that it draws under our settings; an empty one where none are wanted."""
 
     @wraps(make)
     def inside(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Figure:
+        if not figures_wanted():
+            from matplotlib.figure import Figure as Empty
+
+            return Empty()
         with drawing():
             return make(*args, **kwargs)
 
