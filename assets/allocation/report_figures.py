@@ -168,8 +168,10 @@ def intersections(cells: pl.DataFrame, rows: str, columns: str, value: str = "va
     figure.colorbar(image, ax=axes, shrink=0.8)
     for i, j in np.argwhere(np.isnan(table)):
         axes.add_patch(_hatched(j, i))
+    shown = table[~np.isnan(table)]
+    bright = shown.min() + 0.6 * np.ptp(shown) if shown.size else 0.0
     for i, j in np.argwhere(~np.isnan(table)):
-        ink = "black" if image.norm(table[i, j]) > 0.6 else "white"
+        ink = "black" if table[i, j] > bright else "white"
         axes.text(j, i, f"{table[i, j]:.3g}", ha="center", va="center", fontsize=8, color=ink)
     axes.set_xticks(range(len(across)), across)
     axes.set_yticks(range(len(down)), down)
