@@ -69,7 +69,7 @@ def timed(make, repeat: int = 3):
     return min(times), out
 
 
-def against_general_solver(groups: int = 60):
+def against_general_solver(groups: int = 300):
     """Seconds and residual of SLSQP with exact gradients on scaled variables, and of ours."""
     from scipy.optimize import minimize
 
@@ -136,7 +136,7 @@ def main() -> None:
 
     results["200_draws_100_groups"] = {"seconds": timed(draws, 1)[0]}
     general, residual, ours, mine = against_general_solver()
-    results["against_slsqp_60_groups"] = {
+    results["against_slsqp_300_groups"] = {
         "slsqp_seconds": general,
         "slsqp_residual": residual,
         "seconds": ours,
