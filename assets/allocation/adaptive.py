@@ -41,7 +41,10 @@ class Study(Strict):
     """A budget that is spent in rounds.
 
     `value` is what one unit of the objective is worth in units of the budget; without it no round
-    is left out. `sizes` is how many nested sizes of the pilot are trained on.
+    is left out. `sizes` is how many nested sizes of the pilot are trained on. `hold_unreachable` leaves
+    groups out of a level objective that could not get to where half of the others are (they are named
+    in any case), so that they do not take the whole budget. `explore` is the share of every slice that is spread evenly
+    (as floors inside the solve), so that a curve that looked flat in the pilot is measured again.
     """
 
     budget: Positive
@@ -50,6 +53,8 @@ class Study(Strict):
     pilot: Annotated[int, Field(ge=SMALLEST_PILOT)]
     sizes: Annotated[int, Field(ge=LEAST_SIZES)] = LEAST_SIZES
     value: Positive | None = None
+    hold_unreachable: bool = False
+    explore: Annotated[float, Field(ge=0, le=1)] = 0.0
     draws: Annotated[int, Field(ge=20)] = 100
     seed: int = 0
     groups: Annotated[list[StudyGroup], Field(min_length=1)]
@@ -62,7 +67,9 @@ class Round:
     `bought` and `held` (after it) in samples per group, `spend` of this round, `train_sizes` the
     sizes to evaluate next per group, `stopped` why nothing more is bought, `predicted_gain` the
     objective's gain from this round by the curves (its 90 % quantile over their draws),
-    `unallocatable` groups without a curve and what they need.
+    `unallocatable` groups without a curve and what they need, `out_of_reach` (level objectives)
+    groups that the whole budget would not lift to today's median of the others, by the 90 % quantile
+    over the draws.
     """
 
     number: int
@@ -73,6 +80,7 @@ class Round:
     stopped: str | None = None
     predicted_gain: float | None = None
     unallocatable: dict[str, str] | None = None
+    out_of_reach: list[str] | None = None
 
 
 def read_study(raw: Mapping[str, Any]) -> Study:
@@ -145,23 +153,26 @@ def next_round(study: Study, past: Sequence[Round], evaluations: pl.DataFrame) -
     missing = {row["group"]: row["remedy"] for row in curves.frame.to_dicts() if row["a"] is None}
     slice_ = (study.budget - spent) / max(study.rounds - number + 1, 1)
     over = number > study.rounds or slice_ < min(g.cost for g in study.groups)
-    problem = None if over else _problem(study, last.held, curves, slice_)
+    known = _Known(study, curves)
+    beyond = known.out_of_reach(last.held)
+    left_out = beyond if study.hold_unreachable else []
+    problem = None if over else _problem(study, last.held, curves, slice_, left_out)
     if problem is None:
         why = "the budget is spent" if over else "no group with a curve has records left"
-        return Round(number, nothing, last.held, 0.0, {}, why, None, missing)
+        return Round(number, nothing, last.held, 0.0, {}, why, None, missing, beyond)
     answer = allocate(problem, integer=True)
     bought = nothing | {e["group"]: e["samples"] for e in answer["allocation"]}
-    gain = float(np.quantile(_gains(study, last.held, bought, curves), 0.9))
+    gain = float(np.quantile(known.gains(last.held, bought), 0.9))
     if study.value is not None and gain * study.value < answer["spend"]:
         why = (
             f"the next {answer['spend']:g} would raise the objective by at most {gain:.3g} (90 % of "
             f"the draws), worth {gain * study.value:.3g}"
         )
-        return Round(number, nothing, last.held, 0.0, {}, why, gain, missing)
+        return Round(number, nothing, last.held, 0.0, {}, why, gain, missing, beyond)
     held = {name: n + bought[name] for name, n in last.held.items()}
     sizes = {name: [held[name]] for name, n in bought.items() if n}
     done = "the last round is bought" if number == study.rounds else None
-    return Round(number, bought, held, answer["spend"], sizes, done, gain, missing)
+    return Round(number, bought, held, answer["spend"], sizes, done, gain, missing, beyond)
 
 
 def _check_evaluated(last: Round, evaluations: pl.DataFrame) -> None:
@@ -182,21 +193,29 @@ def _curve(curves: GroupCurves, g: int) -> dict[str, Any]:
 
 
 def _problem(
-    study: Study, held: Mapping[str, int], curves: GroupCurves, budget: float
+    study: Study,
+    held: Mapping[str, int],
+    curves: GroupCurves,
+    budget: float,
+    left_out: Sequence[str],
 ) -> dict[str, Any] | None:
     """State the next slice; groups without a curve or without records left are no part of it."""
+    even = study.explore * budget / len(study.groups)
     groups = [
         {
             "name": group.name,
             "weight": group.weight,
             "cost": group.cost,
             "available": group.available - held[group.name],
+            "floor": float(int(min(even / group.cost, group.available - held[group.name]))),
             "held": held[group.name],
             "chance": group.chance,
             "curve": _curve(curves, g),
         }
         for g, group in enumerate(study.groups)
-        if curves.usable[g] and group.available - held[group.name] >= 1
+        if curves.usable[g]
+        and group.available - held[group.name] >= 1
+        and group.name not in left_out
     ]
     if not groups:
         return None
@@ -204,34 +223,58 @@ def _problem(
     return {"budget": budget, "objective": objective, "groups": groups}
 
 
-def _gains(
-    study: Study, held: Mapping[str, int], bought: Mapping[str, int], curves: GroupCurves
-) -> Floats:
-    """Return the objective's gain by the purchase under every draw of the curves, shape (draws,)."""
-    known = [g for g in range(len(study.groups)) if curves.usable[g]]
-    names = [study.groups[g].name for g in known]
-    before = np.array([float(held[n]) for n in names])
-    after = before + np.array([float(bought[n]) for n in names])
-    one = [study.groups[g] for g in known]
-    chance = np.array([g.chance or 0.0 for g in one])
-    weight = np.array([1.0 if g.weight is None else g.weight for g in one])
-    a, b, p = (v[:, known] for v in (curves.draw_a, curves.draw_b, curves.draw_p))
-    best = a - b * np.array([g.available for g in one]) ** -p
+class _Known:
+    """Draws of the curves of the groups that have one, on the study's level."""
 
-    def objective(n: Floats) -> Floats:
-        f = a - b * n**-p
-        o = study.objective
-        if o.level == "excess":
-            f = f - a
-        elif o.level == "skill":
-            f = (f - chance) / (1 - chance)
-        elif o.level == "attainable":
-            f = f / best
+    def __init__(self, study: Study, curves: GroupCurves) -> None:
+        self.study = study
+        known = [g for g in range(len(study.groups)) if curves.usable[g]]
+        self.groups = [study.groups[g] for g in known]
+        self.a, self.b, self.p = (
+            v[:, known] for v in (curves.draw_a, curves.draw_b, curves.draw_p)
+        )
+        self.chance = np.array([g.chance or 0.0 for g in self.groups])
+        self.available = np.array([g.available for g in self.groups])
+
+    def counts(self, held: Mapping[str, int]) -> Floats:
+        return np.array([float(held[g.name]) for g in self.groups])
+
+    def level(self, n: Floats) -> Floats:
+        """Return the level at n samples, shape (draws, groups)."""
+        f = self.a - self.b * n**-self.p
+        kind = self.study.objective.level
+        if kind == "excess":
+            return f - self.a
+        if kind == "skill":
+            return np.asarray((f - self.chance) / (1 - self.chance))
+        if kind == "attainable":
+            return f / (self.a - self.b * self.available**-self.p)
+        return f
+
+    def out_of_reach(self, held: Mapping[str, int]) -> list[str]:
+        if self.study.objective.kind not in ("max_min", "leximin") or len(self.groups) < 2:
+            return []
+        cost = np.array([g.cost for g in self.groups])
+        most = np.minimum(self.available, self.study.budget / cost)
+        now = np.median(self.level(self.counts(held)), axis=0)
+        best = np.quantile(self.level(np.maximum(most, self.counts(held))), 0.9, axis=0)
+        return [
+            group.name
+            for g, group in enumerate(self.groups)
+            if best[g] < np.median(np.delete(now, g))
+        ]
+
+    def gains(self, held: Mapping[str, int], bought: Mapping[str, int]) -> Floats:
+        """Return the objective's gain by the purchase under every draw, shape (draws,)."""
+        before = self.counts(held)
+        return self._objective(before + self.counts(bought)) - self._objective(before)
+
+    def _objective(self, n: Floats) -> Floats:
+        f, o = self.level(n), self.study.objective
         if o.kind in ("max_min", "leximin"):
             return np.asarray(f.min(axis=1))
+        weight = np.array([1.0 if g.weight is None else g.weight for g in self.groups])
         e = o.aversion or 0.0
         safe = np.maximum(f, 1e-9)
         u = f if e == 0 else np.log(safe) if e == 1 else safe ** (1 - e) / (1 - e)
         return np.asarray(u @ weight)
-
-    return objective(after) - objective(before)

@@ -136,7 +136,7 @@ def _fit(x: Floats, bag: np.ndarray, shares: Floats) -> tuple[Floats, Floats, Fl
     """Return (means, shared covariance, memberships) by expectation maximisation."""
     means, counts = _bag_means(x, bag, len(shares))
     weight = np.sqrt(counts)[:, None]
-    centre = np.linalg.lstsq(shares * weight, means * weight, rcond=None)[0]
+    centre: Floats = np.linalg.lstsq(shares * weight, means * weight, rcond=None)[0].astype(float)
     prior = np.log(np.maximum(shares, 1e-12))[bag]
     covariance: Floats = np.cov(x.T).reshape(x.shape[1], x.shape[1]).astype(np.float64)
     before = -np.inf

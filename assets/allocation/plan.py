@@ -15,6 +15,7 @@ from assets.allocation.errors import InfeasibleFloors
 from assets.allocation.fill import Fill
 from assets.allocation.group_curves import GroupCurves
 from assets.allocation.integer import whole_samples
+from assets.allocation.over_draws import Draws, over_draws
 from assets.allocation.plan_inputs import Inputs, PlanError, read_inputs
 from assets.allocation.plan_table import (
     bounds_of,
@@ -57,6 +58,7 @@ def plan(
     max_passes: float = 1.0,
     unit: Literal["records", "tokens"] = "records",
     fallback: str | None = None,
+    draws: Draws | None = None,
 ) -> Plan:
     """Divide `budget` between groups and pools.
 
@@ -93,6 +95,9 @@ def plan(
         Rule (`proportional`, `equal`, `equal_spend`, `alpha_<x>`) for groups without a curve, and
         for all groups where the optimum cannot be told from equal or alpha 0.3. None: groups
         without a curve get nothing and are named.
+    draws
+        `mean` plans a sum on the mean over the curves' draws, `worst` a level on the worst draw;
+        None plans on the best curves.
 
     Returns
     -------
@@ -124,7 +129,7 @@ def plan(
         worth_of,
         (repetition, decay, max_passes),
     )
-    return _Planner(table, inputs, fallback).run()
+    return _Planner(table, inputs, fallback, draws).run()
 
 
 def _unchanged(
@@ -148,8 +153,10 @@ def _unchanged(
 
 
 class _Planner:
-    def __init__(self, table: pl.DataFrame, inputs: Inputs, fallback: str | None) -> None:
-        self.table, self.inputs, self.fallback = table, inputs, fallback
+    def __init__(
+        self, table: pl.DataFrame, inputs: Inputs, fallback: str | None, draws: Draws | None
+    ) -> None:
+        self.table, self.inputs, self.fallback, self.draws = table, inputs, fallback, draws
         self.fill = Fill(inputs.cells, len(inputs.names), inputs.budget)
         self.floors = np.zeros(len(inputs.names))
         if inputs.floors.any():
@@ -166,9 +173,11 @@ class _Planner:
         if inputs.budget is not None:
             left = max(inputs.budget - float(spend[~inputs.has_curve].sum()), 0.0)
         stated = inputs.stated(known, left, self.floors)
+        drawn = inputs.drawn(stated, known)
+        if self.draws is not None:
+            stated = over_draws(stated, drawn, self.draws)
         division = stated.divide()
         spend[known] = division.spend
-        drawn = inputs.drawn(stated, known)
         rules = compare_with_rules(stated, division.effective, inputs.sizes[known], drawn)
         flagged = [r for r, found in rules.items() if found["verdict"] == "not distinguishable"]
         summary: dict[str, Any] = {
@@ -177,6 +186,7 @@ class _Planner:
             "kkt_residual": division.residual,
             "gap": division.gap,
             "draws": len(drawn),
+            "planned_on": self.draws or "best curves",
             "rules": rules,
             "not_distinguishable": bool(flagged),
         }
@@ -270,9 +280,11 @@ class _Planner:
             columns = {
                 n: getattr(level, n).copy() for n in ("a", "b", "p", "offset", "scale", "shift")
             }
+            columns["form"] = level.form.copy()
             for name, column in columns.items():
                 column[known] = getattr(stated.level, name)
-            level = replace(level, **columns)
+            tables = {int(known[g]): t for g, t in stated.level.tables.items()}
+            level = replace(level, **columns, tables=tables)
         cells = inputs.cells
         given = np.ceil(self.fill.samples(effective) - 1e-9)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -292,8 +304,8 @@ class _Planner:
             held=np.zeros(size),
             floor_spend=self.floors,
             budget=inputs.budget,
-            kind=inputs.objective.kind,
-            aversion=inputs.objective.aversion or 0.0,
+            kind=inputs.objective.kind if stated is None else stated.kind,
+            aversion=0.0 if stated is None else stated.aversion,
             target=-np.inf if stated is None else stated.target,
         )
 

@@ -78,7 +78,7 @@ def smote(
     values, have = np.unique(labels, return_counts=True)
     if values.size < 2 or have.min() <= neighbours:
         msg = (
-            f"group {group!r}: label {values[have.argmin()]!r} has {have.min()} records of "
+            f"group {group!r}: label {values[have.argmin()]} has {have.min()} records of "
             f"{values.size} labels; {neighbours + 1} of each of two labels or more are needed"
         )
         raise AllocationError(msg)

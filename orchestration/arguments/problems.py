@@ -56,6 +56,7 @@ def laws(curves: Path, **asked: Any) -> None:  # noqa: ANN401 - the options abov
 @click.option(
     "--export", type=click.Path(path_type=Path), help="Write what trainers follow to this folder."
 )
+@click.option("--report", type=click.Path(path_type=Path), help="Write a page with pictures.")
 @click.option("--schedule", metavar="RULE", help="For --export: alpha=, tau=, cooldown=, unimax=.")
 @click.option(
     "--rounds", type=click.Path(path_type=Path), help="Plan the next round of a study kept here."

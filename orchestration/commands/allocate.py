@@ -22,6 +22,7 @@ class AllocateSettings(BaseModel):
     integer: bool = False
     export: Path | None = None
     schedule: str | None = None
+    report: Path | None = None
     rounds: Path | None = None
     evaluations: Path | None = None
     as_json: bool = False
@@ -51,6 +52,8 @@ def allocate(problem: Path, settings: AllocateSettings) -> None:
         answer = solve(stated, integer=integer)
         if settings.export is not None:
             _export(stated, answer, settings.export, settings.schedule)
+        if settings.report is not None:
+            _report(stated, answer, settings.report)
     if as_json or joint:
         click.echo(json.dumps(answer, indent=None if as_json else 2))
         return
@@ -80,8 +83,8 @@ def _check(settings: AllocateSettings) -> None:
         fault = "--schedule is written by --export DIR; name the folder"
     elif settings.evaluations and not settings.rounds:
         fault = "--evaluations are read by --rounds DIR; name the folder"
-    elif settings.joint and (settings.export or settings.rounds):
-        fault = "--joint goes with neither --export nor --rounds; leave one out"
+    elif settings.joint and (settings.export or settings.rounds or settings.report):
+        fault = "--joint goes with none of --export, --report and --rounds; leave it out"
     if fault:
         raise RecipeError(fault)
 
@@ -97,3 +100,28 @@ def _export(
     drawn = sum(entry["samples"] for entry in answer["allocation"])
     steps = phases(schedule, sizes, drawn) if schedule else []
     write_trainer_files(trainer_plan(answer), folder, steps)
+
+
+def _report(stated: Mapping[str, Any], answer: Mapping[str, Any], file: Path) -> None:
+    from assets.allocation import report_figures as draw
+    from assets.allocation.comparisons import aversion_sweep, rule_samples
+    from assets.allocation.report_page import report_page
+
+    figures = [
+        draw.learning_curves(stated, answer),
+        draw.allocation_bars(stated, answer, rule_samples(stated, answer["spend"])),
+        draw.where_to_collect(answer),
+    ]
+    sweep = aversion_sweep(stated)
+    if sweep.height > 1:
+        figures.insert(2, draw.price_of_fairness(sweep, _chosen(stated, answer)))
+    file.write_text(report_page(stated, answer, figures), encoding="utf-8")
+
+
+def _chosen(stated: Mapping[str, Any], answer: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Return the plan's (worst, weighted mean) on the raw metric, None where it has none."""
+    f = [entry["performance"] for entry in answer["allocation"]]
+    weight = [float(group.get("weight") or 0.0) for group in stated["groups"]]
+    if None in f or sum(weight) <= 0:
+        return None
+    return min(f), sum(w * v for w, v in zip(weight, f, strict=True)) / sum(weight)

@@ -80,6 +80,11 @@ def _show(made: Round, spent: float, budget: float, file: Path | None) -> None:
     console.print(table)
     for name, remedy in (made.unallocatable or {}).items():
         console.print(f"[yellow]{name}: {remedy}[/yellow]")
+    if made.out_of_reach:
+        console.print(
+            f"[yellow]{', '.join(made.out_of_reach)}: the whole budget would not lift it to "
+            "where half of the others are; hold_unreachable leaves it out[/yellow]"
+        )
     if made.stopped:
         console.print(f"The study ends: {made.stopped}.")
     if file is not None:

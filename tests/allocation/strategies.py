@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import strategies as st
 
 
@@ -11,14 +13,23 @@ def _round(low: float, high: float, digits: int = 3):
 
 @st.composite
 def curve(draw):
-    if draw(st.booleans()):
-        return {
-            "form": "power",
-            "a": draw(_round(0.6, 0.99)),
-            "b": draw(_round(0.3, 3.0)),
-            "p": draw(_round(0.1, 1.0)),
-        }
-    return {"form": "hyperbola", "a": draw(_round(0.3, 0.99)), "k": draw(_round(5, 500))}
+    form = draw(st.sampled_from(["power", "offset", "hyperbola", "tabulated"]))
+    if form == "hyperbola":
+        return {"form": form, "a": draw(_round(0.3, 0.99)), "k": draw(_round(5, 500))}
+    if form == "tabulated":
+        steps = draw(st.lists(st.integers(10, 300), min_size=2, max_size=5))
+        slopes = sorted((draw(_round(0.0001, 0.003, 5)) for _ in steps), reverse=True)
+        rises = [0.05, *(s * x for s, x in zip(slopes, steps, strict=True))]
+        scale = max(1.0, sum(rises) / 0.95)
+        n = [0, *itertools.accumulate(steps)]
+        return {"form": form, "n": n, "value": [v / scale for v in itertools.accumulate(rises)]}
+    power = {
+        "form": form,
+        "a": draw(_round(0.6, 0.99)),
+        "b": draw(_round(0.3, 3.0)),
+        "p": draw(_round(0.1, 1.0)),
+    }
+    return power | ({"offset": draw(_round(1, 200))} if form == "offset" else {})
 
 
 @st.composite

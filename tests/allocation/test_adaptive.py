@@ -115,6 +115,24 @@ def test_groups_without_a_curve_are_named_and_get_nothing():
     assert "unallocatable without a pilot" in made.unallocatable["C"]
 
 
+def test_a_group_that_cannot_catch_up_is_named_and_held_only_if_stated():
+    low = {"A": TRUTH["A"], "B": (0.3, 0.5, 0.5), "C": TRUTH["C"]}
+    rounds = {}
+    for hold in (False, True):
+        study = read_study(stated(hold_unreachable=hold))
+        past = [pilot(study)]
+        rows = measured(past[0].train_sizes)
+        fix = rows.with_columns(
+            metric_value=pl.when(pl.col("group") == "B")
+            .then(low["B"][0] - low["B"][1] * pl.col("samples_seen") ** -low["B"][2])
+            .otherwise("metric_value")
+        )
+        rounds[hold] = next_round(study, past, fix)
+    assert rounds[False].out_of_reach == rounds[True].out_of_reach == ["B"]
+    assert rounds[False].bought["B"] > 4000
+    assert rounds[True].bought["B"] == 0
+
+
 def test_a_round_that_was_not_evaluated_is_asked_for():
     study = read_study(stated())
     first = pilot(study)

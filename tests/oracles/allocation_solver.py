@@ -33,6 +33,8 @@ def phi(kind: str, r: float, parameter: float) -> float:
 def performance(curve: dict, n: float) -> float:
     if curve.get("form") == "hyperbola":
         return curve["a"] * n / (n + curve["k"])
+    if curve.get("form") == "tabulated":
+        return float(np.interp(n, curve["n"], curve["value"]))
     if n + curve.get("offset", 0.0) <= 0:
         return -math.inf
     return curve["a"] - curve["b"] * (n + curve.get("offset", 0.0)) ** -curve["p"]
