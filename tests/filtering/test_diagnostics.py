@@ -191,6 +191,8 @@ def _set(**columns):
         (_set(samples_seen=pl.lit(-1.0)), "row 0 .*samples_seen is not a positive"),
         (_set(metric_value=pl.lit(float("nan"))), "row 0 .*not finite"),
         (_set(metric_value=pl.lit(None, dtype=pl.Float64)), "row 0 .*missing"),
+        (_set(metric_value=pl.lit(-0.1)), "row 0 .*metric_value is negative"),
+        (_set(annealed=pl.lit("perhaps")), "row 0 .*neither true nor false"),
         (_set(metric_name=pl.col("pool")), "more than one value"),
         (_set(direction=pl.lit("sideways")), "sideways"),
         (_set(metric_value=pl.lit("abc")), "not numeric"),
@@ -205,6 +207,17 @@ def _set(**columns):
 def test_bad_curves_are_refused_with_row_and_remedy(change, words):
     with pytest.raises(CurveError, match=words):
         analyse(change(curves()), bootstraps=5)
+
+
+def test_words_for_true_and_false_are_understood():
+    assert not read_curves(curves().with_columns(annealed=pl.lit(" No "))).annealed.any()
+    assert read_curves(curves().with_columns(annealed=pl.lit("TRUE"))).annealed.all()
+
+
+def test_a_budget_of_many_thousand_passes_is_answered():
+    answer = analyse(curves(pools=range(2)), law="saturation", budget=1e13, bootstraps=5)
+    assert 0 < answer["plans"][0]["predicted"] < 1
+    assert not answer["free_shares"]
 
 
 def test_bad_settings_and_points():
