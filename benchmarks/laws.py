@@ -211,7 +211,7 @@ def main() -> None:
         "times_faster": grid_seconds * 70 / pairs / spent,
         "loss": loss,
         "grid_loss": grid_loss,
-        "lower_loss": loss < grid_loss,
+        "lower_loss": bool(loss < grid_loss),
     }
     ratio = min(ratio, results["against_shared_grid_search"]["times_faster"])
     lower = lower and loss < grid_loss

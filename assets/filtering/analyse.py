@@ -14,7 +14,7 @@ from assets.filtering.bootstrap import Method, draw
 from assets.filtering.compute_budget import convert_budget
 from assets.filtering.curves import CurveError, Curves, parse_shares, read_curves
 from assets.filtering.decay import Array
-from assets.filtering.diagnostics import Diagnosis, diagnose, diagnose_reach
+from assets.filtering.diagnostics import Diagnosis, diagnose, diagnose_reach, diagnose_sizes
 from assets.filtering.fit import Fit
 from assets.filtering.frontier import frontier, next_budget, switch_points
 from assets.filtering.laws import LAWS, LawError
@@ -423,6 +423,7 @@ def predict_points(
     if count:
         passes = np.where(weights > 0, weights * samples[:, None] / unique, 0.0).max(axis=1)
         diagnose_reach(curves, samples, passes, "a point", diagnosis)
+        diagnose_sizes(curves, weights, unique, passes, diagnosis)
     for i, row in enumerate(points.iter_rows(named=True)):
         lo80, hi80, lo90, hi90 = (float(x) for x in intervals[i])
         out.append(

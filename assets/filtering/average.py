@@ -2,8 +2,8 @@
 
 Members: {utility, saturation} x diversity exponent {0, 0.5, 1} x heights {shared, free}. Each is
 scored on held-out parts of the curves: the largest budgets of every pool (twice: the upper half,
-and the last), random quarters of the runs, and the mixtures, which no member is ever fitted to. A
-fit in sample plays no role.
+and the last), the largest size of a pool that was trained at several, random quarters of the runs,
+and the mixtures, which no member is ever fitted to. A fit in sample plays no role.
 
 Weights are proportional to exp(n (score - best score)), score = mean log density of held-out
 evaluations at a common noise level. Members that no held-out evaluation tells apart (the exponent
@@ -33,6 +33,8 @@ KAPPAS = (0.0, 0.5, 1.0)
 LEAST_WEIGHT = 0.02
 #: held-out evaluations of one study are not independent; they count half
 TEMPER = 0.5
+#: drift where no held-out budget can show any
+UNKNOWN_DRIFT = 0.02
 Choice = Literal["average", "utility", "saturation", "power", "data_constrained"]
 
 
@@ -53,7 +55,8 @@ class Ensemble:
     """Hold weighted members, their draws, and what was learned about errors of extrapolation.
 
     ``drift`` is the standard deviation of ln(reducible error) a unit of ln(samples) beyond the data
-    that held-out budgets show above noise and parameter uncertainty. ``available``: unique samples
+    that held-out budgets show above noise and parameter uncertainty (0.02 where there are fewer than
+    four budgets in each pool, so that none can be held out). ``available``: unique samples
     of each pool that plans may draw; it is the largest ``pool_unique`` of the curves unless stated,
     as after proxy runs on samples.
     """
@@ -117,7 +120,7 @@ class Fold:
 
 
 def folds(curves: Curves, keys: list[int]) -> list[Fold]:
-    """Return held-out parts: upper half of budgets, last budget, quarters of the runs."""
+    """Return held-out parts: upper half of budgets, last budget, largest size, quarters of the runs."""
     out: list[Fold] = []
     for name, share in (("upper", 0.5), ("last", 0.0)):
         held = np.zeros(len(curves), dtype=bool)
@@ -130,6 +133,15 @@ def folds(curves: Curves, keys: list[int]) -> list[Fold]:
             held |= rows & (curves.samples >= budgets[-count])
         if held.any() and (not out or (held != out[0].held).any()):
             out.append(Fold(name, held))
+    held = np.zeros(len(curves), dtype=bool)
+    for pool in np.unique(curves.pool):
+        rows = curves.pool == pool
+        largest = rows & (curves.unique == curves.unique[rows].max())
+        if (rows & ~largest).sum() >= 4:
+            held |= largest
+    if held.any():
+        # what tells how the half-life grows with the size of a pool
+        out.append(Fold("size", held))
     runs = sorted(
         np.unique(curves.run),
         key=lambda r: min(k for k, x in zip(keys, curves.run, strict=True) if x == r),
@@ -376,4 +388,4 @@ def _drift(fitted: Fit, parts: list[Fold], errors: list[Array], variances: list[
         trained = max(float(curves.samples[~part.held].max()), 1.0)
         reach = max(float(np.mean(np.log(curves.samples[part.held]))) - float(np.log(trained)), 0.5)
         return float(np.clip(np.sqrt(max(excess, 0.0)) / reducible / reach, 0.0, 0.15))
-    return 0.0
+    return UNKNOWN_DRIFT

@@ -24,6 +24,8 @@ OPTIONAL = (
     "weights",
 )
 
+TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
 
 class CurveError(ValueError):
     """A table of curves that cannot be used, with the row and what to do about it."""
@@ -173,6 +175,25 @@ def _prepare(frame: pl.DataFrame) -> pl.DataFrame:
         "metric_value is missing or not finite",
         "drop the row or give the value",
     )
+    _refuse(
+        frame,
+        pl.col("metric_value") < 0,
+        "metric_value is negative",
+        "laws need an error or loss that falls to a floor of at least 0: give for example 1 - metric",
+    )
+    if frame.schema.get("annealed") == pl.String:
+        frame = frame.with_columns(
+            pl.col("annealed")
+            .str.strip_chars()
+            .str.to_lowercase()
+            .replace_strict(TRUTH, default=None)
+        )
+        _refuse(
+            frame,
+            pl.col("annealed").is_null(),
+            "annealed is neither true nor false",
+            "write true where the learning rate had come down at the evaluation, else false",
+        )
     for name in ("se", "weight"):
         if name in frame.columns:
             _refuse(

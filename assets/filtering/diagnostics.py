@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from assets.filtering.curves import Curves
 from assets.filtering.decay import Array
-from assets.filtering.predict import FAR, FAR_REPEATS
+from assets.filtering.predict import FAR, FAR_REPEATS, LARGER
 
 WARM_UP = 0.95
 RISE = 0.02
@@ -268,4 +268,22 @@ def diagnose_reach(
             f"{what} repeats data {passes.max():.3g} times; the curves show at most "
             f"{repeats:.3g} passes",
             "add a run with more passes over a small part of the pool, or cap the passes",
+        )
+
+
+def diagnose_sizes(
+    curves: Curves, weights: Array, unique: Array, passes: Array, diagnosis: Diagnosis
+) -> None:
+    """Warn where points repeat a pool that is larger than any that was trained on.
+
+    ``weights`` and ``unique``: shape (points, pools); ``passes``: shape (points,).
+    """
+    ratio = np.where(weights > 0, unique / curves.pool_sizes, 0.0).max(axis=1)
+    over = (ratio > LARGER) & (passes > 1.0)
+    if over.any():
+        diagnosis.add(
+            "extrapolated_pool_size",
+            f"a point repeats a pool {ratio[over].max():.3g} times as large as the largest that was "
+            "trained on: how its half-life grows with size is an assumption",
+            "add a run of two or more passes over a larger part of the pool",
         )

@@ -26,6 +26,7 @@ from assets.filtering.schedule import schedules
 from assets.filtering.weights import search_shares
 
 SHOWN = 20
+MOST_REPEATS = 100.0
 
 
 def make_plan(ensemble: Ensemble, budget: float, setting: Setting | None = None) -> dict[str, Any]:
@@ -128,11 +129,14 @@ def _free_shares(
 ) -> tuple[Array, Array]:
     """Return shares that beat every plan by size, best first, and their predictions; maybe none.
 
+    None where all data would be shown more than a hundred times: nothing is left to gain.
+
     Starts: the three best plans by size, and all data. One is kept for each set of pools, two at
     most.
     """
     pools = len(plans.unique)
-    if pools < 2 or setting.nested_only:
+    drowned = budget > MOST_REPEATS * float(plans.unique.sum())
+    if pools < 2 or setting.nested_only or drowned:
         return np.empty((0, pools)), np.empty(0)
     ranked = np.argsort(predicted, kind="stable")
     starts = [plans.weights[i] for i in ranked[:3]] + [plans.unique / plans.unique.sum()]

@@ -14,6 +14,8 @@ from assets.filtering.decay import Array
 
 #: beyond these multiples of the largest samples_seen and passes nothing checks the law
 FAR, FAR_REPEATS = 10.0, 3.0
+#: beyond this multiple of the largest pool size nothing shows how repeats of it wear off
+LARGER = 2.0
 #: widening beyond the reach of the data, and of mixtures that no trained mixture checks
 WIDER, UNCHECKED = 1.15, 1.4
 
@@ -83,13 +85,16 @@ def widening(
     """Return what the spread of each point is multiplied by, shape (points,).
 
     ``setting.inflate`` for what the curves lack; 1.15 for more than ten times the largest
-    samples_seen, and for more than three times the most passes; 1.4 for a mixture where the
+    samples_seen, for more than three times the most passes, and for repeats of a pool more than
+    twice as large as any that was trained on; 1.4 for a mixture where the
     diversity exponent is averaged over and no trained mixture was there to tell.
     """
     curves = ensemble.curves
     wide = np.full(len(samples), setting.inflate)
     wide *= np.where(samples > FAR * curves.samples.max() * (1 + 1e-9), WIDER, 1.0)
     passes = np.where(weights > 0, weights * samples[:, None] / unique, 0.0).max(axis=1)
+    larger = np.where(weights > 0, unique / curves.pool_sizes, 0.0).max(axis=1) > LARGER
+    wide *= np.where(larger & (passes > 1.0), WIDER, 1.0)
     deep = max(FAR_REPEATS * float(curves.passes.max()), 4.0)
     wide *= np.where(passes > deep * (1 + 1e-9), WIDER, 1.0)
     if not curves.mixtures and len({member.kappa for member in ensemble.members}) > 1:

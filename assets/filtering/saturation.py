@@ -16,6 +16,8 @@ import numpy.typing as npt
 
 from assets.filtering.decay import LN2, Array, log_worth_step
 
+MOST_LAPS = 4096
+
 
 def error(
     samples: npt.ArrayLike,
@@ -52,7 +54,8 @@ def mixture_error(
     ``kappa`` (tau_i' = tau_i w_i^{-kappa}) are ours. Between two pass boundaries of any pool the
     increments of n_eff are linear in n, so the integral is a finite product.
 
-    Cost: O(draws x sum of passes); segments whose samples count less than 1e-13 are left out.
+    Cost: O(draws x sum of passes); segments whose samples count less than 1e-13 are left out, and
+    so is what lies beyond 4,096 passes.
     """
     w, u = np.asarray(weights, float), np.asarray(unique, float)
     n = np.asarray(samples, float)
@@ -77,7 +80,7 @@ def mixture_error(
             np.exp(log_reducible + _equal_laps(n, first, w, np.exp(-rate), exponent)) + floor
         )
     done = np.zeros(w.shape)
-    while True:
+    for _ in range(MOST_LAPS * w.shape[-1]):
         active = end < n
         if not active.any():
             break
@@ -108,7 +111,7 @@ def _equal_laps(n: Array, lap: Array, weights: Array, delta: Array, exponent: Ar
     weighted = np.ascontiguousarray(np.broadcast_to(exponent, shape))
     effective = np.broadcast_to(np.minimum(passes, 1.0), shape[:-1]).copy()
     total = np.zeros(shape[:-1])
-    for j in range(1, int(np.ceil(passes.max(initial=1.0)))):
+    for j in range(1, int(min(np.ceil(passes.max(initial=1.0)), MOST_LAPS))):
         counts *= delta
         growth = np.einsum("...i->...", counts)
         part = np.clip(passes - j, 0.0, 1.0)

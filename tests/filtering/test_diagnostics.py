@@ -139,10 +139,33 @@ def test_reach_beyond_ten_times_the_data_widens_beyond_what_the_draws_say():
     fitted = study(curves(sd=0.002, seed=1, **GOOD), law="utility", bootstraps=200)
     ensemble, setting = fitted.ensemble, fitted.setting
     samples = 8 * SIZE * np.array([9.9, 10.1])
-    alone, sizes = np.eye(5)[[0, 0]], np.full((2, 5), 640e6)
+    alone, sizes = np.eye(5)[[0, 0]], np.full((2, 5), 2e9)
     plain = ensemble.sample(samples, alone, sizes, seed=setting.seed).std(axis=0)
     widened = sample_points(ensemble, samples, alone, sizes, setting).std(axis=0)
     np.testing.assert_allclose(widened / plain, [1.0, WIDER])
+
+
+def test_repeats_of_a_larger_pool_than_any_trained_on_are_flagged_and_widened():
+    table = curves(sd=0.002, seed=1, pools=range(2), **GOOD)
+    for factor, flagged in ((1.0, False), (4.0, True)):
+        point = {"pool": ["top10"], "pool_unique": [factor * SIZE], "samples_seen": [8 * SIZE]}
+        found = codes(table, predict=pl.DataFrame(point))
+        assert ("extrapolated_pool_size" in found) == flagged
+    from assets.filtering.analyse import study
+    from assets.filtering.predict import WIDER, widening
+
+    fitted = study(table, law="utility", bootstraps=20)
+    sizes, alone = np.array([[SIZE, SIZE], [4 * SIZE, SIZE]]), np.eye(2)[[0, 0]]
+    wide = widening(fitted.ensemble, np.full(2, 8 * SIZE), alone, sizes, fitted.setting)
+    np.testing.assert_allclose(wide, [1.0, WIDER])
+
+
+def test_drift_is_assumed_where_no_budget_can_be_held_out():
+    from assets.filtering.analyse import study
+    from assets.filtering.average import UNKNOWN_DRIFT
+
+    few = study(curves(epochs=(2, 4, 8)), law="utility", bootstraps=5)
+    assert few.ensemble.drift == pytest.approx(UNKNOWN_DRIFT)
 
 
 def test_an_unchecked_mixture_rule_widens_mixtures_only():
@@ -168,6 +191,8 @@ def _set(**columns):
         (_set(samples_seen=pl.lit(-1.0)), "row 0 .*samples_seen is not a positive"),
         (_set(metric_value=pl.lit(float("nan"))), "row 0 .*not finite"),
         (_set(metric_value=pl.lit(None, dtype=pl.Float64)), "row 0 .*missing"),
+        (_set(metric_value=pl.lit(-0.1)), "row 0 .*metric_value is negative"),
+        (_set(annealed=pl.lit("perhaps")), "row 0 .*neither true nor false"),
         (_set(metric_name=pl.col("pool")), "more than one value"),
         (_set(direction=pl.lit("sideways")), "sideways"),
         (_set(metric_value=pl.lit("abc")), "not numeric"),
@@ -182,6 +207,17 @@ def _set(**columns):
 def test_bad_curves_are_refused_with_row_and_remedy(change, words):
     with pytest.raises(CurveError, match=words):
         analyse(change(curves()), bootstraps=5)
+
+
+def test_words_for_true_and_false_are_understood():
+    assert not read_curves(curves().with_columns(annealed=pl.lit(" No "))).annealed.any()
+    assert read_curves(curves().with_columns(annealed=pl.lit("TRUE"))).annealed.all()
+
+
+def test_a_budget_of_many_thousand_passes_is_answered():
+    answer = analyse(curves(pools=range(2)), law="saturation", budget=1e13, bootstraps=5)
+    assert 0 < answer["plans"][0]["predicted"] < 1
+    assert not answer["free_shares"]
 
 
 def test_bad_settings_and_points():

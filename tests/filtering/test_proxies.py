@@ -10,6 +10,7 @@ import pytest
 from assets.filtering.analyse import analyse
 from assets.filtering.proxies.data import ProxyData, ProxyError, sample_for_proxies
 from assets.filtering.proxies.design import design
+from assets.filtering.proxies.merging import merge_pools
 from assets.filtering.proxies.run import SCHEMA, execute, execute_all, group_curves, pool_curves
 from assets.filtering.proxies.settings import ProxyLimits, ProxySettings
 
@@ -263,3 +264,24 @@ def test_the_sample_is_bounded_nested_and_free_of_order():
         held_out_per_group=5,
     )
     assert again.equals(small)
+
+
+def test_merged_pool_models_estimate_mixtures_and_state_their_error():
+    data = text_data(900, pools=(0.0, 0.3, 0.6))
+    mixtures = [(0,), (1,), (2,), (0, 1), (0, 2), (0, 1, 2)]
+    found = merge_pools(
+        data, mixtures, samples=160, check=[*mixtures[:2], *mixtures[3:]], settings=SETTINGS
+    )
+    # one pool alone is its own average
+    assert found.merged[0] == pytest.approx(found.trained[0], abs=1e-6)
+    assert np.isnan(found.trained[2])
+    assert found.error is not None
+    # a trained mixture saw more than any of the averaged models
+    assert all(m > t for m, t in zip(found.merged[3:], found.trained[3:], strict=True))
+    assert found.error[0] > 0
+    assert found.rank_correlation is not None
+    assert found.merged[0] < found.merged[1] < found.merged[2] < 1.0
+    with pytest.raises(ProxyError, match="not asked for"):
+        merge_pools(data, [(0,)], samples=16, check=[(1,)], settings=SETTINGS)
+    with pytest.raises(ProxyError, match="no text"):
+        merge_pools(head_data(60), [(0,)], samples=16, settings=SETTINGS)

@@ -8,11 +8,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from assets.filtering import data_constrained, utility
+from assets.filtering import data_constrained
+from assets.filtering.analyse import study
 from assets.filtering.average import average
 from assets.filtering.curves import read_curves
 from assets.filtering.parametric import fit_parametric, huber
-from tests.filtering.released import SIZE, UTILITY, curves
+from assets.filtering.plan import make_plan
+from assets.filtering.predict import Setting
+from tests.filtering.released import POOLS, SIZE, curves, error
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "scaling"
 needs_data = pytest.mark.skipif(not SHARED.is_dir(), reason="scaling data are not here")
@@ -49,20 +52,42 @@ def test_chinchilla_replication():
     assert found.beta == pytest.approx(0.36717, rel=5e-3)
 
 
+def predicted_runs(sd, seed, law):
+    """Return for each pool and budget whether the printed interval holds what a further run measures."""
+    samples = (256e6, 640e6, 1280e6)
+    points = pl.DataFrame(
+        [(pool, n) for pool in POOLS for n in samples],
+        schema=["pool", "samples_seen"],
+        orient="row",
+    )
+    rows = study(curves(sd=sd, seed=seed), law=law, seed=seed).answer(predict=points)["predictions"]
+    noise = sd * np.random.default_rng([seed, 7]).standard_normal(len(rows))
+    truth = [error("utility", n, at) for at in range(len(POOLS)) for n in samples]
+    return [
+        row["lo80"] <= value <= row["hi80"]
+        for row, value in zip(rows, np.array(truth, float) + noise, strict=True)
+    ]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("sd", [0.0015, 0.003, 0.006])
 def test_eighty_percent_intervals_cover(sd):
-    n, sizes, hits = np.array([256e6, 640e6, 1280e6]), np.full((3, 5), SIZE), []
-    for study in range(100):
-        ensemble = average(read_curves(curves(sd=sd, seed=study)), law="utility", seed=study)
-        for pool, name in enumerate(ensemble.curves.pools):
-            at = ("top10", "top20", "top30", "top40", "random").index(name)
-            weights = np.zeros((3, 5))
-            weights[:, pool] = 1.0
-            low, high = np.quantile(ensemble.sample(n, weights, sizes), [0.1, 0.9], axis=0)
-            truth = utility.error(
-                n, SIZE, b=UTILITY["b"][at], tau=UTILITY["tau"][at], floor=0.1, anchor=4e6
-            )
-            hits.append((low <= truth) & (truth <= high))
+    hits = [predicted_runs(sd, seed, "utility") for seed in range(60)]
     assert 0.75 <= np.mean(hits) <= 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_best_plan_is_found_off_the_crossovers():
+    # the published switches are at 82 and 992 million samples
+    right = {32e6: 1, 160e6: 2, 256e6: 2, 640e6: 2, 2560e6: 3}
+    sizes = {"sizes": (SIZE, SIZE / 4, SIZE / 16), "epochs": (0.5, 1, 2, 4, 8)}
+    hits = []
+    for seed in range(60):
+        table = curves(pools=range(4), sd=0.003, seed=seed, **sizes)
+        ensemble = average(read_curves(table), law="utility", bootstraps=10, seed=seed)
+        for budget, count in right.items():
+            plan = make_plan(ensemble, budget, Setting(nested_only=True))["plans"][0]
+            hits.append(plan["pools"] == sorted(POOLS[:count]))
+    assert np.mean(hits) >= 0.95

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from resources.errors import RecipeError
 from resources.recipe import Recipe, parse_bytes
 from resources.recipe_file import load_recipe, parse_recipe
+from resources.sample import sampled
 
 MINIMAL: dict[str, Any] = {
     "lake": "lake",
@@ -25,6 +26,15 @@ POLICY = {"owner": "me", "reason": "because"}
 
 def parsed(**changes: Any) -> Any:
     return parse_recipe({**MINIMAL, **changes}, base=Path("/base"))
+
+
+def test_a_budget_of_compute_is_a_number_of_the_unit_less_what_scoring_cost() -> None:
+    compute = {"flops": 6e12, "parameters": 1e6, "scoring_flops": 6e11}
+    tokens = parsed(unit="tokens", filtering={"budgets": [compute]})
+    assert tokens.budget == 900_000
+    records = parsed(filtering={"budgets": [{**compute, "tokens_per_sample": 9}]})
+    assert records.budget == 100_000
+    assert sampled(records, 0.1).budget == 10_000
 
 
 def rule(**changes: Any) -> dict[str, Any]:
@@ -282,6 +292,24 @@ def test_what_must_be_there_is_named(missing: str) -> None:
         (
             {"filtering": {"budgets": [{"samples": 5}]}, "unit": "tokens"},
             "must be stated in tokens, because unit is tokens",
+        ),
+        (
+            {"filtering": {"budgets": [{"flops": 1e18, "parameters": 1e8}]}},
+            "must be stated in compute with tokens_per_sample, because unit is records",
+        ),
+        (
+            {
+                "filtering": {
+                    "budgets": [{"flops": 1e9, "parameters": 1e6, "tokens_per_sample": 2}]
+                },
+                "unit": "tokens",
+            },
+            "compute without tokens_per_sample, because unit is tokens",
+        ),
+        ({"filtering": {"budgets": [{"gpu_hours": 3}]}}, "gpu_hours needs parameters"),
+        (
+            {"filtering": {"budgets": [{"flops": 5, "parameters": 1e9}]}, "unit": "tokens"},
+            "less than one of the tokens is left",
         ),
         ({"holdout": {"share": 1}}, "holdout.share: Input should be less than 1"),
         ({"holdout": {"share": float("nan")}}, "holdout.share: "),

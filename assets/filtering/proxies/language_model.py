@@ -103,13 +103,27 @@ def train_and_measure(
         Error is mean bits a byte / 8 weighted by bytes; its standard error is by the delta method
         over records.
     """
+    weights = train_weights(train, schedule, settings=settings, seed=seed, device=device)
+    value, se = measure(weights, held, settings=settings, device=device)
+    seen = int(train[1][schedule].sum())
+    return Measured(value, se, seen, seen * settings.flops_per_byte, settings.parameters)
+
+
+def train_weights(
+    train: tuple[Bytes, npt.NDArray[np.int64]],
+    schedule: npt.NDArray[np.int64],
+    *,
+    settings: ProxySettings,
+    seed: int,
+    device: str = "cpu",
+) -> list[torch.Tensor]:
+    """Return the weights after training; see ``train_and_measure``."""
     import torch
     from torch.nn import functional
 
     with one_thread():
         generator = torch.Generator().manual_seed(seed & 0x7FFFFFFFFFFFFFFF)
-        table, first, first_bias, second, second_bias = _initial(settings, generator, device)
-        weights = [table, first, first_bias, second, second_bias]
+        weights = list(_initial(settings, generator, device))
         optimiser = torch.optim.Adam(weights, lr=settings.learning_rate, betas=(0.9, 0.98))
         data = torch.from_numpy(train[0].astype(np.int64)).to(device)
         length = torch.from_numpy(train[1]).to(device)
@@ -126,13 +140,24 @@ def train_and_measure(
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             optimiser.step()
+    return [weight.detach() for weight in weights]
+
+
+def measure(
+    weights: list[torch.Tensor],
+    held: tuple[Bytes, npt.NDArray[np.int64]],
+    *,
+    settings: ProxySettings,
+    device: str = "cpu",
+) -> tuple[float, float]:
+    """Return bits a byte / 8 on ``held`` and its standard error over records."""
+    with one_thread():
         bits, count = _evaluate(weights, held, settings, device)
     total = float(count.sum())
     mean = float(bits.sum() / total)
     deviation = bits - mean * count
     se = float(np.sqrt(np.sum(deviation**2) * len(count) / max(len(count) - 1, 1)) / total)
-    seen = int(train[1][schedule].sum())
-    return Measured(mean / 8.0, se / 8.0, seen, seen * settings.flops_per_byte, settings.parameters)
+    return mean / 8.0, se / 8.0
 
 
 def _initial(

@@ -75,7 +75,7 @@ def execute(
     row = _blank(spec)
     if spec.proxy is None:
         return [row]
-    by_content = _rows_of(data, spec.content_ids + spec.evaluation_ids)
+    by_content = rows_of(data, spec.content_ids + spec.evaluation_ids)
     train = np.array([by_content[c] for c in spec.content_ids], dtype=np.int64)
     held = np.array([by_content[c] for c in spec.evaluation_ids], dtype=np.int64)
     schedule = order_of_training(spec)
@@ -206,7 +206,8 @@ def _blank(spec: RunSpec) -> dict[str, Any]:
     }
 
 
-def _rows_of(data: ProxyData, contents: tuple[str, ...]) -> dict[str, int]:
+def rows_of(data: ProxyData, contents: tuple[str, ...]) -> dict[str, int]:
+    """Return a row of each content."""
     wanted = set(contents)
     out: dict[str, int] = {}
     for row in np.lexsort((data.ids, data.content_ids)):
