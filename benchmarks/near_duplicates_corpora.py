@@ -59,7 +59,10 @@ def permuted(source: Path, path: Path, copies: int = 10, seed: int = 0) -> None:
     """Write a corpus `copies` times, each time with the letters in another order: as much text, no new twins."""
     draw = np.random.default_rng(seed)
     plain = bytes(range(ord("a"), ord("z") + 1))
-    with pq.ParquetFile(source) as file, pq.ParquetWriter(path, _schema(), compression="zstd") as to:
+    with (
+        pq.ParquetFile(source) as file,
+        pq.ParquetWriter(path, _schema(), compression="zstd") as to,
+    ):
         for _ in range(copies):
             table = bytes.maketrans(plain, bytes(draw.permutation(list(plain)).tolist()))
             for batch in file.iter_batches(PER_GROUP):

@@ -22,7 +22,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from assets.deduplication.bands import PAIR_BUDGET, BandKeys, Candidates, candidate_pairs, prefix_pairs
+from assets.deduplication.bands import (
+    PAIR_BUDGET,
+    BandKeys,
+    Candidates,
+    candidate_pairs,
+    prefix_pairs,
+)
 from assets.deduplication.equal_sets import equal_sets, survivor_places, twins
 from assets.deduplication.errors import ChangedTextError, SimilarityError
 from assets.deduplication.first_pass import Sketches, distinct_sets, joined, no_sketches
@@ -128,7 +134,7 @@ class NearDuplicates:
         Notes
         -----
         Work goes to threads and may still run when this returns, so that reading and hashing
-        overlap; at most `4 * workers` slices wait.
+        overlap; at most `2 * workers` slices wait.
         """
         spans = text_spans(texts)
         high, low = parse_keys(keys)
@@ -140,7 +146,7 @@ class NearDuplicates:
         for rows in _slices(spans):
             part = spans.take(rows)
             self._waiting.append(self._pool.submit(self._sketch, part, high[rows], low[rows]))
-            while len(self._waiting) > 4 * self.workers:
+            while len(self._waiting) > 2 * self.workers:
                 self._waiting.popleft().result()
 
     def _sketch(self, spans: TextSpans, high: U64, low: U64) -> None:
@@ -227,7 +233,12 @@ class NearDuplicates:
         """
         return self.collapsed(read_texts, order).expanded()
 
-    def collapsed(self, read_texts: ReadTexts, order: pl.DataFrame | None = None) -> NearPairs:
+    def collapsed(
+        self,
+        read_texts: ReadTexts,
+        order: pl.DataFrame | None = None,
+        on_stage: Callable[[str], None] | None = None,
+    ) -> NearPairs:
         """Find the near duplicates among all texts added.
 
         Parameters
@@ -238,6 +249,9 @@ class NearDuplicates:
         order
             The survivor order, as `star_clusters` takes it; it decides which sets of a very large
             bucket are compared with all others. None: more shingles first, then the key.
+        on_stage
+            Called with the name of each stage as it ends: `bands`, then `second pass` and
+            `verification` for each round.
 
         Raises
         ------
@@ -259,13 +273,17 @@ class NearDuplicates:
         rows = np.empty(len(first), np.int64)  # set of each place
         rows[place] = sample
         set_sizes = kept.sizes[rows]
+        ended = on_stage or (lambda _: None)
         if self.exhaustive:
             found, similarity = self._all_pairs(kept, rows)
         else:
             found = candidate_pairs(
                 BandKeys(kept.bands, rows), set_sizes, self.similarity, budget=self.pair_budget
             )
-            similarity = self._settle(found, high[chosen], low[chosen], set_sizes, read_texts)
+            ended("bands")
+            similarity = self._settle(
+                found, high[chosen], low[chosen], set_sizes, read_texts, ended
+            )
         good = similarity >= self.similarity
         pairs = pair_frame(
             high[chosen], low[chosen], found.left[good], found.right[good], similarity[good]
@@ -277,9 +295,7 @@ class NearDuplicates:
         self._parts = [joined(self._parts) if self._parts else no_sketches(self.bands[0])]
         return self._parts[0]
 
-    def _all_pairs(
-        self, kept: Sketches, rows: I64
-    ) -> tuple[Candidates, npt.NDArray[np.float64]]:
+    def _all_pairs(self, kept: Sketches, rows: I64) -> tuple[Candidates, npt.NDArray[np.float64]]:
         set_sizes = kept.sizes[rows]
         begins = (np.cumsum(kept.sizes) - kept.sizes)[rows]
         offsets = np.cumsum(set_sizes) - set_sizes
@@ -291,13 +307,20 @@ class NearDuplicates:
         )
 
     def _settle(
-        self, found: Candidates, high: U64, low: U64, set_sizes: I64, read_texts: ReadTexts
+        self,
+        found: Candidates,
+        high: U64,
+        low: U64,
+        set_sizes: I64,
+        read_texts: ReadTexts,
+        ended: Callable[[str], None],
     ) -> npt.NDArray[np.float64]:
         similarity = np.full(len(found.left), -1.0)
         for part in rounds(found.left, found.right, set_sizes, budget_bytes=self.memory_bytes):
             left, right = found.left[part], found.right[part]
             nodes = np.unique(np.concatenate([left, right]))
             flat, offsets = self._read_sets(high[nodes], low[nodes], set_sizes[nodes], read_texts)
+            ended("second pass")
             similarity[part] = exact_jaccard(
                 flat,
                 offsets,
@@ -307,6 +330,7 @@ class NearDuplicates:
                 self.similarity,
                 workers=self.workers,
             )
+            ended("verification")
         return similarity
 
     def _read_sets(self, high: U64, low: U64, sizes: I64, read_texts: ReadTexts) -> tuple[U64, I64]:
@@ -338,7 +362,7 @@ class NearDuplicates:
                 spans = text_spans(texts).take(rows)
                 for cut in _slices(spans):
                     waiting.append(pool.submit(write, spans.take(cut), nodes[cut]))
-                    while len(waiting) > 4 * self.workers:
+                    while len(waiting) > 2 * self.workers:
                         waiting.popleft().result()
             while waiting:
                 waiting.popleft().result()

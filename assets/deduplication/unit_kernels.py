@@ -186,7 +186,9 @@ def _hash_tokens(low: U8, edges: I32, count: int, units: U64, held: int) -> None
         longer ^= longer >> _32
         state = longer if length > 8 else state
         for place in range(16, length, 8):
-            chunk = load8(low, begin + place) & (_ONES >> np.uint64(64 - 8 * min(length - place, 8)))
+            chunk = load8(low, begin + place) & (
+                _ONES >> np.uint64(64 - 8 * min(length - place, 8))
+            )
             state = (state ^ chunk) * K1
             state ^= state >> _32
         unit = (state ^ np.uint64(length)) * K2

@@ -100,7 +100,9 @@ def _lower64(typing: Any, data: Any, position: Any, low: Any, where: Any) -> Any
         read = builder.load(source, align=1)
 
         def within(value: Any, first: str, count: int) -> Any:  # noqa: ANN401 - llvmlite has no types
-            return builder.icmp_unsigned("<", builder.sub(value, _spread(ord(first))), _spread(count))
+            return builder.icmp_unsigned(
+                "<", builder.sub(value, _spread(ord(first))), _spread(count)
+            )
 
         upper = builder.sext(within(read, "A", 26), _BYTES)
         small = builder.or_(read, builder.and_(upper, _spread(0x20)))
