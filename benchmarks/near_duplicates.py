@@ -2,12 +2,12 @@
 
     python benchmarks/near_duplicates.py [--quick] [--peers PEERS/bin/python] [--large] [--real LAKE]
 
-One generated corpus (200,000 texts, 212 MB; `near_duplicates_corpora.py`), 14 bands of 8 hashes over word 5-grams,
+One generated corpus (200,000 texts, 212 MB; `near/corpora.py`), 14 bands of 8 hashes over word 5-grams,
 threshold 0.7, two workers. Five rounds; in each, every contender runs once in a process of its own, one after the
 other, so that a busy machine slows all of them. Reported are medians, and medians of each round's ratio to ours.
 
 `--quick` takes 50,000 texts and three rounds (about three minutes). `--peers` names a Python that has the other
-tools (`near_duplicates_peers.py` says how to install them; they are looked for in this Python otherwise, and
+tools (`near/peers.py` says how to install them; they are looked for in this Python otherwise, and
 those that are missing are named and left out). Slow tools get a share of the texts, and their seconds are
 multiplied by the share of the bytes; `of_texts` says how many. `--large` adds 2.1 GB, ten corpora in other letters.
 `--hostile` adds corpora that break careless programs; `--real FOLDER` the texts of its instructions/toolformer.
@@ -29,9 +29,9 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
+sys.path.insert(0, str(HERE / "near"))
 
-import near_duplicates_corpora as corpora  # noqa: E402 - found by the path above
+import corpora  # noqa: E402 - found by the path above
 import polars as pl  # noqa: E402
 
 TEXTS = {
@@ -74,14 +74,18 @@ def run(command: list[str], seconds: float = 900) -> dict[str, Any]:
 
 def own(what: str, corpus: Path, *more: str) -> dict[str, Any]:
     """Run one of our own measurements."""
-    return run([sys.executable, str(HERE / "near_duplicates_work.py"), what, str(corpus), *more])
+    found = run([sys.executable, str(HERE / "near" / "work.py"), what, str(corpus), *more])
+    if "missing" in found:
+        message = f"{what} on {corpus} failed: {found['missing']}"
+        raise RuntimeError(message)
+    return found
 
 
 def peer(python: str, tool: str, corpus: Path, folder: Path) -> dict[str, Any]:
     """Run another tool on its share of the corpus and scale its seconds to the whole."""
     part = share_of(corpus, TEXTS[tool], folder)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        script = str(HERE / "near_duplicates_peers.py")
+        script = str(HERE / "near" / "peers.py")
         found = run([python, script, tool, str(part), scratch])
     if "missing" not in found and TEXTS[tool] < 1.0:
         scale = size_of(corpus) / size_of(part)
@@ -201,11 +205,18 @@ def main() -> None:
             result["hostile"] = hostile(folder)
         if options.real:
             result["real"] = own("real", options.real)
+    wrong = [
+        bands
+        for bands, found in result["recall"].items()
+        if found["deviations"] < -3 or found["largest_error"] > 1e-9
+    ]
     options.out.parent.mkdir(exist_ok=True)
     options.out.write_text(json.dumps(result, indent=1) + "\n")
     with pl.Config(tbl_rows=-1, tbl_cols=-1, float_precision=2, tbl_width_chars=160):
         print(pl.DataFrame(result["table"], infer_schema_length=None))
     print(json.dumps({k: v for k, v in result.items() if k not in ("table", "work")}, indent=1))
+    if wrong:
+        sys.exit(f"recall or similarities are wrong with {', '.join(wrong)}")
 
 
 if __name__ == "__main__":

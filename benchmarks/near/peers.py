@@ -1,6 +1,6 @@
 """What other tools take for the same work: one tool a process, run by `near_duplicates.py`.
 
-    PEERS/bin/python benchmarks/near_duplicates_peers.py TOOL CORPUS.parquet FOLDER
+    PEERS/bin/python benchmarks/near/peers.py TOOL CORPUS.parquet FOLDER
 
 All of them with 14 bands of 8 hashes over word 5-grams, from the Parquet file to clusters (or, where a tool
 has none, to the texts that share a band). None of them verifies its pairs. Times begin after imports.

@@ -1,6 +1,6 @@
-"""One measurement of our own in a process of its own; see `near_duplicates.py`.
+"""One measurement of our own in a process of its own; see `../near_duplicates.py`.
 
-python benchmarks/near_duplicates_work.py WHAT CORPUS.parquet [BANDS]
+python benchmarks/near/work.py WHAT CORPUS.parquet [BANDS]
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 THRESHOLD = 0.7
 SPREAD = np.uint64(0x9E3779B97F4A7C15)
 TINY = pl.DataFrame({"text": ["a b c d e f g h i j k l m n o", "a b c d e f g h i j k l m n"]})
