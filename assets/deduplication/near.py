@@ -1,10 +1,11 @@
 """Near duplicates of a stream of texts, in two passes and without the texts in memory.
 
-The first pass keeps, of each text, its band keys (4 bytes a band), its key (16), the digest of
-its shingle set (16) and the set's size (8): 156 bytes at 29 bands. Equal sets are then collapsed,
-bands give candidate pairs of distinct sets, and the second pass re-reads the texts of candidates
-to settle each pair by exact Jaccard. Similarities are therefore exact and precision is 1; recall
-at similarity s is 1 - (1 - s**rows)**bands, or 1 with `exhaustive`.
+The first pass keeps the key of each text and where its set is (24 bytes), and of each distinct set of a
+slice of texts its band keys (4 bytes a band), its digest (16) and its size (8): 164 bytes a text at 29
+bands where none is a copy. Equal sets are then collapsed, bands give candidate pairs of distinct sets, and
+the second pass re-reads the texts of candidates to settle each pair by exact Jaccard. Similarities are
+therefore exact and precision is 1; recall at similarity s is 1 - (1 - s**rows)**bands, or 1 with
+`exhaustive`.
 
 Nothing depends on the order of texts, on batches or on threads: sets are numbered by a survivor
 order, not by arrival.
