@@ -1,11 +1,17 @@
-"""Near duplicates from Parquet to verified clusters, against a plain scan of the same column.
+"""Near duplicates from Parquet to verified clusters, against other tools and what the machine can do at best.
 
-    python benchmarks/near_duplicates.py [--documents 200000] [--rounds 5] [--bands 14x8]
+    python benchmarks/near_duplicates.py [--quick] [--peers PEERS/bin/python] [--large] [--real LAKE]
 
-The corpus is generated from a seed: Zipf words, a mean of 170 a document, planted near duplicates
-at Jaccard 0.5 to 0.95 and exact copies. Each round runs the scan and the work in processes of
-their own, one after the other, so that a busy machine slows both. Writes
-benchmarks/results/near_duplicates.json.
+One generated corpus (200,000 texts, 212 MB; `near/corpora.py`), 14 bands of 8 hashes over word 5-grams,
+threshold 0.7, two workers. Five rounds; in each, every contender runs once in a process of its own, one after the
+other, so that a busy machine slows all of them. Reported are medians, and medians of each round's ratio to ours.
+
+`--quick` takes 50,000 texts and three rounds (about three minutes). `--peers` names a Python that has the other
+tools (`near/peers.py` says how to install them; they are looked for in this Python otherwise, and
+those that are missing are named and left out). Slow tools get a share of the texts, and their seconds are
+multiplied by the share of the bytes; `of_texts` says how many. `--large` adds 2.1 GB, ten corpora in other letters.
+`--hostile` adds corpora that break careless programs; `--real FOLDER` the texts of its instructions/toolformer.
+Writes benchmarks/results/near_duplicates.json.
 """
 
 from __future__ import annotations
@@ -13,164 +19,204 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
+import platform
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
+from importlib.metadata import version
 from pathlib import Path
-
-import numpy as np
-import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(HERE / "near"))
+
+import corpora  # noqa: E402 - found by the path above
+import polars as pl  # noqa: E402
+
+TEXTS = {
+    "daft": 1.0,
+    "xxh3": 1.0,
+    "rensa": 0.2,
+    "datatrove": 0.2,
+    "datasketch": 0.05,
+    "text-dedup": 0.05,
+}
+LIMITS = ("scan", "delta")
 
 
-def generate(path: Path, documents: int, seed: int = 0) -> None:
-    """Write `documents` texts with keys to a Parquet file."""
-    draw = np.random.default_rng(seed)
-    letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
-    words = np.array(
-        ["".join(draw.choice(letters, n)) for n in draw.integers(2, 11, 50_000)], dtype=object
-    )
-    writer, held = None, []
-    count = 0
-    while count < documents:
-        texts = []
-        for _ in range(min(5000, documents - count)):
-            kind = draw.random()
-            if held and kind < 0.12:
-                tokens = held[draw.integers(len(held))].copy()
-                # an edit breaks five shingles; this many edits give Jaccard 0.5 to 0.95
-                wanted = draw.uniform(0.5, 0.95)
-                edits = max(1, int(len(tokens) * (1 - wanted) / (1 + wanted) / 5))
-                tokens[draw.integers(0, len(tokens), edits)] = words[
-                    draw.integers(0, 50_000, edits)
-                ]
-            elif held and kind < 0.17:
-                tokens = held[draw.integers(len(held))]
-            else:
-                length = int(np.clip(draw.lognormal(4.9, 0.7), 5, 5000))
-                tokens = words[np.minimum(draw.zipf(1.25, length), 50_000) - 1]
-                if len(held) < 20_000:
-                    held.append(tokens)
-            texts.append(" ".join(tokens))
-        keys = [f"{draw.integers(2**63):016x}{count + i:016x}" for i in range(len(texts))]
-        table = pa.table({"key": keys, "text": texts})
-        writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
-        writer.write_table(table)
-        count += len(texts)
-    if writer is not None:
-        writer.close()
+def size_of(corpus: Path) -> float:
+    """Return the bytes of the text column, in megabytes."""
+    scanned = pl.scan_parquet(corpus).select(pl.col("text").str.len_bytes().sum())
+    return float(scanned.collect().item()) / 1e6
 
 
-def scan(path: Path) -> dict[str, float]:
-    """Read the text column once, streaming, and add its lengths up."""
-    begin, cpu = time.perf_counter(), time.process_time()
-    pl.scan_parquet(path).select(pl.col("text").str.len_bytes().sum()).collect(engine="streaming")
-    return {"wall_seconds": time.perf_counter() - begin, "cpu_seconds": time.process_time() - cpu}
+def share_of(corpus: Path, share: float, folder: Path) -> Path:
+    """Return a corpus of the first `share` of the texts."""
+    if share >= 1.0:
+        return corpus
+    part = folder / f"share-{share}.parquet"
+    if not part.exists():
+        frame = pl.read_parquet(corpus)
+        frame.head(round(frame.height * share)).write_parquet(part, row_group_size=2000)
+    return part
 
 
-def work(path: Path, bands: tuple[int, int] | None) -> dict[str, float]:
-    """Find near duplicates and star clusters; time the parts, and the cold start beside them."""
-    begin = time.perf_counter()
-    from assets.deduplication.clusters import star_clusters
-    from assets.deduplication.near import NearDuplicates
+def run(command: list[str], seconds: float = 900) -> dict[str, Any]:
+    """Run one contender in a process of its own and read the line of JSON that it prints."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds)
+    lines = done.stdout.strip().splitlines()
+    if done.returncode or not lines:
+        return {"missing": (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]}
+    found: dict[str, Any] = json.loads(lines[-1])
+    return found
 
-    # two texts load everything: imports, tables, and compiled code from the cache
-    small = NearDuplicates(0.7, "word:5", bands)
-    ids, two = (
-        ["0" * 32, "1" * 32],
-        ["a b c d e f g h i j k l m n o", "a b c d e f g h i j k l m n"],
-    )
-    small.add(two, ids)
-    start_pairs = small.pairs(lambda: iter([(ids, two)]))
-    star_clusters(start_pairs, pl.DataFrame({"key": ids}))
-    start = time.perf_counter() - begin
 
-    file = pq.ParquetFile(path)
+def own(what: str, corpus: Path, *more: str) -> dict[str, Any]:
+    """Run one of our own measurements."""
+    found = run([sys.executable, str(HERE / "near" / "work.py"), what, str(corpus), *more])
+    if "missing" in found:
+        message = f"{what} on {corpus} failed: {found['missing']}"
+        raise RuntimeError(message)
+    return found
 
-    def batches():
-        for batch in file.iter_batches(4096, columns=["key", "text"]):
-            yield batch.column(0), batch.column(1)
 
-    begin, cpu = time.perf_counter(), time.process_time()
-    near = NearDuplicates(0.7, "word:5", bands)
-    for keys, texts in batches():
-        near.add(texts, keys)
-    near._finish_first_pass()
-    first = time.perf_counter() - begin
-    found = near.collapsed(batches)
-    second = time.perf_counter() - begin - first
-    keys = pl.concat([found.pairs["left"], found.pairs["right"], found.twins["key"]]).unique()
-    stars = star_clusters(found.pairs, keys.to_frame("key"), found.twins)
-    total = time.perf_counter() - begin
-    return {
-        "wall_seconds": total,
-        "cold_start_seconds": start,
-        "cpu_seconds": time.process_time() - cpu,
-        "first_pass_seconds": first,
-        "pairs_and_verification_seconds": second,
-        "clusters_seconds": total - first - second,
-        "candidates": found.candidates,
-        "pairs": found.pairs.height,
-        "clustered": stars.height,
-        "large_buckets": found.large_buckets,
-        "peak_megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    }
+def peer(python: str, tool: str, corpus: Path, folder: Path) -> dict[str, Any]:
+    """Run another tool on its share of the corpus and scale its seconds to the whole."""
+    part = share_of(corpus, TEXTS[tool], folder)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        script = str(HERE / "near" / "peers.py")
+        found = run([python, script, tool, str(part), scratch])
+    if "missing" not in found and TEXTS[tool] < 1.0:
+        scale = size_of(corpus) / size_of(part)
+        found["of_texts"] = TEXTS[tool]
+        for name in ("wall_seconds", "cpu_seconds"):
+            found[name] *= scale
+    return found
+
+
+def rounds_of(corpus: Path, folder: Path, count: int, python: str) -> list[dict[str, Any]]:
+    """Run all contenders `count` times, and once before that where it warms caches; drop the missing."""
+    for what in ("scan", "work"):
+        own(what, corpus)
+    absent: set[str] = set()
+    made = []
+    for number in range(count):
+        row: dict[str, Any] = {}
+        for what in ("scan", "work", "scan after", "default bands", "delta", "written"):
+            row[what] = own(what, corpus)
+        for tool in TEXTS:
+            if tool in absent:
+                continue
+            row[tool] = peer(python, tool, corpus, folder)
+            if "missing" in row[tool]:
+                print(f"{tool} is left out: {row[tool]['missing']}", flush=True)
+                absent.add(tool)
+                del row[tool]
+        made.append(row)
+        print(f"round {number + 1} of {count}", flush=True)
+    return made
+
+
+def table(rounds: list[dict[str, Any]], megabytes: float) -> list[dict[str, Any]]:
+    """Return a line a contender: medians, and the median over rounds of its seconds divided by ours."""
+    lines = []
+    for name in rounds[0]:
+        rows = [row for row in rounds if name in row]
+        line: dict[str, Any] = {"what": name}
+        ours = "written" if name == "datatrove" else "work"
+        for clock in ("wall", "cpu"):
+            seconds = f"{clock}_seconds"
+            line[seconds] = statistics.median(row[name][seconds] for row in rows)
+            line[f"{clock}_ratio"] = statistics.median(
+                row[name][seconds] / row["work"][seconds] for row in rows
+            )
+            if ours != "work":
+                line[f"{clock}_ratio_with_write"] = statistics.median(
+                    row[name][seconds] / row[ours][seconds] for row in rows
+                )
+        line["megabytes_per_second"] = megabytes / line["wall_seconds"]
+        for extra in ("version", "of_texts", "peak_megabytes"):
+            if extra in rows[0][name]:
+                line[extra] = rows[0][name][extra]
+        lines.append(line)
+    return lines
+
+
+def hostile(folder: Path) -> dict[str, Any]:
+    """Run the corpora that break careless programs, and say what they took."""
+    found = {}
+    for name, make in corpora.HOSTILE.items():
+        corpus = folder / "hostile.parquet"
+        make(corpus)
+        found[name] = {"megabytes": size_of(corpus), **own("work", corpus)}
+        corpus.unlink()
+        print(f"{name}: {json.dumps(found[name])}", flush=True)
+    return found
 
 
 def main() -> None:
-    """Run the rounds and write the table."""
+    """Generate, run the rounds, check the answers and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--documents", type=int, default=200_000)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--bands", default="14x8")
-    parser.add_argument("--corpus", type=Path)
-    parser.add_argument("--only", choices=["scan", "work"])
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--documents", type=int)
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--peers", default=sys.executable)
+    parser.add_argument("--large", action="store_true")
+    parser.add_argument("--hostile", action="store_true")
+    parser.add_argument("--real", type=Path)
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "near_duplicates.json")
     options = parser.parse_args()
-    bands = tuple(int(n) for n in options.bands.split("x")) if options.bands != "default" else None
-    if options.only is not None:
-        result = scan(options.corpus) if options.only == "scan" else work(options.corpus, bands)
-        print(json.dumps(result))
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        corpus = options.corpus or Path(folder) / "corpus.parquet"
-        if not corpus.exists():
-            generate(corpus, options.documents)
-        size = pl.scan_parquet(corpus).select(pl.col("text").str.len_bytes().sum()).collect().item()
-        rounds = []
-        for _ in range(options.rounds + 1):  # the first warms the file cache and the compiled code
-            row = {}
-            for what in ("scan", "work"):
-                command = [sys.executable, __file__, "--only", what, "--corpus", str(corpus)]
-                done = subprocess.run(
-                    [*command, "--bands", options.bands], capture_output=True, text=True, check=True
-                )
-                row[what] = json.loads(done.stdout)
-            rounds.append(row)
-        rounds = rounds[1:]
-    share = [r["scan"]["wall_seconds"] / r["work"]["wall_seconds"] for r in rounds]
-    cpu_share = [r["scan"]["cpu_seconds"] / r["work"]["cpu_seconds"] for r in rounds]
-    wall = statistics.median(r["work"]["wall_seconds"] for r in rounds)
-    result = {
-        "corpus_megabytes": size / 1e6,
-        "bands": options.bands,
+    documents = options.documents or (50_000 if options.quick else 200_000)
+    result: dict[str, Any] = {
         "cores": os.cpu_count(),
-        "share_of_scan_wall": sorted(share),
-        "share_of_scan_cpu": sorted(cpu_share),
-        "megabytes_per_second": size / 1e6 / wall,
-        "rounds": rounds,
+        "processor": platform.processor() or platform.machine(),
+        "versions": {name: version(name) for name in ("numba", "polars", "pyarrow", "deltalake")},
     }
-    out = HERE / "results" / "near_duplicates.json"
-    out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps({k: v for k, v in result.items() if k != "rounds"}, indent=1))
-    print(json.dumps(rounds[-1], indent=1))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        corpus, small = folder / "corpus.parquet", folder / "small.parquet"
+        corpora.planted(corpus, documents)
+        corpora.planted(small, 20_000, seed=1)
+        result["megabytes"] = size_of(corpus)
+        result["recall"] = {bands: own("recall", small, bands) for bands in ("14x8", "default")}
+        count = options.rounds or (3 if options.quick else 5)
+        rounds = rounds_of(corpus, folder, count, options.peers)
+        result["table"] = table(rounds, result["megabytes"])
+        result["share_of_scan"] = {
+            clock: sorted(
+                (row["scan"][f"{clock}_seconds"] + row["scan after"][f"{clock}_seconds"])
+                / 2
+                / row["work"][f"{clock}_seconds"]
+                for row in rounds
+            )
+            for clock in ("wall", "cpu")
+        }
+        result["work"] = [row["work"] for row in rounds]
+        if options.large:
+            large = folder / "large.parquet"
+            corpora.permuted(corpus, large)
+            found = own("work", large)
+            usual = statistics.median(row["work"]["cpu_seconds"] for row in rounds)
+            found["cpu_against_proportional"] = found["cpu_seconds"] / (10 * usual)
+            result["ten_times"] = {"megabytes": size_of(large), **found}
+            large.unlink()
+        if options.hostile:
+            result["hostile"] = hostile(folder)
+        if options.real:
+            result["real"] = own("real", options.real)
+    wrong = [
+        bands
+        for bands, found in result["recall"].items()
+        if found["deviations"] < -3 or found["largest_error"] > 1e-9
+    ]
+    options.out.parent.mkdir(exist_ok=True)
+    options.out.write_text(json.dumps(result, indent=1) + "\n")
+    with pl.Config(tbl_rows=-1, tbl_cols=-1, float_precision=2, tbl_width_chars=160):
+        print(pl.DataFrame(result["table"], infer_schema_length=None))
+    print(json.dumps({k: v for k, v in result.items() if k not in ("table", "work")}, indent=1))
+    if wrong:
+        sys.exit(f"recall or similarities are wrong with {', '.join(wrong)}")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 FULL_BUCKET = 2048
 HUBS = 4
-PAIR_BUDGET = 40_000_000
+PAIR_BUDGET = 8_000_000
 _LOW = np.uint64(0xFFFFFFFF)
 _CHUNK = 4_000_000
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -11,11 +9,13 @@ import polars as pl
 from assets.deduplication.errors import ChangedTextError
 from assets.deduplication.first_pass import distinct_sets
 from assets.deduplication.keys import format_keys
+from assets.deduplication.order import sorted_rows
 
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
 
 
+<<<<<<< HEAD
 def sorted_rows(first: U64, *further: npt.NDArray[Any]) -> I64:
     """Return the order of rows by several columns, most important first.
 
@@ -36,6 +36,10 @@ def sorted_rows(first: U64, *further: npt.NDArray[Any]) -> I64:
 
 def equal_sets(digests: U64, sizes: I64, member: I64, high: U64, low: U64) -> tuple[I64, I64, I64]:
     """Number the distinct sets.
+=======
+def equal_sets(digests: U64, sizes: I64, member: I64, high: U64, low: U64) -> tuple[I64, I64, I64]:
+    """Give each distinct set a number.
+>>>>>>> near
 
     Parameters
     ----------

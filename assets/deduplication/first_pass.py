@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from assets.deduplication.order import sorted_rows
+
 I64 = npt.NDArray[np.int64]
 U32 = npt.NDArray[np.uint32]
 U64 = npt.NDArray[np.uint64]
@@ -50,11 +52,7 @@ def no_sketches(bands: int) -> Sketches:
 
 def distinct_sets(digests: U64, sizes: I64) -> tuple[I64, I64]:
     """Return a row of each distinct set, and for every row the place of its set among those."""
-    order = np.argsort(digests[:, 0])
-    if not (np.diff(digests[order, 0]) == 0).any():
-        every = np.arange(len(order))
-        return every, every
-    order = np.lexsort((sizes, digests[:, 1], digests[:, 0]))
+    order = sorted_rows(np.ascontiguousarray(digests[:, 0]), digests[:, 1], sizes)
     table = digests[order]
     new = np.ones(len(order), bool)
     new[1:] = (table[1:] != table[:-1]).any(axis=1) | (np.diff(sizes[order]) != 0)

@@ -1,10 +1,11 @@
 """Near duplicates of a stream of texts, in two passes and without the texts in memory.
 
-The first pass keeps, of each text, its band keys (4 bytes a band), its key (16), the digest of
-its shingle set (16) and the set's size (8): 156 bytes at 29 bands. Equal sets are then collapsed,
-bands give candidate pairs of distinct sets, and the second pass re-reads the texts of candidates
-to settle each pair by exact Jaccard. Similarities are therefore exact and precision is 1; recall
-at similarity s is 1 - (1 - s**rows)**bands, or 1 with `exhaustive`.
+The first pass keeps the key of each text and where its set is (24 bytes), and of each distinct set of a
+slice of texts its band keys (4 bytes a band), its digest (16) and its size (8): 164 bytes a text at 29
+bands where none is a copy. Equal sets are then collapsed, bands give candidate pairs of distinct sets, and
+the second pass re-reads the texts of candidates to settle each pair by exact Jaccard. Similarities are
+therefore exact and precision is 1; recall at similarity s is 1 - (1 - s**rows)**bands, or 1 with
+`exhaustive`.
 
 Nothing depends on the order of texts, on batches or on threads: sets are numbered by a survivor
 order, not by arrival.
@@ -134,7 +135,7 @@ class NearDuplicates:
         Notes
         -----
         Work goes to threads and may still run when this returns, so that reading and hashing
-        overlap; at most `4 * workers` slices wait.
+        overlap; at most `2 * workers` slices wait.
         """
         spans = text_spans(texts)
         high, low = parse_keys(keys)
@@ -146,7 +147,7 @@ class NearDuplicates:
         for rows in _slices(spans):
             part = spans.take(rows)
             self._waiting.append(self._pool.submit(self._sketch, part, high[rows], low[rows]))
-            while len(self._waiting) > 4 * self.workers:
+            while len(self._waiting) > 2 * self.workers:
                 self._waiting.popleft().result()
 
     def _sketch(self, spans: TextSpans, high: U64, low: U64) -> None:
@@ -233,7 +234,12 @@ class NearDuplicates:
         """
         return self.collapsed(read_texts, order).expanded()
 
-    def collapsed(self, read_texts: ReadTexts, order: pl.DataFrame | None = None) -> NearPairs:
+    def collapsed(
+        self,
+        read_texts: ReadTexts,
+        order: pl.DataFrame | None = None,
+        on_stage: Callable[[str], None] | None = None,
+    ) -> NearPairs:
         """Find the near duplicates among all texts added.
 
         Parameters
@@ -244,6 +250,9 @@ class NearDuplicates:
         order
             The survivor order, as `star_clusters` takes it; it decides which sets of a very large
             bucket are compared with all others. None: more shingles first, then the key.
+        on_stage
+            Called with the name of each stage as it ends: `bands`, then `second pass` and
+            `verification` for each round.
 
         Raises
         ------
@@ -265,13 +274,17 @@ class NearDuplicates:
         rows = np.empty(len(first), np.int64)  # set of each place
         rows[place] = sample
         set_sizes = kept.sizes[rows]
+        ended = on_stage or (lambda _: None)
         if self.exhaustive:
             found, similarity = self._all_pairs(kept, rows)
         else:
             found = candidate_pairs(
                 BandKeys(kept.bands, rows), set_sizes, self.similarity, budget=self.pair_budget
             )
-            similarity = self._settle(found, high[chosen], low[chosen], set_sizes, read_texts)
+            ended("bands")
+            similarity = self._settle(
+                found, high[chosen], low[chosen], set_sizes, read_texts, ended
+            )
         good = similarity >= self.similarity
         pairs = pair_frame(
             high[chosen], low[chosen], found.left[good], found.right[good], similarity[good]
@@ -295,13 +308,20 @@ class NearDuplicates:
         )
 
     def _settle(
-        self, found: Candidates, high: U64, low: U64, set_sizes: I64, read_texts: ReadTexts
+        self,
+        found: Candidates,
+        high: U64,
+        low: U64,
+        set_sizes: I64,
+        read_texts: ReadTexts,
+        ended: Callable[[str], None],
     ) -> npt.NDArray[np.float64]:
         similarity = np.full(len(found.left), -1.0)
         for part in rounds(found.left, found.right, set_sizes, budget_bytes=self.memory_bytes):
             left, right = found.left[part], found.right[part]
             nodes = np.unique(np.concatenate([left, right]))
             flat, offsets = self._read_sets(high[nodes], low[nodes], set_sizes[nodes], read_texts)
+            ended("second pass")
             similarity[part] = exact_jaccard(
                 flat,
                 offsets,
@@ -311,6 +331,7 @@ class NearDuplicates:
                 self.similarity,
                 workers=self.workers,
             )
+            ended("verification")
         return similarity
 
     def _read_sets(self, high: U64, low: U64, sizes: I64, read_texts: ReadTexts) -> tuple[U64, I64]:
@@ -342,7 +363,7 @@ class NearDuplicates:
                 spans = text_spans(texts).take(rows)
                 for cut in _slices(spans):
                     waiting.append(pool.submit(write, spans.take(cut), nodes[cut]))
-                    while len(waiting) > 4 * self.workers:
+                    while len(waiting) > 2 * self.workers:
                         waiting.popleft().result()
             while waiting:
                 waiting.popleft().result()

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from assets.deduplication.equal_sets import sorted_rows
 from assets.deduplication.errors import PairBudgetError
 from assets.deduplication.keys import format_keys
+from assets.deduplication.order import sorted_rows
 
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]

@@ -7,6 +7,8 @@ key itself, which is a hash of the content. Nulls come last.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -49,3 +51,21 @@ def order_ranks(keys: pa.Array, order: pl.DataFrame) -> npt.NDArray[np.int64]:
         ranked, on="key", how="left", maintain_order="left"
     )
     return joined["rank"].fill_null(len(ranked)).to_numpy().astype(np.int64)
+
+
+def sorted_rows(first: npt.NDArray[np.uint64], *further: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Return the order of rows by several columns, most important first.
+
+    Only rows that are equal in the first column are compared in the others, which is fast where it
+    tells most of them apart. Rows that are equal in all come in any order.
+    """
+    order = np.argsort(first)
+    ahead = first[order]
+    tied = np.zeros(len(order) + 1, bool)
+    tied[1:-1] = ahead[1:] == ahead[:-1]
+    places = np.flatnonzero(tied[1:] | tied[:-1])
+    if len(places):
+        rows = order[places]
+        within = np.lexsort([column[rows] for column in (*further[::-1], first)])
+        order[places] = rows[within]
+    return order

@@ -40,7 +40,7 @@ Scratch = tuple[U8, I32, U64, U64, U64, U64]
 HASH_NAME = "sluice-shingle-1"
 BASE = np.uint64(0x2545F4914F6CDD1D)
 EMPTY = np.uint32(0xFFFFFFFF)
-PART_BYTES = 1 << 24  # of text for which one table of shingles is held
+PART_BYTES = 1 << 23  # of text for which one table of shingles is held
 
 FEW = 4096  # shingles of a text that are compared with each other where a bit is not enough
 
@@ -197,7 +197,9 @@ def _collect(
         stop = piece_end(data, position, end, kind, lower)
         width = stop - position
         if width + n + 8 > units.size:
-            units, values = np.empty(width + n + 8, np.uint64), np.empty(width + n + 8, np.uint64)
+            wider = np.empty(width + n + 8, np.uint64)
+            wider[:held] = units[:held]
+            units, values = wider, np.empty(width + n + 8, np.uint64)
         if kind == WORD:
             if 2 * width + SLACK > low.size:
                 low = np.empty(2 * width + SLACK, np.uint8)

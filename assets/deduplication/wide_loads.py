@@ -3,6 +3,9 @@
 Why: one comparison settles 64 bytes where the machine has 512-bit registers, and LLVM splits the same
 instruction into two or four where it has not, so one source serves every machine and needs no build step.
 Positions are not checked: the caller leaves as many readable (writable) bytes behind them.
+
+Compiled code is cached by the file of the outermost loop: after a change here, or in another file of
+loops that one calls, remove the `__pycache__` folders.
 """
 
 from __future__ import annotations
@@ -32,7 +35,8 @@ def compiled(function: _F) -> _F:
     return made
 
 
-def _pointer(context: Any, builder: Any, kind: Any, array: Any, position: Any, to: Any) -> Any:  # noqa: ANN401 - numba's own types
+def _pointer(context: Any, builder: Any, kind: Any, place: Any, to: Any) -> Any:  # noqa: ANN401 - numba's own types
+    array, position = place
     made = context.make_array(kind)(context, builder, array)
     return builder.bitcast(builder.gep(made.data, [position]), to.as_pointer())
 
@@ -45,7 +49,7 @@ def _load8(typing: Any, data: Any, position: Any) -> Any:  # noqa: ANN401 - numb
     """Load eight bytes, little endian, from any position of a uint8 array."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
-        place = _pointer(context, builder, signature.args[0], *arguments, _WORD)
+        place = _pointer(context, builder, signature.args[0], arguments, _WORD)
         return builder.load(place, align=1)
 
     return types.uint64(data, position), generate
@@ -55,7 +59,7 @@ def _store8(typing: Any, data: Any, position: Any, word: Any) -> Any:  # noqa: A
     """Store eight bytes, little endian, at any position of a uint8 array."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
-        place = _pointer(context, builder, signature.args[0], *arguments[:2], _WORD)
+        place = _pointer(context, builder, signature.args[0], arguments[:2], _WORD)
         builder.store(arguments[2], place, align=1)
         return context.get_dummy_value()
 
@@ -84,7 +88,7 @@ def _high64(typing: Any, data: Any, position: Any) -> Any:  # noqa: ANN401 - num
     """Return a bit for each of 64 bytes: set where it is not ASCII."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
-        place = _pointer(context, builder, signature.args[0], *arguments, _BYTES)
+        place = _pointer(context, builder, signature.args[0], arguments, _BYTES)
         high = builder.icmp_signed("<", builder.load(place, align=1), _spread(0))
         return builder.bitcast(high, _WORD)
 
@@ -95,8 +99,8 @@ def _lower64(typing: Any, data: Any, position: Any, low: Any, where: Any) -> Any
     r"""Write 64 bytes with ASCII letters lower-cased; return a bit for each, set in `\w` and above ASCII."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
-        source = _pointer(context, builder, signature.args[0], *arguments[:2], _BYTES)
-        target = _pointer(context, builder, signature.args[2], *arguments[2:], _BYTES)
+        source = _pointer(context, builder, signature.args[0], arguments[:2], _BYTES)
+        target = _pointer(context, builder, signature.args[2], arguments[2:], _BYTES)
         read = builder.load(source, align=1)
 
         def within(value: Any, first: str, count: int) -> Any:  # noqa: ANN401 - llvmlite has no types
@@ -134,7 +138,7 @@ def _lower_minima(
         place = arguments[5]
 
         def lanes(which: int) -> Any:  # noqa: ANN401 - llvmlite has no types
-            return _pointer(context, builder, kinds[which], arguments[which], place, _LANES)
+            return _pointer(context, builder, kinds[which], (arguments[which], place), _LANES)
 
         factor = builder.load(lanes(2), align=4)
         addend = builder.load(lanes(3), align=4)

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assets.deduplication import shingle_kernels
+from assets.deduplication import shingle_kernels, unit_kernels
 from assets.deduplication.errors import ShingleSettingError
+from assets.deduplication.minhash import permutations, sketch_texts
 from assets.deduplication.shingles import (
     SHINGLE_HASH,
     char_shingle_hash64,
@@ -108,6 +109,51 @@ def test_the_whole_of_a_long_text_counts():
 def test_a_long_text_grows_the_table():
     text = " ".join(f"n{i}" for i in range(60_000))
     assert len(shingle_sets([text, "short text"], "word:5")[0]) == 59_996
+
+
+@pytest.mark.parametrize("setting", ["word:1", "word:3", "word:5", "word:40", "char:1", "char:5"])
+@pytest.mark.parametrize("gap", [" ", "\n\u00a0 ", "Ⱥ ", "ß，"])
+def test_texts_of_many_pieces_are_cut_nowhere(setting, gap):
+    """Texts are read in pieces of 32 kB: words, windows and white space go on from one to the next."""
+    for offset in range(3):
+        text = "x" * offset + gap.join(f"Wörd{i % 977}é{i % 31}" for i in range(9_000))
+        assert len(text.encode()) > 3 * unit_kernels.PIECE
+        assert shingle_sets([text], setting)[0].tolist() == expected(text, setting)
+
+
+def test_a_token_of_many_pieces_is_one():
+    text = "a" * 100_003 + " b " + "é" * 70_001
+    assert shingle_sets([text], "word:1")[0].tolist() == expected(text, "word:1")
+    assert shingle_sets([text + " " * 50_000], "word:5")[0].tolist() == expected(text, "word:5")
+
+
+def test_a_text_of_many_parts_keeps_all_its_shingles():
+    """Above `PART_BYTES` a text is gone through once for each part of its shingles."""
+    words = [f"w{i}" for i in range(50_000)]
+    text = " ".join(words * 50)
+    assert len(text) > shingle_kernels.PART_BYTES
+    rule, drawn = parse_shingle("word:2"), permutations(40)
+    small = sketch_texts(text_spans([" ".join([*words, words[0]])]), rule, drawn)
+    large = sketch_texts(text_spans([text]), rule, drawn)
+    assert large.sizes.tolist() == small.sizes.tolist() == [50_000]
+    assert large.digests.tolist() == small.digests.tolist()
+    assert large.signatures.tolist() == small.signatures.tolist()
+    assert len(shingle_sets([text], "word:2")[0]) == 50_000
+
+
+@pytest.mark.parametrize("repeats", [0, 1, 30, 3000])
+def test_repeated_shingles_count_once(repeats):
+    text = " ".join([*(f"n{i}" for i in range(2_000)), *(f"n{i % 1999}" for i in range(repeats))])
+    assert shingle_sets([text], "word:1")[0].tolist() == expected(text, "word:1")
+
+
+def test_a_malformed_byte_ends_no_more_than_itself():
+    array = pa.Array.from_buffers(
+        pa.string(),
+        1,
+        [None, pa.array([0, 6], pa.int32()).buffers()[1], pa.py_buffer(b"a\xe4 b c")],
+    )
+    assert shingle_sets(array, "word:1")[0].tolist() == expected("a b c", "word:1")
 
 
 @pytest.mark.parametrize(

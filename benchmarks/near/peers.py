@@ -1,12 +1,13 @@
 """What other tools take for the same work: one tool a process, run by `near_duplicates.py`.
 
-    PEERS/bin/python benchmarks/near_duplicates_peers.py TOOL CORPUS.parquet FOLDER
+    PEERS/bin/python benchmarks/near/peers.py TOOL CORPUS.parquet FOLDER
 
 All of them with 14 bands of 8 hashes over word 5-grams, from the Parquet file to clusters (or, where a tool
 has none, to the texts that share a band). None of them verifies its pairs. Times begin after imports.
 Needs nothing of Sluice; install the tools into an environment of their own:
 
-    python -m venv PEERS && PEERS/bin/pip install daft datatrove rensa datasketch text-dedup xxhash polars pyarrow scipy
+    python -m venv PEERS && PEERS/bin/pip install daft datatrove tokenizers rensa datasketch text-dedup \
+        'xxhash<4' pyarrow scipy
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def shingles(text: str) -> list[str]:
 
 
 def banded(signatures) -> int:
-    """Cluster (n, hashes) signatures by bands, by a sort of packed numbers a band; return how many texts are in a cluster."""
+    """Cluster (n, hashes) signatures by a sort of packed numbers a band; return how many texts have a twin."""
     import numpy as np
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -181,7 +182,11 @@ def datatrove(corpus: Path, folder: Path):
 
     def stage(tasks: int, name: str, *steps) -> None:
         LocalPipelineExecutor(
-            pipeline=list(steps), tasks=tasks, workers=min(2, tasks), logging_dir=str(work / name)
+            pipeline=list(steps),
+            tasks=tasks,
+            workers=min(2, tasks),
+            logging_dir=str(work / name),
+            start_method="fork",  # so that the workers' CPU seconds are counted
         ).run()
 
     def run() -> int:
