@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from assets.deduplication.errors import DeduplicationError
 from assets.deduplication.normalise import content_text, parse_normalisation
@@ -41,7 +42,7 @@ class FileTexts:
     Attributes
     ----------
     rejected
-        Rows that the reader set aside in the last complete iteration.
+        Rows that the reader set aside, or whose text is not UTF-8, in the last complete iteration.
     without_text
         Rows whose text was null, in the last complete iteration.
     """
@@ -77,9 +78,11 @@ class FileTexts:
             stream = read(source, self.options)
             for batch in stream:
                 texts, ids = self._columns(source, batch)
-                some = texts.is_valid()
-                if texts.null_count:
-                    without_text += texts.null_count
+                whole = _utf8(texts)
+                without_text += texts.null_count
+                rejected += len(texts) - int(whole.true_count)
+                some = pc.and_(whole, texts.is_valid())
+                if some.true_count < len(texts):
                     texts, ids, batch = (
                         texts.filter(some),
                         ids.filter(pl.Series(some)),
@@ -117,7 +120,8 @@ class FileTexts:
                 _demand(source, batch, column)
         held = batch.column(self.text)
         try:
-            texts = held.cast(pa.string())
+            binary = pa.types.is_binary(held.type) or pa.types.is_large_binary(held.type)
+            texts = _unchecked(held) if binary else held.cast(pa.string())
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             message = f"{source.path}: column {self.text!r} is no text but {held.type}"
             raise FileColumnError(message) from error
@@ -125,6 +129,30 @@ class FileTexts:
             return texts, pl.Series("id", batch.column(self.id_column).cast(pa.string()))
         position = pl.Series("id", batch.column(POSITION)).cast(pl.String).to_frame()
         return texts, position.select(id=pl.lit(f"{source.table}#") + pl.col("id"))["id"]
+
+
+def _unchecked(octets: pa.Array) -> pa.Array:
+    """View binary values as text that nobody has looked at yet."""
+    held = octets.cast(pa.binary())
+    return pa.Array.from_buffers(
+        pa.string(), len(held), held.buffers(), held.null_count, held.offset
+    )
+
+
+def _utf8(texts: pa.Array) -> pa.Array:
+    """Say for each text whether it is UTF-8 (or null)."""
+    try:
+        texts.validate(full=True)
+    except pa.ArrowInvalid:
+        return pa.array([_decodes(octets) for octets in texts.cast(pa.binary()).to_pylist()])
+    return pa.repeat(pa.scalar(value=True), len(texts))
+
+
+def _decodes(octets: bytes | None) -> bool:
+    try:
+        return octets is None or octets.decode() is not None
+    except UnicodeDecodeError:
+        return False
 
 
 def _demand(source: Source, batch: pa.RecordBatch, column: str) -> None:

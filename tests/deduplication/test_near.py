@@ -30,6 +30,14 @@ def test_exhaustive_equals_brute_force(seed):
         assert find(texts, similarity, shingle, exhaustive=True) == want
 
 
+def test_thousands_of_small_corpora_equal_brute_force():
+    for seed in range(2000):
+        texts = corpus(10_000 + seed, size=8, words=5, vocabulary=6)
+        similarity, shingle = ((0.5, "word:1"), (0.6, "word:2"), (0.7, "char:3"))[seed % 3]
+        want = near_pairs(texts, similarity, shingle)
+        assert find(texts, similarity, shingle, exhaustive=True, workers=1) == want
+
+
 def test_bands_find_only_true_pairs_and_nearly_all_of_them():
     wanted = missed = 0
     for seed in range(60):

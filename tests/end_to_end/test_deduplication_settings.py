@@ -26,7 +26,7 @@ def lake(folder: Path, **settings: Any) -> Path:
     (folder / "lake").mkdir()
     write(folder, "test", [f"Question 7. {QUESTION}?"])
     rows = [
-        f"A scraped page, much longer than its question: {QUESTION.upper()}! And then the answer, and more text around it.",
+        f"A scraped page, much longer than its question: {QUESTION.upper()}! Then the answer, and more text.",
         f"{STORY} the first end of this story",
         "\ufeffThe same\r\nwords",
         "the SAME\nwords",
