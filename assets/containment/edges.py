@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from assets.containment.content import contained_rows, first_rows
-from assets.containment.described import Described
+from assets.containment.described import ColumnFacts, Described
 from assets.containment.generic import (
     EVIDENCE_ROWS,
     evidence_bits,
@@ -19,6 +19,8 @@ from assets.containment.generic import (
 )
 from assets.containment.hash_store import Columns, HashStore, Read
 from assets.containment.strictest import strictest
+from assets.ingestion.arrow_types import plain_schema
+from assets.kernels.cell_hash import Equality
 
 Names = tuple[str, ...]
 
@@ -96,20 +98,52 @@ def edges_of(
     pl.DataFrame
         `EDGE_SCHEMA`; `equality` may be "open", see `strictest`.
     """
-    identity = {name: name for name in columns}
+    identity = json.dumps({name: name for name in columns}, ensure_ascii=False)
+    same = _Verdicts(tables, columns, store.equality)
     names, written = [], []
-    for pair in counted.select("child", "parent").rows():
-        renamed = (maps or {}).get(pair, identity)
-        child, parent = (tables[name].facts for name in pair)
-        theirs = {name: parent[renamed[name]] for name in columns}
-        names.append(strictest(child, theirs, columns, store.equality))
-        written.append(json.dumps({name: renamed[name] for name in columns}, ensure_ascii=False))
+    for child, parent in counted.select("child", "parent").rows():
+        renamed = (maps or {}).get((child, parent))
+        if renamed is None:
+            names.append(same.of(child, parent))
+            written.append(identity)
+        else:
+            theirs = {name: tables[parent].facts[renamed[name]] for name in columns}
+            names.append(strictest(tables[child].facts, theirs, columns, store.equality))
+            written.append(json.dumps({n: renamed[n] for n in columns}, ensure_ascii=False))
     return counted.with_columns(
         exact=pl.lit(value=True),
         equality=pl.Series(names, dtype=pl.String),
         column_map=pl.Series(written, dtype=pl.String),
         witness=_witness_rows(counted, columns, store),
     ).select(*[pl.col(n).cast(t) for n, t in EDGE_SCHEMA.items()])
+
+
+class _Verdicts:
+    """What `strictest` says of pairs whose columns keep their names, once for tables of equal facts."""
+
+    def __init__(self, tables: Mapping[str, Described], columns: Names, equality: Equality) -> None:
+        self.tables = tables
+        self.columns = columns
+        self.equality = equality
+        self.facts: dict[str, dict[str, ColumnFacts]] = {}
+        self.kinds: dict[tuple[ColumnFacts, ...], int] = {}
+        self.kind: dict[str, int] = {}
+        self.known: dict[tuple[int, int], str] = {}
+
+    def _look(self, table: str) -> int:
+        if table not in self.kind:
+            own = self.tables[table].facts
+            self.facts[table] = {column: own[column] for column in self.columns}
+            kind = tuple(self.facts[table].values())
+            self.kind[table] = self.kinds.setdefault(kind, len(self.kinds))
+        return self.kind[table]
+
+    def of(self, child: str, parent: str) -> str:
+        pair = self._look(child), self._look(parent)
+        if pair not in self.known:
+            ours, theirs = self.facts[child], self.facts[parent]
+            self.known[pair] = strictest(ours, theirs, self.columns, self.equality)
+        return self.known[pair]
 
 
 def _witness_rows(counted: pl.DataFrame, columns: Names, store: HashStore) -> pl.Series:
@@ -147,4 +181,5 @@ def _head(batches: Iterable[pa.Table]) -> pa.Table | None:
         rows += batch.num_rows
         if rows >= EVIDENCE_ROWS:
             break
-    return pa.concat_tables(parts).slice(0, EVIDENCE_ROWS) if parts else None
+    plain = [part.cast(plain_schema(part.schema)) for part in parts]  # without dictionaries
+    return pa.concat_tables(plain).slice(0, EVIDENCE_ROWS) if plain else None

@@ -103,10 +103,11 @@ def find_edges(
     clock = _Clock()
     possible = schema_edges({name: t.keys for name, t in full.items()})
     clock.stage("schema", len(full) * (len(full) - 1), len(possible))
+    bounded = {name: _without_nan(table) for name, table in full.items()}
     candidates = [
         (child, parent)
         for child, parent in possible
-        if not _hopeless(full[child], full[parent], equality, min_containment)
+        if not _hopeless(full[child], full[parent], bounded[child], equality, min_containment)
     ]
     clock.stage("metadata", len(possible), len(candidates))
     done = store.fill(_wanted(_by_columns(full, candidates)), progress)
@@ -144,7 +145,11 @@ def find_edges(
 
 
 def _hopeless(
-    child: Described, parent: Described, equality: Equality, min_containment: float
+    child: Described,
+    parent: Described,
+    bounded: Sequence[str],
+    equality: Equality,
+    min_containment: float,
 ) -> bool:
     """Tell whether metadata proves that a pair can't reach the wanted containment."""
     if min_containment >= 1.0:
@@ -152,12 +157,21 @@ def _hopeless(
     # below 1 a value out of the parent's range proves nothing; disjoint ranges prove that no row is shared
     if equality == "text":
         return False
-    no_floats = [n for n in child.keys if child.facts[n].type not in _WITH_NAN]
-    return disjoint(child.statistics, parent.statistics, no_floats) is not None
+    return disjoint(child.statistics, parent.statistics, bounded) is not None
 
 
 _WITH_NAN = ("double", "float", "halffloat")
 """Types whose bounds leave NaN out, and NaN equals NaN."""
+
+
+def _without_nan(table: Described) -> list[str]:
+    """Name the columns whose ranges tell that two tables share no row: bounded, and without NULL."""
+    known = table.statistics.columns
+    return [
+        name
+        for name in table.keys
+        if name in known and known[name].nulls == 0 and table.facts[name].type not in _WITH_NAN
+    ]
 
 
 def _by_columns(tables: Mapping[str, Described], pairs: Iterable[Pair]) -> dict[Names, list[Pair]]:

@@ -30,6 +30,8 @@ from llvmlite import ir  # type: ignore[import-untyped]  # no stubs exist
 from numba.core import types
 from numba.extending import intrinsic
 
+from assets.kernels.intrinsics import load8
+
 _F = TypeVar("_F", bound=Callable[..., Any])
 U8 = npt.NDArray[np.uint8]
 U32 = npt.NDArray[np.uint32]
@@ -43,18 +45,6 @@ def _compiled(function: _F) -> _F:
     return compiled
 
 
-def _load8(typing: Any, data: Any, position: Any) -> Any:  # noqa: ANN401 - numba's own types
-    """Load eight bytes, little endian, from any position of a uint8 array."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        pointer = builder.gep(array.data, [arguments[1]])
-        wide = builder.bitcast(pointer, ir.IntType(64).as_pointer())
-        return builder.load(wide, align=1)
-
-    return types.uint64(data, position), generate
-
-
 def _trailing_zeros(typing: Any, word: Any) -> Any:  # noqa: ANN401 - numba's own types
     """Count the trailing zero bits of a 64-bit word; 64 for 0."""
 
@@ -64,7 +54,6 @@ def _trailing_zeros(typing: Any, word: Any) -> Any:  # noqa: ANN401 - numba's ow
     return types.uint64(types.uint64), generate
 
 
-load8: Callable[[U8, int], np.uint64] = intrinsic(_load8)
 trailing_zeros: Callable[[np.uint64], np.uint64] = intrinsic(_trailing_zeros)
 
 WORD, CHARACTER = 0, 1
