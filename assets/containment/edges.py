@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 import pyarrow as pa
 
-from assets.containment.content import contained_rows, first_rows
+from assets.containment.content import InPieces, contained_rows, first_rows
 from assets.containment.described import ColumnFacts, Described
 from assets.containment.generic import (
     EVIDENCE_ROWS,
@@ -20,7 +20,7 @@ from assets.containment.generic import (
 from assets.containment.hash_store import Columns, HashStore, Read
 from assets.containment.strictest import strictest
 from assets.ingestion.arrow_types import plain_schema
-from assets.kernels.cell_hash import Equality
+from assets.kernels.cell_hash import Equality, Hashes
 
 Names = tuple[str, ...]
 
@@ -56,6 +56,8 @@ class PairCounter:
     ) -> pl.DataFrame:
         """Count the rows that pairs share on the child's columns; see `contained_rows`.
 
+        `witness` is the child's first row with the hash that `contained_rows` names.
+
         Parameters
         ----------
         columns
@@ -70,7 +72,8 @@ class PairCounter:
         meant = parents or {}
         hashes = {n: self.store.stored(*meant.get(n, (n, columns))) for n in names}
         rows = self.bytes // CHUNK_ROW_BYTES
-        return contained_rows(hashes, pairs, chunk_rows=rows, workers=self.workers)
+        counted = contained_rows(hashes, pairs, chunk_rows=rows, workers=self.workers)
+        return counted.with_columns(_witness_rows(counted, hashes).alias("witness"))
 
 
 def edges_of(
@@ -114,7 +117,6 @@ def edges_of(
         exact=pl.lit(value=True),
         equality=pl.Series(names, dtype=pl.String),
         column_map=pl.Series(written, dtype=pl.String),
-        witness=_witness_rows(counted, columns, store),
     ).select(*[pl.col(n).cast(t) for n, t in EDGE_SCHEMA.items()])
 
 
@@ -146,11 +148,11 @@ class _Verdicts:
         return self.known[pair]
 
 
-def _witness_rows(counted: pl.DataFrame, columns: Names, store: HashStore) -> pl.Series:
+def _witness_rows(counted: pl.DataFrame, hashes: Mapping[str, Hashes | InPieces]) -> pl.Series:
     """Find the row of each child that refutes full containment; null where nothing does."""
     rows: dict[tuple[str, int], int] = {}
     for (child,), own in counted.filter(pl.col("witness").is_not_null()).group_by("child"):
-        found = first_rows(store.stored(str(child), columns), own["witness"])
+        found = first_rows(hashes[str(child)], own["witness"])
         rows |= {(str(child), value): row for value, row in found.items()}
     keys = counted.select("child", "witness").rows()
     return pl.Series([rows.get(key) for key in keys], dtype=pl.Int64)

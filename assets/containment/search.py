@@ -10,6 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import polars as pl
 
@@ -23,6 +24,7 @@ from assets.containment.edges import (
     without_trivial,
 )
 from assets.containment.hash_store import Columns, HashStore, Progress, WorkDone
+from assets.containment.kept_counts import NO_COUNTS, KeptCounts
 from assets.containment.min_max import disjoint, refute
 from assets.containment.schema_graph import schema_edges
 from assets.containment.strictest import strictest
@@ -68,6 +70,7 @@ def find_edges(
     min_rows: int = 1,
     workers: int = 1,
     count_bytes: int = CHUNK_ROW_BYTES << 24,
+    cache: Path | None = None,
     progress: Progress | None = None,
 ) -> SearchResult:
     """Search a lake.
@@ -89,6 +92,8 @@ def find_edges(
         Threads that count pairs.
     count_bytes
         Memory for counting, beside the hashes that the store holds.
+    cache
+        A folder in which the counts of pairs are kept: those of tables that did not change are not counted again.
     progress
         Receives (message, done, total).
 
@@ -110,15 +115,29 @@ def find_edges(
         if not _hopeless(full[child], full[parent], bounded[child], equality, min_containment)
     ]
     clock.stage("metadata", len(possible), len(candidates))
-    done = store.fill(_wanted(_by_columns(full, candidates)), progress)
+    kept_counts = KeptCounts(cache, store) if cache else None
+    known = {
+        columns: kept_counts.load(columns, pairs) if kept_counts else NO_COUNTS
+        for columns, pairs in _by_columns(full, candidates).items()
+    }
+    counted_before = {
+        pair for own in known.values() for pair in own.select("child", "parent").rows()
+    }
+    new = [pair for pair in candidates if pair not in counted_before]
+    done = store.fill(_wanted(_by_columns(full, new)), progress)
     by_columns = _by_columns(
         full, [pair for pair in candidates if not store.failed.keys() & set(pair)]
     )
     counter = PairCounter(store, workers, count_bytes)
-    counted = {
-        columns: counter.count(columns, pairs).filter(pl.col("containment") >= min_containment)
-        for columns, pairs in by_columns.items()
-    }
+    counted = {}
+    for columns, pairs in by_columns.items():
+        fresh = [pair for pair in pairs if pair not in counted_before]
+        whole = known[columns]
+        if fresh:
+            whole = pl.concat([whole, counter.count(columns, fresh).select(NO_COUNTS.columns)])
+            if kept_counts:
+                kept_counts.save(columns, whole)
+        counted[columns] = whole.filter(pl.col("containment") >= min_containment)
     found = sum(frame.height for frame in counted.values())
     kept = {c: without_trivial(f, c, store.read, min_rows) for c, f in counted.items()}
     left = sum(frame.height for frame in kept.values())

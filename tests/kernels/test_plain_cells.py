@@ -57,7 +57,11 @@ def long_way(array, equality):
 def test_as_the_long_way(name, equality):
     array = ARRAYS[name]
     for start in range(len(array)):
-        for part in (array[start:], array[start : start + 1], pa.concat_arrays([array[start:]] * 9)):
+        for part in (
+            array[start:],
+            array[start : start + 1],
+            pa.concat_arrays([array[start:]] * 9),
+        ):
             found = plain_cells(part, BASE, equality)
             if found is not None:
                 assert found.tolist() == long_way(part, equality).tolist()
