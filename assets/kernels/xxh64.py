@@ -116,7 +116,7 @@ def hash_floats(
     out = np.empty(numbers.size, np.uint64)
     whole_start, start = whole_seed + _P5 + np.uint64(8), seed + _P5 + np.uint64(8)
     bits = numbers.view(np.uint64)
-    misfits = 0
+    misfits = np.int64(0)
     for i in range(numbers.size):  # without branches, so that it is vectorised
         x = numbers[i]
         whole = np.floor(x) == x
