@@ -17,6 +17,7 @@ from assets.ingestion.infer import canonical_integer
 from assets.ingestion.model import MIB, FileInfo, ReadOptions, Source, SourceError
 
 _DICTIONARY_BYTES = 2
+_GROUP_ROWS = 1 << 14
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 _REMEDY = "Write the file again, or remove it."
 
@@ -65,6 +66,8 @@ def open_parquet(
 
 def _in_dictionaries(metadata: pq.FileMetaData) -> list[str]:
     """Name the top-level string columns that take at most two bytes a value, so that values must repeat."""
+    if metadata.num_rows < _GROUP_ROWS * (metadata.num_row_groups - 1):
+        return []  # batches with a dictionary end where a row group ends
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     found = []
     for index in range(metadata.num_columns):
