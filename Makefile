@@ -58,7 +58,7 @@ imports: $(DONE)  ## one-way imports, and no Dagster in pure modules
 check: lint types imports  ## lint, types and import rules
 
 bench: $(DONE)  ## benchmarks; results in benchmarks/results
-	for file in benchmarks/*.py; do $(BIN)/python "$$file" || exit 1; done
+	for file in benchmarks/*.py; do $(BIN)/python -m "benchmarks.$$(basename $$file .py)" || exit 1; done
 
 clean:  ## remove what the commands made
 	rm -rf .venv demo .sluice

@@ -1,156 +1,220 @@
-"""Exact containment of all pairs of a family, against a null-safe anti-join in polars.
+"""Exact containment of all pairs of generated lakes, against brute force in polars and DuckDB.
 
-Tables of one schema (integers, floats, dates, strings, 3 % nulls) are written as Parquet; both
-sides read them. The join side loads and de-duplicates each table once. Where it would take too long
-it runs on a random share of the pairs, and its time is scaled. Rounds are interleaved; medians are
-reported.
+    python -m benchmarks.containment_pairs [--sizes 8 32 128] [--rounds 5]
 
-    python -m benchmarks.containment_pairs [--families 8 32 128] [--rounds 5]
+Three lakes (`containment_lake`): families of 8 tables of up to a million rows, of 32 and of 128 tables of 100 to
+100,000 rows. Everybody starts from the Parquet files and gives the fraction of each child's distinct
+rows that each parent with its columns holds. Ours is the whole search of a folder, as `sluice containment`
+runs it, with witnesses and all. The peers load each table once, without repeated rows for each set of columns, then
+join each pair (polars: null-safe anti-join; DuckDB: EXCEPT). Where all pairs would take too long they join a random
+share, and the time of joining is scaled to all. Every answer of a peer is compared with ours.
+
+A run is a process of its own, timed after imports and a warm-up on another lake. Rounds are interleaved. DuckDB needs
+the extra `bench`; without it polars is the only peer.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
-import platform
 import random
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from datetime import date, timedelta
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from assets.containment.content import contained_rows, hash_projections
+from assets.containment.folder import search_folder
+from benchmarks.containment_lake import Lake, build_lake, lake_of
+from benchmarks.machine import machine
 
 RESULTS = Path(__file__).parent / "results" / "containment_pairs.json"
+WORKERS = 2
+
+Answers = dict[tuple[str, str], float]
+Families = list[tuple[int, int]]
+LAKES: dict[int, Families] = {
+    8: [(100, 10**6)] + [(100, 10**5)] * 15,
+    32: [(100, 10**5)] * 4,
+    128: [(100, 10**5)],
+}
+SHARES = {"polars": {8: 0.5, 32: 0.15, 128: 0.05}, "duckdb": {8: 0.25, 32: 0.05, 128: 0.015}}
 
 
-def build(folder: Path, family: int, rows: int, seed: int) -> list[Path]:
-    """Write a family: a base table, and tables that hold rows of it and rows of their own."""
-    rng = np.random.default_rng(seed)
-    days = [date(2020, 1, 1) + timedelta(days=i) for i in range(1000)]
-    base_rows = rows * 3
-    columns = {
-        "id": rng.permutation(base_rows),
-        "amount": rng.random(base_rows).round(4),
-        "day": [days[i] for i in rng.integers(0, 1000, base_rows)],
-        "city": rng.integers(0, 200, base_rows).astype(str),
-        "code": rng.integers(0, 2**40, base_rows).astype(str),
-        "count": rng.integers(0, 50, base_rows),
-        "rate": rng.normal(size=base_rows),
-        "flag": rng.random(base_rows) < 0.5,
-    }
-    base = pa.table(
-        {name: pa.array(own, mask=rng.random(base_rows) < 0.03) for name, own in columns.items()}
-    )
-    paths = []
-    for i in range(family):
-        size = int(rows * 10 ** rng.uniform(-1, 0))
-        take = rng.integers(0, base_rows * (i % 4 + 1) // 4, size)
-        paths.append(folder / f"{i:04}.parquet")
-        pq.write_table(base.take(pa.array(take)), paths[-1])
-    return paths
-
-
-def ours(paths: list[Path], workers: int) -> dict[tuple[str, str], float]:
-    hashes = {}
-    for path in paths:
-        file = pq.ParquetFile(path, read_dictionary=["city"])
-        hashes[path.name] = hash_projections(
-            file.iter_batches(65_536), [file.schema_arrow.names], "value"
-        )[0]
-    pairs = [(a, b) for a in hashes for b in hashes if a != b]
-    counted = contained_rows(hashes, pairs, workers=workers)
-    return {(c, p): f for c, p, f in counted["child", "parent", "containment"].iter_rows()}
-
-
-def joins(
-    paths: list[Path], share: float, seed: int
-) -> tuple[dict[tuple[str, str], float], float, float]:
-    """Join a share of the pairs; return fractions, and wall and CPU seconds for all pairs.
-
-    Only the time of the joins is scaled to all pairs, not that of loading.
-    """
+def ours(lake: Lake, share: float, seed: int) -> tuple[Answers, float, float]:
+    """Search the folder; `share` and `seed` do not matter."""
+    del share, seed
     wall, cpu = time.perf_counter(), time.process_time()
-    frames = {path.name: pl.read_parquet(path).unique() for path in paths}
+    found = search_folder(lake.tables[0].parent, min_containment=0.0, workers=WORKERS)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    edges = found.edges["child", "parent", "containment"].iter_rows()
+    return {(child, parent): fraction for child, parent, fraction in edges}, wall, cpu
+
+
+def polars_joins(lake: Lake, share: float, seed: int) -> tuple[Answers, float, float]:
+    """Anti-join a share of the pairs."""
+    frames: dict[tuple[Path, tuple[str, ...]], pl.DataFrame] = {}
+
+    def load(path: Path, columns: tuple[str, ...]) -> None:
+        frames[path, columns] = pl.read_parquet(path, columns=list(columns)).unique()
+
+    def join(child: Path, parent: Path, columns: tuple[str, ...]) -> float:
+        own, other = frames[child, columns], frames[parent, columns]
+        missing = own.join(other, on=list(columns), how="anti", nulls_equal=True)
+        return 1 - missing.height / own.height
+
+    return brute_force(lake, share, seed, load, join)
+
+
+def duckdb_joins(lake: Lake, share: float, seed: int) -> tuple[Answers, float, float]:
+    """Count what EXCEPT leaves of a share of the pairs."""
+    import duckdb
+
+    session = duckdb.connect(config={"threads": WORKERS})
+    tables: dict[tuple[Path, tuple[str, ...]], str] = {}
+    heights: dict[str, int] = {}
+
+    def load(path: Path, columns: tuple[str, ...]) -> None:
+        tables[path, columns] = name = f"t{len(tables)}"
+        listed = ", ".join(f'"{column}"' for column in columns)
+        source = f"SELECT DISTINCT {listed} FROM read_parquet('{path}')"
+        session.execute(f"CREATE TEMP TABLE {name} AS {source}")
+        heights[name] = session.execute(f"SELECT count(*) FROM {name}").fetchone()[0]
+
+    def join(child: Path, parent: Path, columns: tuple[str, ...]) -> float:
+        own, other = tables[child, columns], tables[parent, columns]
+        rest = f"SELECT count(*) FROM (SELECT * FROM {own} EXCEPT SELECT * FROM {other})"
+        missing: int = session.execute(rest).fetchone()[0]
+        return 1 - missing / heights[own]
+
+    return brute_force(lake, share, seed, load, join)
+
+
+def brute_force(
+    lake: Lake,
+    share: float,
+    seed: int,
+    load: Callable[[Path, tuple[str, ...]], None],
+    join: Callable[[Path, Path, tuple[str, ...]], float],
+) -> tuple[Answers, float, float]:
+    """Load all tables and join a share of the pairs; scale the time of joining to all pairs."""
+    every = lake.pairs()
+    columns = lake.columns()
+    picked = random.Random(seed).sample(every, max(1, round(len(every) * share)))
+    wall, cpu = time.perf_counter(), time.process_time()
+    for path, own in sorted({(path, columns[child]) for child, p in every for path in (child, p)}):
+        load(path, own)
     loaded = time.perf_counter() - wall, time.process_time() - cpu
-    names = frames[paths[0].name].columns
-    every = [(a, b) for a in frames for b in frames if a != b]
-    pairs = random.Random(seed).sample(every, max(1, int(len(every) * share)))
-    found = {}
+    answers: Answers = {}
     wall, cpu = time.perf_counter(), time.process_time()
-    for child, parent in pairs:
-        missing = frames[child].join(frames[parent], on=names, how="anti", nulls_equal=True)
-        found[child, parent] = 1 - missing.height / frames[child].height
-    factor = len(every) / len(pairs)
+    for child, parent in picked:
+        answers[child.name, parent.name] = join(child, parent, columns[child])
+    scale = len(every) / len(picked)
     return (
-        found,
-        loaded[0] + factor * (time.perf_counter() - wall),
-        loaded[1] + factor * (time.process_time() - cpu),
+        answers,
+        loaded[0] + scale * (time.perf_counter() - wall),
+        loaded[1] + scale * (time.process_time() - cpu),
     )
 
 
-def measure(family: int, rows: int, share: float, rounds: int, workers: int) -> dict[str, object]:
-    walls: dict[str, list[float]] = {"ours": [], "polars": []}
-    cpus: dict[str, list[float]] = {"ours": [], "polars": []}
-    checked = 0
+CONTENDERS = {"ours": ours, "polars": polars_joins, "duckdb": duckdb_joins}
+
+
+def run_one(name: str, folder: Path, share: float, seed: int) -> None:
+    """Time one contender in this process; print the figures, and last the answers."""
+    with tempfile.TemporaryDirectory() as small:
+        CONTENDERS[name](build_lake(Path(small), families=[(10, 1000)], size=8, seed=1), 1.0, 0)
+    answers, wall, cpu = CONTENDERS[name](lake_of(folder), share, seed)
+    told = [[*pair, fraction] for pair, fraction in answers.items()]
+    print(json.dumps({"seconds": wall, "cpu_seconds": cpu, "answers": told}))
+
+
+def in_process(name: str, folder: Path, share: float, seed: int) -> dict[str, object]:
+    """Run a contender in a process of its own."""
+    settings = ["--one", name, "--lake", str(folder), "--share", str(share), "--seed", str(seed)]
+    environment = os.environ | {"POLARS_MAX_THREADS": str(WORKERS)}
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.containment_pairs", *settings],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    told: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    told["answers"] = {(child, parent): fraction for child, parent, fraction in told["answers"]}
+    return told
+
+
+def measure(size: int, rounds: int, peers: Sequence[str]) -> dict[str, object]:
+    """Measure one lake; raise AssertionError if an answer differs."""
+    runs: dict[str, list[Mapping[str, object]]] = {name: [] for name in ("ours", *peers)}
+    checked = dict.fromkeys(peers, 0)
     with tempfile.TemporaryDirectory() as folder:
-        paths = build(Path(folder), family, rows, family)
-        ours(paths, workers)  # compile, and fill the page cache
-        for round_ in range(rounds):
-            start, cpu = time.perf_counter(), time.process_time()
-            found = ours(paths, workers)
-            walls["ours"].append(time.perf_counter() - start)
-            cpus["ours"].append(time.process_time() - cpu)
-            expected, wall, busy = joins(paths, share, round_)
-            walls["polars"].append(wall)
-            cpus["polars"].append(busy)
-            for pair, fraction in expected.items():
-                if abs(found[pair] - fraction) > 1e-12:
-                    raise AssertionError(f"{pair}: {found[pair]} is not {fraction}")
-                checked += 1
-    ratios = [b / a for a, b in zip(walls["ours"], walls["polars"], strict=True)]
-    return {
-        "family": family,
-        "pairs": family * (family - 1),
-        "share_of_pairs_joined": share,
-        "pairs_checked_equal": checked,
-        "ours_seconds": statistics.median(walls["ours"]),
-        "polars_seconds": statistics.median(walls["polars"]),
-        "ours_cpu_seconds": statistics.median(cpus["ours"]),
-        "polars_cpu_seconds": statistics.median(cpus["polars"]),
-        "ratio_median": statistics.median(ratios),
-        "ratio_range": [min(ratios), max(ratios)],
-        "rounds": rounds,
-    }
+        lake = build_lake(Path(folder), families=LAKES[size], size=size, seed=size)
+        facts = {
+            "tables_to_a_schema": size,
+            "tables": len(lake.tables),
+            "rows": lake.rows,
+            "bytes": lake.bytes,
+            "pairs": len(lake.pairs()),
+        }
+        for seed in range(rounds):
+            for name in runs:
+                share = SHARES.get(name, {}).get(size, 1.0)
+                runs[name].append(in_process(name, Path(folder), share, seed))
+            own = runs["ours"][-1]["answers"]
+            for name in peers:
+                for pair, fraction in runs[name][-1]["answers"].items():
+                    # pairs that the search leaves out share no row
+                    if abs(own.get(pair, 0.0) - fraction) > 1e-12:
+                        message = f"{pair}: {own.get(pair, 0.0)}, but {name} says {fraction}"
+                        raise AssertionError(message)
+                    checked[name] += 1
+    return facts | {"rounds": rounds, "checked": checked} | figures(runs, size)
+
+
+def figures(runs: Mapping[str, Sequence[Mapping[str, object]]], size: int) -> dict[str, object]:
+    """Give medians, and by round the ratio of the faster peer to ours."""
+    told: dict[str, object] = {"share_joined": {n: SHARES[n][size] for n in runs if n in SHARES}}
+    for what in ("seconds", "cpu_seconds"):
+        taken = {name: [float(one[what]) for one in own] for name, own in runs.items()}
+        told[what] = {name: round(statistics.median(own), 3) for name, own in taken.items()}
+        faster = [min(row) for row in zip(*(taken[n] for n in runs if n != "ours"), strict=True)]
+        ratios = sorted(peer / own for peer, own in zip(faster, taken["ours"], strict=True))
+        name = what.replace("seconds", "ratio")
+        told[name if name != "ratio" else "wall_ratio"] = {
+            "median": round(statistics.median(ratios), 1),
+            "least": round(ratios[0], 1),
+            "most": round(ratios[-1], 1),
+        }
+    return told
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--families", type=int, nargs="+", default=[8, 32, 128])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[8, 32, 128], choices=LAKES)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--rows", type=int, default=40_000)
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument("--lake", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--share", type=float, default=1.0, help=argparse.SUPPRESS)
+    parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    workers = min(2, os.cpu_count() or 1)
-    shares = {8: 1.0, 32: 0.5, 128: 0.05}
-    machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
-    machine |= {"python": platform.python_version(), "polars": pl.__version__}
-    print(machine)
-    results = []
-    for family in arguments.families:
-        share = shares.get(family, min(1.0, 800 / family**2))
-        # families of few tables hold large ones
-        rows = arguments.rows * max(1, 32 // family) * 2
-        results.append(measure(family, rows, share, arguments.rounds, workers))
-        print(json.dumps(results[-1]))
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"machine": machine, "results": results}, indent=1) + "\n")
+    if arguments.one:
+        run_one(arguments.one, arguments.lake, arguments.share, arguments.seed)
+        return
+    peers = ["polars"] + (["duckdb"] if importlib.util.find_spec("duckdb") else [])
+    told = {"machine": machine("polars", *peers[1:]), "results": []}
+    print(told["machine"])
+    for size in arguments.sizes:
+        told["results"].append(measure(size, arguments.rounds, peers))
+        print(json.dumps(told["results"][-1]))
+    RESULTS.write_text(json.dumps(told, indent=1) + "\n")
 
 
 if __name__ == "__main__":

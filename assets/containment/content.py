@@ -261,19 +261,18 @@ def hash_projections_of(
     batch: pa.RecordBatch | pa.Table, column_sets: Sequence[Sequence[Column]], equality: Equality
 ) -> list[Hashes]:
     """Hash the rows of one batch on several sets of columns; see `hash_projections`."""
-    columns = sorted({named(column) for columns in column_sets for column in columns})
-    cells = {
-        (column, name): column_cells(find_column(batch, column), name, equality)
-        for column, name in columns
-    }
-    hashes = []
-    for names in column_sets:
-        sums = np.zeros(batch.num_rows, np.uint64)
-        for column in names:
-            sums += cells[named(column)]
-        avalanche_all(sums)
-        hashes.append(sums)
-    return hashes
+    sums = [np.zeros(batch.num_rows, np.uint64) for _ in column_sets]
+    holders: dict[tuple[str, str], list[int]] = {}
+    for number, columns in enumerate(column_sets):
+        for column in columns:
+            holders.setdefault(named(column), []).append(number)
+    for (column, name), numbers in holders.items():
+        cells = column_cells(find_column(batch, column), name, equality)
+        for number in numbers:
+            sums[number] += cells
+    for own in sums:
+        avalanche_all(own)
+    return sums
 
 
 def named(column: Column) -> tuple[str, str]:

@@ -72,6 +72,7 @@ def compute(run: Run, stage: Stage) -> Facts:
         min_containment=MIN_CONTAINMENT,
         workers=limits.workers,
         count_bytes=limits.memory_bytes // 4,
+        cache=run.scratch,
         progress=lambda told, done, total: run.report("containment", told, done, total),
     )
     versions = {name: table.version for name, table in tables.items()}

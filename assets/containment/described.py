@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -106,8 +106,14 @@ def described_statistics(
 
 def summary_statistics(summaries: Mapping[str, ColumnSummary], rows: int | None) -> TableStatistics:
     """Return the bounds of a table from the summaries of its columns."""
-    bounds = {name: _bounds(asdict(summary)) for name, summary in summaries.items()}
+    bounds = {
+        name: _bounds({part: getattr(summary, part) for part in _SUMMARY})
+        for name, summary in summaries.items()
+    }
     return TableStatistics(rows, bounds)
+
+
+_SUMMARY = tuple(part.name for part in fields(ColumnSummary))
 
 
 def _bounds(row: Mapping[str, Any]) -> ColumnBounds:

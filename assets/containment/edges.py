@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import polars as pl
 import pyarrow as pa
 
-from assets.containment.content import contained_rows, first_rows
-from assets.containment.described import Described
+from assets.containment.content import InPieces, contained_rows, first_rows
+from assets.containment.described import ColumnFacts, Described
 from assets.containment.generic import (
     EVIDENCE_ROWS,
     evidence_bits,
@@ -19,6 +19,8 @@ from assets.containment.generic import (
 )
 from assets.containment.hash_store import Columns, HashStore, Read
 from assets.containment.strictest import strictest
+from assets.ingestion.arrow_types import plain_schema
+from assets.kernels.cell_hash import Equality, Hashes
 
 Names = tuple[str, ...]
 
@@ -54,6 +56,8 @@ class PairCounter:
     ) -> pl.DataFrame:
         """Count the rows that pairs share on the child's columns; see `contained_rows`.
 
+        `witness` is the child's first row with the hash that `contained_rows` names.
+
         Parameters
         ----------
         columns
@@ -68,7 +72,8 @@ class PairCounter:
         meant = parents or {}
         hashes = {n: self.store.stored(*meant.get(n, (n, columns))) for n in names}
         rows = self.bytes // CHUNK_ROW_BYTES
-        return contained_rows(hashes, pairs, chunk_rows=rows, workers=self.workers)
+        counted = contained_rows(hashes, pairs, chunk_rows=rows, workers=self.workers)
+        return counted.with_columns(_witness_rows(counted, hashes).alias("witness"))
 
 
 def edges_of(
@@ -96,27 +101,58 @@ def edges_of(
     pl.DataFrame
         `EDGE_SCHEMA`; `equality` may be "open", see `strictest`.
     """
-    identity = {name: name for name in columns}
+    identity = json.dumps({name: name for name in columns}, ensure_ascii=False)
+    same = _Verdicts(tables, columns, store.equality)
     names, written = [], []
-    for pair in counted.select("child", "parent").rows():
-        renamed = (maps or {}).get(pair, identity)
-        child, parent = (tables[name].facts for name in pair)
-        theirs = {name: parent[renamed[name]] for name in columns}
-        names.append(strictest(child, theirs, columns, store.equality))
-        written.append(json.dumps({name: renamed[name] for name in columns}, ensure_ascii=False))
+    for child, parent in counted.select("child", "parent").rows():
+        renamed = (maps or {}).get((child, parent))
+        if renamed is None:
+            names.append(same.of(child, parent))
+            written.append(identity)
+        else:
+            theirs = {name: tables[parent].facts[renamed[name]] for name in columns}
+            names.append(strictest(tables[child].facts, theirs, columns, store.equality))
+            written.append(json.dumps({n: renamed[n] for n in columns}, ensure_ascii=False))
     return counted.with_columns(
         exact=pl.lit(value=True),
         equality=pl.Series(names, dtype=pl.String),
         column_map=pl.Series(written, dtype=pl.String),
-        witness=_witness_rows(counted, columns, store),
     ).select(*[pl.col(n).cast(t) for n, t in EDGE_SCHEMA.items()])
 
 
-def _witness_rows(counted: pl.DataFrame, columns: Names, store: HashStore) -> pl.Series:
+class _Verdicts:
+    """What `strictest` says of pairs whose columns keep their names, once for tables of equal facts."""
+
+    def __init__(self, tables: Mapping[str, Described], columns: Names, equality: Equality) -> None:
+        self.tables = tables
+        self.columns = columns
+        self.equality = equality
+        self.facts: dict[str, dict[str, ColumnFacts]] = {}
+        self.kinds: dict[tuple[ColumnFacts, ...], int] = {}
+        self.kind: dict[str, int] = {}
+        self.known: dict[tuple[int, int], str] = {}
+
+    def _look(self, table: str) -> int:
+        if table not in self.kind:
+            own = self.tables[table].facts
+            self.facts[table] = {column: own[column] for column in self.columns}
+            kind = tuple(self.facts[table].values())
+            self.kind[table] = self.kinds.setdefault(kind, len(self.kinds))
+        return self.kind[table]
+
+    def of(self, child: str, parent: str) -> str:
+        pair = self._look(child), self._look(parent)
+        if pair not in self.known:
+            ours, theirs = self.facts[child], self.facts[parent]
+            self.known[pair] = strictest(ours, theirs, self.columns, self.equality)
+        return self.known[pair]
+
+
+def _witness_rows(counted: pl.DataFrame, hashes: Mapping[str, Hashes | InPieces]) -> pl.Series:
     """Find the row of each child that refutes full containment; null where nothing does."""
     rows: dict[tuple[str, int], int] = {}
     for (child,), own in counted.filter(pl.col("witness").is_not_null()).group_by("child"):
-        found = first_rows(store.stored(str(child), columns), own["witness"])
+        found = first_rows(hashes[str(child)], own["witness"])
         rows |= {(str(child), value): row for value, row in found.items()}
     keys = counted.select("child", "witness").rows()
     return pl.Series([rows.get(key) for key in keys], dtype=pl.Int64)
@@ -147,4 +183,5 @@ def _head(batches: Iterable[pa.Table]) -> pa.Table | None:
         rows += batch.num_rows
         if rows >= EVIDENCE_ROWS:
             break
-    return pa.concat_tables(parts).slice(0, EVIDENCE_ROWS) if parts else None
+    plain = [part.cast(plain_schema(part.schema)) for part in parts]  # without dictionaries
+    return pa.concat_tables(plain).slice(0, EVIDENCE_ROWS) if plain else None

@@ -154,6 +154,7 @@ def search_folder(
             min_rows=min_rows,
             workers=workers,
             count_bytes=spare // 4,
+            cache=cache,
             progress=progress,
         )
         edges, stages = result.edges, result.stages

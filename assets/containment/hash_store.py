@@ -154,11 +154,15 @@ class HashStore:
                 self._held[table, columns] = held
         return held
 
-    def _file(self, table: str, columns: Columns) -> Path:
+    def key(self, table: str, columns: Columns) -> str:
+        """Identify the hashes of a table's version on some columns: 32 hex digits."""
         known = self.tables[table]
         keys = [[*pair, known.keys[pair[0]]] for pair in sorted(map(named, columns))]
         key = json.dumps([SCHEME, self.equality, table, known.version, keys], ensure_ascii=False)
-        name = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        return hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+    def _file(self, table: str, columns: Columns) -> Path:
+        name = self.key(table, columns)
         return self.folder / name[:2] / f"{name}.u64"
 
     def _fill_table(self, table: str, sets: Sequence[Columns]) -> int | None:

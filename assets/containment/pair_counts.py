@@ -15,6 +15,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from assets.kernels.intrinsics import population_count
 from assets.kernels.xxh64 import Hashes
 
 Integers = npt.NDArray[np.int64]
@@ -97,16 +98,6 @@ def scatter(
 
 
 @_compiled
-def _ones(word: np.uint64) -> np.int64:
-    word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
-    word = (word & np.uint64(0x3333333333333333)) + (
-        (word >> np.uint64(2)) & np.uint64(0x3333333333333333)
-    )
-    word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return np.int64((word * np.uint64(0x0101010101010101)) >> np.uint64(56))
-
-
-@_compiled
 def _local_ids(hashes: Hashes, ids: Integers) -> int:
     """Give each distinct hash a number, in order of first occurrence; return how many."""
     size = 16
@@ -178,7 +169,7 @@ def _count_part(
                 shared += np.int64((bits[p, word] >> shift) & np.uint64(1))
         else:
             for word in range(words):
-                shared += _ones(bits[c, word] & bits[p, word])
+                shared += np.int64(population_count(bits[c, word] & bits[p, word]))
         common[pair] += shared
         for side, (a, b) in enumerate(((c, p), (p, c))):
             missing = unique_from[a + 1] - unique_from[a] - shared

@@ -10,6 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import polars as pl
 
@@ -23,6 +24,7 @@ from assets.containment.edges import (
     without_trivial,
 )
 from assets.containment.hash_store import Columns, HashStore, Progress, WorkDone
+from assets.containment.kept_counts import NO_COUNTS, KeptCounts
 from assets.containment.min_max import disjoint, refute
 from assets.containment.schema_graph import schema_edges
 from assets.containment.strictest import strictest
@@ -68,6 +70,7 @@ def find_edges(
     min_rows: int = 1,
     workers: int = 1,
     count_bytes: int = CHUNK_ROW_BYTES << 24,
+    cache: Path | None = None,
     progress: Progress | None = None,
 ) -> SearchResult:
     """Search a lake.
@@ -89,6 +92,8 @@ def find_edges(
         Threads that count pairs.
     count_bytes
         Memory for counting, beside the hashes that the store holds.
+    cache
+        A folder in which the counts of pairs are kept: those of tables that did not change are not counted again.
     progress
         Receives (message, done, total).
 
@@ -103,21 +108,36 @@ def find_edges(
     clock = _Clock()
     possible = schema_edges({name: t.keys for name, t in full.items()})
     clock.stage("schema", len(full) * (len(full) - 1), len(possible))
+    bounded = {name: _without_nan(table) for name, table in full.items()}
     candidates = [
         (child, parent)
         for child, parent in possible
-        if not _hopeless(full[child], full[parent], equality, min_containment)
+        if not _hopeless(full[child], full[parent], bounded[child], equality, min_containment)
     ]
     clock.stage("metadata", len(possible), len(candidates))
-    done = store.fill(_wanted(_by_columns(full, candidates)), progress)
+    kept_counts = KeptCounts(cache, store) if cache else None
+    known = {
+        columns: kept_counts.load(columns, pairs) if kept_counts else NO_COUNTS
+        for columns, pairs in _by_columns(full, candidates).items()
+    }
+    counted_before = {
+        pair for own in known.values() for pair in own.select("child", "parent").rows()
+    }
+    new = [pair for pair in candidates if pair not in counted_before]
+    done = store.fill(_wanted(_by_columns(full, new)), progress)
     by_columns = _by_columns(
         full, [pair for pair in candidates if not store.failed.keys() & set(pair)]
     )
     counter = PairCounter(store, workers, count_bytes)
-    counted = {
-        columns: counter.count(columns, pairs).filter(pl.col("containment") >= min_containment)
-        for columns, pairs in by_columns.items()
-    }
+    counted = {}
+    for columns, pairs in by_columns.items():
+        fresh = [pair for pair in pairs if pair not in counted_before]
+        whole = known[columns]
+        if fresh:
+            whole = pl.concat([whole, counter.count(columns, fresh).select(NO_COUNTS.columns)])
+            if kept_counts:
+                kept_counts.save(columns, whole)
+        counted[columns] = whole.filter(pl.col("containment") >= min_containment)
     found = sum(frame.height for frame in counted.values())
     kept = {c: without_trivial(f, c, store.read, min_rows) for c, f in counted.items()}
     left = sum(frame.height for frame in kept.values())
@@ -144,7 +164,11 @@ def find_edges(
 
 
 def _hopeless(
-    child: Described, parent: Described, equality: Equality, min_containment: float
+    child: Described,
+    parent: Described,
+    bounded: Sequence[str],
+    equality: Equality,
+    min_containment: float,
 ) -> bool:
     """Tell whether metadata proves that a pair can't reach the wanted containment."""
     if min_containment >= 1.0:
@@ -152,12 +176,21 @@ def _hopeless(
     # below 1 a value out of the parent's range proves nothing; disjoint ranges prove that no row is shared
     if equality == "text":
         return False
-    no_floats = [n for n in child.keys if child.facts[n].type not in _WITH_NAN]
-    return disjoint(child.statistics, parent.statistics, no_floats) is not None
+    return disjoint(child.statistics, parent.statistics, bounded) is not None
 
 
 _WITH_NAN = ("double", "float", "halffloat")
 """Types whose bounds leave NaN out, and NaN equals NaN."""
+
+
+def _without_nan(table: Described) -> list[str]:
+    """Name the columns whose ranges tell that two tables share no row: bounded, and without NULL."""
+    known = table.statistics.columns
+    return [
+        name
+        for name in table.keys
+        if name in known and known[name].nulls == 0 and table.facts[name].type not in _WITH_NAN
+    ]
 
 
 def _by_columns(tables: Mapping[str, Described], pairs: Iterable[Pair]) -> dict[Names, list[Pair]]:

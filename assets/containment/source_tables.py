@@ -107,13 +107,17 @@ class SourceTable:
         return None, {}
 
     def schema(self) -> pa.Schema:
-        """Return the schema as read; a small table is read whole for it, and held.
+        """Return the schema as read; a small table is read whole for it, and held, unless the file states it.
 
         Raises
         ------
         SourceError
             If the table can't be read.
         """
+        if self._schema is None and self.source.format in ("parquet", "delta"):
+            stream = self._open()
+            self._schema, self.notes = _without_position(stream.schema), stream.notes
+            self._check_names()
         if self._schema is None:
             held = self._gather()
             if held is not None:
@@ -227,7 +231,13 @@ class SourceTable:
         }
 
     def _open(self) -> RowStream:
-        return read(self.source, self.options, batch_rows=self._batch_rows(), as_text=self.as_text)
+        return read(
+            self.source,
+            self.options,
+            batch_rows=self._batch_rows(),
+            as_text=self.as_text,
+            dictionaries=True,
+        )
 
     def _batch_rows(self) -> int:
         rows, _ = self.summaries()
@@ -236,12 +246,15 @@ class SourceTable:
         per_row = max(_EXPANSION * self.bytes // rows, 1)
         return min(max(_BATCH_BYTES // per_row, _LEAST_ROWS), _MOST_ROWS)
 
+    def _check_names(self) -> None:
+        if self._schema is not None and any("\0" in name for name in self._schema.names):
+            reason = "a column's name holds a NUL character"
+            raise SourceError(self.source.path, reason, "Rename the column.")
+
     def _pass(self) -> Iterator[pa.RecordBatch]:
         stream = self._open()
         self._schema = _without_position(stream.schema)
-        if any("\0" in name for name in self._schema.names):
-            reason = "a column's name holds a NUL character"
-            raise SourceError(self.source.path, reason, "Rename the column.")
+        self._check_names()
         rows = rejected = 0
         for batch in stream:
             yield batch.select(self._schema.names)

@@ -15,31 +15,8 @@ I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
 
 
-<<<<<<< HEAD
-def sorted_rows(first: U64, *further: npt.NDArray[Any]) -> I64:
-    """Return the order of rows by several columns, most important first.
-
-    Only rows that are equal in the first column are compared in the others, which is fast where it
-    tells most of them apart. Rows that are equal in all come in any order.
-    """
-    order = np.argsort(first)
-    ahead = first[order]
-    tied = np.zeros(len(order) + 1, bool)
-    tied[1:-1] = ahead[1:] == ahead[:-1]
-    places = np.flatnonzero(tied[1:] | tied[:-1])
-    if len(places):
-        rows = order[places]
-        within = np.lexsort([column[rows] for column in (*further[::-1], first)])
-        order[places] = rows[within]
-    return order
-
-
-def equal_sets(digests: U64, sizes: I64, member: I64, high: U64, low: U64) -> tuple[I64, I64, I64]:
-    """Number the distinct sets.
-=======
 def equal_sets(digests: U64, sizes: I64, member: I64, high: U64, low: U64) -> tuple[I64, I64, I64]:
     """Give each distinct set a number.
->>>>>>> near
 
     Parameters
     ----------

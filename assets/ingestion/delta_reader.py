@@ -14,7 +14,9 @@ from assets.ingestion.parquet_files import open_parquet
 from assets.ingestion.parquet_reader import place
 
 
-def read_delta(source: Source, options: ReadOptions, *, batch_rows: int = 8192) -> RowStream:
+def read_delta(
+    source: Source, options: ReadOptions, *, batch_rows: int = 8192, dictionaries: bool = False
+) -> RowStream:
     """Stream a Delta table.
 
     Data columns come in schema order, then partition columns. A column that a file lacks is null
@@ -39,7 +41,7 @@ def read_delta(source: Source, options: ReadOptions, *, batch_rows: int = 8192) 
         position = 0
         for file in snap.files:
             constants = [_typed(v, f.type) for v, f in zip(file.partition, partitions, strict=True)]
-            with open_parquet(file.path) as opened:
+            with open_parquet(file.path, dictionaries=dictionaries) as opened:
                 found = opened.schema_arrow
                 order = [
                     index if (index := found.get_field_index(field.name)) >= 0 else None

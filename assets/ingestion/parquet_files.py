@@ -16,15 +16,23 @@ from assets.ingestion.decompress import ByteStream
 from assets.ingestion.infer import canonical_integer
 from assets.ingestion.model import MIB, FileInfo, ReadOptions, Source, SourceError
 
+_DICTIONARY_BYTES = 2
+_GROUP_ROWS = 1 << 14
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 _REMEDY = "Write the file again, or remove it."
 
 
 @contextmanager
 def open_parquet(
-    path: Path, source: Source | None = None, options: ReadOptions | None = None
+    path: Path,
+    source: Source | None = None,
+    options: ReadOptions | None = None,
+    *,
+    dictionaries: bool = False,
 ) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file, a compressed one by way of an anonymous temporary file.
+
+    With `dictionaries`, string columns that are stored as a small dictionary are read as one.
 
     Raises
     ------
@@ -35,16 +43,42 @@ def open_parquet(
     try:
         if source is not None and source.compression != "none":
             handle = _decompressed(path, source, options or ReadOptions())
-        with pq.ParquetFile(
-            handle if handle is not None else str(path), coerce_int96_timestamp_unit="us"
-        ) as opened:
-            yield opened
+        stored = handle if handle is not None else str(path)
+        with pq.ParquetFile(stored, coerce_int96_timestamp_unit="us") as opened:
+            columns = _in_dictionaries(opened.metadata) if dictionaries else []
+            if not columns:
+                yield opened
+                return
+            with pq.ParquetFile(
+                stored,
+                metadata=opened.metadata,
+                read_dictionary=columns,
+                coerce_int96_timestamp_unit="us",
+            ) as encoded:
+                yield encoded
     except (pa.ArrowException, OSError) as error:
         reason = f"unreadable Parquet ({str(error).splitlines()[0] if str(error) else error!r})"
         raise SourceError(path, reason, _REMEDY) from error
     finally:
         if handle is not None:
             handle.close()
+
+
+def _in_dictionaries(metadata: pq.FileMetaData) -> list[str]:
+    """Name the top-level string columns that take at most two bytes a value, so that values must repeat."""
+    if metadata.num_rows < _GROUP_ROWS * (metadata.num_row_groups - 1):
+        return []  # batches with a dictionary end where a row group ends
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    found = []
+    for index in range(metadata.num_columns):
+        column = metadata.schema.column(index)
+        if column.physical_type != "BYTE_ARRAY" or "." in column.path:
+            continue
+        chunks = [group.column(index) for group in groups]
+        size = sum(chunk.total_uncompressed_size for chunk in chunks)
+        if size <= _DICTIONARY_BYTES * sum(chunk.num_values for chunk in chunks):
+            found.append(column.path)
+    return found
 
 
 def _decompressed(path: Path, source: Source, options: ReadOptions) -> Any:  # noqa: ANN401

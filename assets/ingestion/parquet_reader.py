@@ -21,8 +21,10 @@ from assets.ingestion.model import (
 from assets.ingestion.parquet_files import open_parquet, partition_values
 
 
-def read_parquet(source: Source, options: ReadOptions, *, batch_rows: int = 8192) -> RowStream:
-    """Stream a Parquet source.
+def read_parquet(
+    source: Source, options: ReadOptions, *, batch_rows: int = 8192, dictionaries: bool = False
+) -> RowStream:
+    """Stream a Parquet source; see `assets.ingestion.read.read`.
 
     Columns come in the order of the first file's schema, in plain types (`arrow_types`), then the
     hive partition columns that are no column of the file. Positions count on from file to file.
@@ -50,7 +52,7 @@ def read_parquet(source: Source, options: ReadOptions, *, batch_rows: int = 8192
         position = 0
         for file, row in zip(files, values, strict=True):
             constants = [row[i] for i in kept]
-            with open_parquet(file.path, source, options) as opened:
+            with open_parquet(file.path, source, options, dictionaries=dictionaries) as opened:
                 order = _column_order(source, file.relative, original, opened.schema_arrow)
                 for batch in opened.iter_batches(batch_size=batch_rows, use_threads=False):
                     yield place(batch, order, constants, schema, position)
@@ -87,7 +89,7 @@ def place(
     Parameters
     ----------
     batch
-        Columns as stored in the file.
+        Columns as stored in the file; dictionaries of the wanted type stay.
     order
         For each leading column of the table, its index in the batch, or None: not in this file.
     constants
@@ -105,11 +107,15 @@ def place(
             arrays.append(pa.nulls(rows, kind))
         else:
             column = batch.column(index)
-            arrays.append(column if column.type == kind else column.cast(kind))
+            same = column.type == kind or column.type == pa.dictionary(pa.int32(), kind)
+            arrays.append(column if same else column.cast(kind))
     for i, value in enumerate(constants, start=len(order)):
         arrays.append(pa.repeat(pa.scalar(value, schema.field(i).type), rows))
     arrays.append(pa.array(np.arange(position, position + rows, dtype=np.int64)))
     if schema.names[-1] != POSITION_COLUMN or len(arrays) != len(schema.names):
         message = f"{len(arrays)} columns for a schema of {len(schema.names)}"
         raise ValueError(message)
+    if any(pa.types.is_dictionary(array.type) for array in arrays):
+        kinds = zip(schema, arrays, strict=True)
+        schema = pa.schema([field.with_type(array.type) for field, array in kinds])
     return pa.record_batch(arrays, schema=schema)

@@ -11,6 +11,7 @@ def read(
     *,
     batch_rows: int = 8192,
     as_text: bool = False,
+    dictionaries: bool = False,
 ) -> RowStream:
     """Open a source for streaming.
 
@@ -25,6 +26,9 @@ def read(
     as_text
         For comparing cells as written: CSV and TSV keep rows of any width and bytes of any kind
         (see `read_csv`), JSON values are strings or their JSON text. No effect on other formats.
+    dictionaries
+        Strings that a Parquet file (of a Delta table, too) stores as a small dictionary come as a dictionary
+        array, where they would be string in the stream's schema.
 
     Returns
     -------
@@ -64,8 +68,8 @@ def read(
         case "parquet":
             from assets.ingestion.parquet_reader import read_parquet
 
-            return read_parquet(source, options, batch_rows=batch_rows)
+            return read_parquet(source, options, batch_rows=batch_rows, dictionaries=dictionaries)
         case "delta":
             from assets.ingestion.delta_reader import read_delta
 
-            return read_delta(source, options, batch_rows=batch_rows)
+            return read_delta(source, options, batch_rows=batch_rows, dictionaries=dictionaries)

@@ -246,7 +246,8 @@ def _cells(array: pa.Array, at: Positions | None, equality: Equality) -> Iterato
         raise UnhashableColumnError(unhashable(data_type))
 
 
-def _null_tag(equality: Equality) -> str:
+def null_tag(equality: Equality) -> str:
+    """Return the tag of NULL, which has no content."""
     return "text" if equality == "text" else "null"
 
 
@@ -256,7 +257,7 @@ def segments(array: pa.Array, equality: Equality) -> Iterator[Segment]:
         at = None
     else:
         null = array.is_null().to_numpy(zero_copy_only=False)
-        yield Segment(_null_tag(equality), np.flatnonzero(null))
+        yield Segment(null_tag(equality), np.flatnonzero(null))
         at = np.flatnonzero(~null)
         array = array.drop_null()
     if len(array):

@@ -42,6 +42,7 @@ import pyarrow as pa
 
 from assets.kernels.cell_bytes import Equality, decoded, plain, segments
 from assets.kernels.cell_text import UnhashableColumnError
+from assets.kernels.plain_cells import plain_cells, seed_of
 from assets.kernels.xxh64 import Hashes, avalanche_all, hash_bytes, hash_slices, hash_words
 
 __all__ = [
@@ -70,6 +71,9 @@ def _chunks(array: pa.Array | pa.ChunkedArray) -> list[pa.Array]:
 
 def _chunk_cells(array: pa.Array, base: np.uint64, equality: Equality) -> Hashes:
     array = plain(array)
+    cells = plain_cells(array, base, equality)
+    if cells is not None:
+        return cells
     if pa.types.is_dictionary(array.type):
         # each distinct value is hashed once; index len(dictionary) stands for NULL
         values = pa.concat_arrays([decoded(array.dictionary), pa.nulls(1, array.type.value_type)])
@@ -78,7 +82,7 @@ def _chunk_cells(array: pa.Array, base: np.uint64, equality: Equality) -> Hashes
         return taken
     out = np.empty(len(array), np.uint64)
     for segment in segments(array, equality):
-        seed = hash_bytes(segment.tag.encode(), base)
+        seed = seed_of(segment.tag, base)
         if segment.words is not None:
             hashes = hash_words(np.ascontiguousarray(segment.words, np.uint64), seed)
         elif segment.slices is not None:
@@ -115,8 +119,10 @@ def column_cells(array: pa.Array | pa.ChunkedArray, name: str, equality: Equalit
     UnhashableColumnError
         If the type has no canonical bytes.
     """
-    base = hash_bytes(name.encode(), np.uint64(0))
+    base = seed_of(name, np.uint64(0))
     parts = [_chunk_cells(chunk, base, equality) for chunk in _chunks(array)]
+    if len(parts) == 1:
+        return parts[0]
     return np.concatenate(parts) if parts else np.empty(0, np.uint64)
 
 

@@ -18,6 +18,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from assets.kernels.intrinsics import load4, load8
+
 Hashes = npt.NDArray[np.uint64]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -33,6 +35,7 @@ _P2 = np.uint64(0xC2B2AE3D27D4EB4F)
 _P3 = np.uint64(0x165667B19E3779F9)
 _P4 = np.uint64(0x85EBCA77C2B2AE63)
 _P5 = np.uint64(0x27D4EB2F165667C5)
+_NAN = np.float64(np.nan).view(np.uint64)
 
 
 @_compiled
@@ -55,31 +58,15 @@ def _avalanche(h: np.uint64) -> np.uint64:
 
 
 @_compiled
-def _lane8(data: npt.NDArray[np.uint8], i: int) -> np.uint64:
-    x = np.uint64(0)
-    for k in range(8):
-        x |= np.uint64(data[i + k]) << np.uint64(8 * k)
-    return x
-
-
-@_compiled
-def _lane4(data: npt.NDArray[np.uint8], i: int) -> np.uint64:
-    x = np.uint64(0)
-    for k in range(4):
-        x |= np.uint64(data[i + k]) << np.uint64(8 * k)
-    return x
-
-
-@_compiled
 def _xxh64(data: npt.NDArray[np.uint8], start: int, stop: int, seed: np.uint64) -> np.uint64:
     i = start
     if stop - start >= 32:
         a, b, c, d = seed + _P1 + _P2, seed + _P2, seed, seed - _P1
         while i + 32 <= stop:
-            a = _round(a, _lane8(data, i))
-            b = _round(b, _lane8(data, i + 8))
-            c = _round(c, _lane8(data, i + 16))
-            d = _round(d, _lane8(data, i + 24))
+            a = _round(a, load8(data, i))
+            b = _round(b, load8(data, i + 8))
+            c = _round(c, load8(data, i + 16))
+            d = _round(d, load8(data, i + 24))
             i += 32
         h = _rotate(a, 1) + _rotate(b, 7) + _rotate(c, 12) + _rotate(d, 18)
         for state in (a, b, c, d):
@@ -88,10 +75,10 @@ def _xxh64(data: npt.NDArray[np.uint8], start: int, stop: int, seed: np.uint64) 
         h = seed + _P5
     h += np.uint64(stop - start)
     while i + 8 <= stop:
-        h = _rotate(h ^ _round(np.uint64(0), _lane8(data, i)), 27) * _P1 + _P4
+        h = _rotate(h ^ _round(np.uint64(0), load8(data, i)), 27) * _P1 + _P4
         i += 8
     if i + 4 <= stop:
-        h = _rotate(h ^ (_lane4(data, i) * _P1), 23) * _P2 + _P3
+        h = _rotate(h ^ (load4(data, i) * _P1), 23) * _P2 + _P3
         i += 4
     while i < stop:
         h = _rotate(h ^ (np.uint64(data[i]) * _P5), 11) * _P1
@@ -100,14 +87,45 @@ def _xxh64(data: npt.NDArray[np.uint8], start: int, stop: int, seed: np.uint64) 
 
 
 @_compiled
+def _hash_word(word: np.uint64, start: np.uint64) -> np.uint64:
+    return _avalanche(_rotate(start ^ _round(np.uint64(0), word), 27) * _P1 + _P4)
+
+
+@_compiled
 def hash_words(words: Hashes, seed: np.uint64) -> Hashes:
     """Hash each 8-byte little-endian word."""
     out = np.empty(words.size, np.uint64)
     start = seed + _P5 + np.uint64(8)
     for i in range(words.size):
-        h = _rotate(start ^ _round(np.uint64(0), words[i]), 27) * _P1 + _P4
-        out[i] = _avalanche(h)
+        out[i] = _hash_word(words[i], start)
     return out
+
+
+@_compiled
+def hash_floats(
+    numbers: npt.NDArray[np.float64], whole_seed: np.uint64, seed: np.uint64
+) -> tuple[Hashes, bool]:
+    """Hash each number: a whole one as its int64 under `whole_seed`, others as their bits.
+
+    Returns
+    -------
+    tuple
+        The hashes, and whether all whole numbers fit an int64; those that don't have no valid hash.
+        All NaN are one value, and -0.0 is the whole number 0.
+    """
+    out = np.empty(numbers.size, np.uint64)
+    whole_start, start = whole_seed + _P5 + np.uint64(8), seed + _P5 + np.uint64(8)
+    bits = numbers.view(np.uint64)
+    misfits = np.int64(0)
+    for i in range(numbers.size):  # without branches, so that it is vectorised
+        x = numbers[i]
+        whole = np.floor(x) == x
+        small = whole & (x >= -9223372036854775808.0) & (x < 9223372036854775808.0)
+        misfits += np.int64(whole & (not small) & (np.abs(x) < np.inf))
+        bits_of = bits[i] if x == x else _NAN
+        word = np.uint64(np.int64(x if small else 0.0)) if small else bits_of
+        out[i] = _hash_word(word, whole_start if small else start)
+    return out, misfits == 0
 
 
 @_compiled
@@ -118,6 +136,33 @@ def hash_slices(
     out = np.empty(offsets.size - 1, np.uint64)
     for i in range(out.size):
         out[i] = _xxh64(data, offsets[i], offsets[i + 1], seed)
+    return out
+
+
+@_compiled
+def put_where_null(
+    out: Hashes, valid: npt.NDArray[np.uint8], offset: int, value: np.uint64
+) -> None:
+    """Write `value` where bit `offset + i` of `valid`, least significant first, is not set."""
+    i = 0
+    while i < out.size:
+        at = np.uint64(offset + i)
+        byte = valid[at >> np.uint64(3)]
+        if byte == 255 and (at & np.uint64(7)) == 0:
+            i += 8
+            continue
+        if not (byte >> np.uint8(at & np.uint64(7))) & np.uint8(1):
+            out[i] = value
+        i += 1
+
+
+@_compiled
+def take_hashes(values: Hashes, indices: npt.NDArray[np.int32]) -> Hashes:
+    """Return `values` at some indices; one that lies outside gives 0."""
+    out = np.empty(indices.size, np.uint64)
+    for i in range(indices.size):
+        at = np.uint64(indices[i])
+        out[i] = values[at] if at < np.uint64(values.size) else np.uint64(0)
     return out
 
 

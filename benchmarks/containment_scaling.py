@@ -1,0 +1,194 @@
+"""How the containment search scales: with tables, with rows, beyond its memory, and with one more table.
+
+    python -m benchmarks.containment_scaling [--parts tables rows bound] [--gigabytes 5]
+
+`tables` and `rows`: CPU seconds of a whole search of one family of 16 to 256 tables of 5,000 rows, and of 32 tables
+of 2,000 to 128,000 rows; drawn into containment_scaling.png. `bound`: a lake of random numbers, uncompressed, ten
+times the bound of 512 MB, in families of ten tables: the peak of the process that searches it, the time of a second
+search with all cached, and of a third one after one more table came, beside the time that reading and hashing that
+table takes. Needs the lake's size on disk in the temporary folder, and a sixth of it for the cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from matplotlib.figure import Figure
+
+from assets.containment.content import hash_projections_of
+from assets.containment.folder import search_folder
+from benchmarks.containment_lake import build_lake
+from benchmarks.machine import machine
+
+RESULTS = Path(__file__).parent / "results" / "containment_scaling.json"
+BOUND_MIB = 512
+_TABLE_ROWS = 1_000_000
+_FAMILY = 10
+
+
+def run_one(settings: dict[str, object]) -> None:
+    """Search a folder in this process and print what it took; or read and hash one file."""
+    with tempfile.TemporaryDirectory() as small:
+        build_lake(Path(small), families=[(10, 1000)], size=8, seed=1)
+        search_folder(Path(small), workers=2)
+    wall, cpu = time.perf_counter(), time.process_time()
+    told: dict[str, object] = {}
+    if "file" in settings:
+        with pq.ParquetFile(settings["file"]) as opened:
+            names = opened.schema_arrow.names
+            for batch in opened.iter_batches(1 << 16, use_threads=False):
+                if settings["hash"]:
+                    hash_projections_of(batch, [names], "value")
+    else:
+        cache = settings.get("cache")
+        found = search_folder(
+            Path(str(settings["lake"])),
+            min_containment=0.5,
+            workers=2,
+            memory_bytes=BOUND_MIB << 20,
+            cache=Path(str(cache)) if cache else None,
+        )
+        told = {"edges": found.edges.height, "stages": found.stages.to_dicts()}
+    told["seconds"] = round(time.perf_counter() - wall, 3)
+    told["cpu_seconds"] = round(time.process_time() - cpu, 3)
+    told["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    print(json.dumps(told))
+
+
+def in_process(**settings: object) -> dict[str, float]:
+    """Run `run_one` in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.containment_scaling", "--one"]
+    done = subprocess.run(
+        [*command, json.dumps(settings)], check=True, capture_output=True, text=True
+    )
+    told: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return told
+
+
+def grow(axis: str, values: list[int], rounds: int) -> dict[str, object]:
+    """Search lakes that grow in one way; give the least CPU time of some rounds for each."""
+    points = []
+    for value in values:
+        with tempfile.TemporaryDirectory() as folder:
+            size, rows = (value, 5000) if axis == "tables" else (32, value)
+            lake = build_lake(Path(folder), families=[(rows, rows)], size=size, seed=5)
+            runs = [in_process(lake=folder) for _ in range(rounds)]
+            points.append(
+                {
+                    "tables": len(lake.tables),
+                    "rows": lake.rows,
+                    "bytes": lake.bytes,
+                    "pairs": len(lake.pairs()),
+                    "cpu_seconds": min(run["cpu_seconds"] for run in runs),
+                    "seconds": min(run["seconds"] for run in runs),
+                }
+            )
+        print(axis, json.dumps(points[-1]))
+    logs = np.log([[point["rows"], point["cpu_seconds"]] for point in points[-3:]])
+    exponent = float(np.polyfit(logs[:, 0], logs[:, 1], 1)[0])
+    return {"points": points, "exponent_of_rows_in_last_three": round(exponent, 2)}
+
+
+def random_table(draw: np.random.Generator) -> pa.Table:
+    columns = {f"n{i}": draw.integers(0, 2**62, _TABLE_ROWS) for i in range(5)}
+    columns |= {f"x{i}": draw.random(_TABLE_ROWS) for i in range(3)}
+    return pa.table(columns)
+
+
+def write_table(lake: Path, number: int, pool: list[pa.Table], draw: np.random.Generator) -> Path:
+    """Write rows of two tables of the pool under the columns of the table's family."""
+    first, second = draw.integers(0, len(pool), 2)
+    cut = int(draw.integers(1, _TABLE_ROWS))
+    table = pa.concat_tables([pool[first].slice(0, cut), pool[second].slice(cut)])
+    family = number // _FAMILY
+    table = table.rename_columns([f"f{family}_{name}" for name in table.column_names])
+    path = lake / f"t{number:04}.parquet"
+    pq.write_table(table, path, compression="none", use_dictionary=False, row_group_size=1 << 17)
+    return path
+
+
+def bound(gigabytes: float) -> dict[str, object]:
+    """Search a lake that is far larger than the memory allowed, and then once more."""
+    draw = np.random.default_rng(11)
+    pool = [random_table(draw) for _ in range(4)]
+    with tempfile.TemporaryDirectory() as folder:
+        lake, cache = Path(folder) / "lake", Path(folder) / "cache"
+        lake.mkdir()
+        tables = round(gigabytes * 1e9 / (_TABLE_ROWS * 64)) // _FAMILY * _FAMILY + _FAMILY - 1
+        if shutil.disk_usage(folder).free < 1.3 * gigabytes * 1e9:
+            message = f"{folder} has no room for {gigabytes} GB; set TMPDIR or --gigabytes"
+            raise SystemExit(message)
+        for number in range(tables):
+            write_table(lake, number, pool, draw)
+        size = sum(path.stat().st_size for path in lake.iterdir())
+        full = in_process(lake=str(lake), cache=str(cache))
+        again = in_process(lake=str(lake), cache=str(cache))
+        added = write_table(lake, tables, pool, draw)  # the last of its family
+        more = in_process(lake=str(lake), cache=str(cache))
+        read = in_process(file=str(added), hash=False)
+        hashed = in_process(file=str(added), hash=True)
+    over = more["cpu_seconds"] - read["cpu_seconds"]
+    return {
+        "lake_bytes": size,
+        "tables": tables,
+        "bound_mib": BOUND_MIB,
+        "full": full,
+        "unchanged": again,
+        "one_more_table": more,
+        "reading_that_table": read,
+        "reading_and_hashing_it": hashed,
+        "one_more_beyond_reading_share_of_full": round(over / full["cpu_seconds"], 4),
+        "row_hash_share_of_decode_speed": round(read["cpu_seconds"] / hashed["cpu_seconds"], 3),
+    }
+
+
+def draw_plot(results: dict[str, object]) -> None:
+    figure = Figure(figsize=(6, 4))
+    axes = figure.subplots()
+    for axis in ("tables", "rows"):
+        if axis in results:
+            points = results[axis]["points"]
+            x = [point["rows"] / 1e6 for point in points]
+            axes.plot(x, [point["cpu_seconds"] for point in points], "o-", label=f"more {axis}")
+    axes.set(xlabel="million rows in the lake", ylabel="CPU seconds", xscale="log", yscale="log")
+    axes.legend()
+    figure.savefig(RESULTS.with_suffix(".png"), dpi=120, bbox_inches="tight")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--parts", nargs="+", default=["tables", "rows", "bound"])
+    parser.add_argument("--gigabytes", type=float, default=5.4)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        run_one(json.loads(arguments.one))
+        return
+    told: dict[str, object] = {"machine": machine("polars")}
+    if RESULTS.exists():
+        told = json.loads(RESULTS.read_text()) | told
+    if "tables" in arguments.parts:
+        told["tables"] = grow("tables", [16, 32, 64, 128, 256], arguments.rounds)
+    if "rows" in arguments.parts:
+        told["rows"] = grow("rows", [2000, 8000, 32_000, 128_000], arguments.rounds)
+    if "bound" in arguments.parts:
+        told["bound"] = bound(arguments.gigabytes)
+        print(json.dumps(told["bound"]))
+    RESULTS.write_text(json.dumps(told, indent=1) + "\n")
+    draw_plot(told)
+
+
+if __name__ == "__main__":
+    main()
