@@ -169,6 +169,12 @@ class Holdout(_Section):
     share: Share = 0.02
 
 
+class Containment(_Section):
+    """What keeping and rebuilding tables costs: a cost table, else example prices."""
+
+    costs: Place | None = None
+
+
 class Deduplication(_Section):
     """What counts as a duplicate, and which of the twins stays."""
 
@@ -315,6 +321,7 @@ class Recipe(_Section):
     records: tuple[RecordRule, ...]
     unit: Literal["records", "tokens"] = "records"
     holdout: Holdout = Field(default_factory=Holdout)
+    containment: Containment = Field(default_factory=Containment)
     deduplication: Deduplication = Field(default_factory=Deduplication)
     scoring: Scoring = Field(default_factory=Scoring)
     filtering: Filtering = Field(default_factory=Filtering)
@@ -389,8 +396,9 @@ class Recipe(_Section):
 
     @property
     def hash(self) -> str:
-        """Hash of all that can change a result: everything but limits and the places of lake and output."""
+        """Hash of all that can change a result: everything but limits and the places of lake, output and costs."""
         data = self.model_dump(mode="json", exclude={"limits", "lake", "output", "state"})
+        del data["containment"]["costs"]
         return hashlib.blake2b(
             json.dumps(data, sort_keys=True).encode(), digest_size=16
         ).hexdigest()
@@ -444,11 +452,17 @@ def parse_recipe(raw: dict[str, Any], *, base: Path, origin: str = "recipe") -> 
         lines = [_explain(item, raw) for item in error.errors()]
         message = f"{origin}: " + f"\n{origin}: ".join(lines)
         raise RecipeError(message) from error
-    places = {
-        key: str((base / str(value).removeprefix("file://")).resolve())
+
+    def resolved(place: str) -> str:
+        return str((base / place.removeprefix("file://")).resolve())
+
+    places: dict[str, Any] = {
+        key: resolved(value)
         for key in ("lake", "output", "state")
         if (value := getattr(recipe, key)) is not None
     }
+    if recipe.containment.costs is not None:
+        places["containment"] = Containment(costs=resolved(recipe.containment.costs))
     return recipe.model_copy(update=places)
 
 
