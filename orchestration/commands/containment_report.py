@@ -53,13 +53,9 @@ def report(
         maintain_order="left",
     )
     copies = drop.filter(pl.col("kind") == "duplicate")
-    yield from _section(
-        "Duplicates", "tables with the same rows", "of which the first stays", copies, limit
-    )
+    yield from _section("Duplicates", "with the same rows as another", copies, limit)
     held = drop.filter(pl.col("kind") == "contained")
-    yield from _section(
-        "Contained", "tables whose every row is in another", "under the one that stays", held, limit
-    )
+    yield from _section("Contained", "whose every row is in another", held, limit)
     yield ""
     yield from _saving(drop, total)
     yield from _parts(edges, drop, min_containment, limit)
@@ -71,9 +67,10 @@ def _saving(drop: pl.DataFrame, total: int) -> Iterator[str]:
         return
     saved = int(drop["bytes"].sum())
     share = f" ({saved / total:.1%})" if total else ""
+    these = "this" if drop.height == 1 else "these"
     yield (
-        f"Dropping {_these(drop.height)} would save {size_told(saved)} of {size_told(total)}{share}. "
-        "Nothing was changed."
+        f"Dropping {these} {_tables(drop.height)} would save {size_told(saved)} of "
+        f"{size_told(total)}{share}. Nothing was changed."
     )
     repeated = drop.filter(pl.col("multiset_containment") < 1).height
     if repeated:
@@ -83,11 +80,11 @@ def _saving(drop: pl.DataFrame, total: int) -> Iterator[str]:
         )
 
 
-def _these(count: int) -> str:
-    return "this table" if count == 1 else f"these {count:,} tables"
+def _tables(count: int) -> str:
+    return "1 table" if count == 1 else f"{count:,} tables"
 
 
-def _section(title: str, what: str, order: str, drop: pl.DataFrame, limit: int) -> Iterator[str]:
+def _section(title: str, what: str, drop: pl.DataFrame, limit: int) -> Iterator[str]:
     yield ""
     if drop.is_empty():
         yield f"{title}: none"
@@ -96,7 +93,7 @@ def _section(title: str, what: str, order: str, drop: pl.DataFrame, limit: int) 
         drop.partition_by("group"), key=lambda own: (-int(own["bytes"].sum()), own["kept"][0])
     )
     yield (
-        f"{title}: {drop.height:,} {what} ({order}; groups: {len(groups):,}, "
+        f"{title}: {_tables(drop.height)} {what} (under the one that stays; groups: {len(groups):,}, "
         f"{size_told(int(drop['bytes'].sum()))})"
     )
     for own in groups[:limit] if limit else groups:

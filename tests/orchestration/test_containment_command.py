@@ -68,8 +68,8 @@ def test_people_see_duplicates_then_what_is_contained_then_the_saving(lake: Path
     result = call(lake, "--stats", "--equality", "text")
     assert result.exit_code == EXIT_DONE
     order = [
-        "4 tables, ", "Duplicates: 1 tables with the same rows", "  all.csv (40 rows)", "copy.csv",
-        "Contained: 1 tables whose every row is in another", "  all.csv (40 rows)", "20 rows  old/half.csv",
+        "4 tables, ", "Duplicates: 1 table with the same rows as another", "  all.csv (40 rows)", "copy.csv",
+        "Contained: 1 table whose every row is in another", "  all.csv (40 rows)", "20 rows  old/half.csv",
         "Dropping these 2 tables would save", "Nothing was changed.",
         "Contained in part, 0.9 or more: 1 of the tables that stay", "0.950000  partly.csv (20 rows)",
         "in all.csv (40 rows); it lacks row 19 among others",
