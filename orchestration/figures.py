@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 60_000
 MOST_ROWS = 40
+MOST_SAVINGS = 10
 
 
 def image(figure: Figure, title: str) -> str:
@@ -68,18 +69,49 @@ def _reasons(run: Run) -> dict[str, str]:
 
 
 def _containment(run: Run) -> dict[str, str]:
+    from assets.containment.savings import droppable_tables
     from assets.publication.plots import containment_graph
 
     edges = run.read("containment/edges")
     if edges.is_empty():
         return {}
-    gone = run.read("containment/retention").filter(pl.col("decision") == "retire")["table"]
-    return {"graph": image(containment_graph(edges, frozenset(gone)), "which table holds which")}
+    sizes = dict(run.read("ingestion/tables", ["table", "bytes"]).drop_nulls().iter_rows())
+    largest = (
+        droppable_tables(edges, sizes)
+        .sort("bytes", "table", descending=[True, False])
+        .head(MOST_SAVINGS)
+        .select("table", "rows", "bytes", "kind", held_by="kept")
+    )
+    return {
+        "graph": image(containment_graph(edges), "which table holds which"),
+        "largest_savings": markdown(largest),
+    }
 
 
-def _retired(run: Run) -> dict[str, str]:
-    gone = run.read("containment/retention").filter(pl.col("decision") == "retire")
-    return {"to_retire": markdown(gone.select("table", "parents", "bytes", "reason"))}
+def _retention(run: Run) -> dict[str, str]:
+    from assets.publication.plots import containment_graph
+
+    edges, plan = run.read("containment/edges"), run.read("containment/retention")
+    gone = plan.filter(pl.col("decision") == "retire")
+    kept = plan.filter(pl.col("decision") == "keep").group_by("reason").agg(tables=pl.len())
+    shown = {
+        "to_retire": markdown(
+            gone.sort("saving", "table", descending=[True, False]).select(
+                "table",
+                "bytes",
+                "saving",
+                rebuilt_from="parents",
+                seconds="rebuild_latency",
+                pays_up_to_accesses="break_even_accesses",
+                pays_from_storage_price="break_even_storage_per_gb",
+            )
+        ),
+        "kept_because": markdown(kept.sort("tables", "reason", descending=[True, False])),
+    }
+    if not edges.is_empty():
+        drawn = containment_graph(edges, frozenset(gone["table"]))
+        shown["graph"] = image(drawn, "which table holds which, and what could be retired")
+    return shown
 
 
 def _clusters(run: Run) -> dict[str, str]:
@@ -203,7 +235,7 @@ FIGURES: Mapping[str, Callable[[Run], Mapping[str, Any]]] = {
     "ingestion/tables": _formats,
     "ingestion/quarantine": _reasons,
     "containment/edges": _containment,
-    "containment/retention": _retired,
+    "containment/retention": _retention,
     "deduplication/duplicates": _clusters,
     "scoring/scores": _scores,
     "scoring/silences": _silences,

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from assets.containment.planning import stated_costs
 from assets.ingestion.discover import discover
 from assets.ingestion.listing import read_options
 from assets.ingestion.model import POSITION_COLUMN, Discovery, Source, SourceError
@@ -56,6 +57,10 @@ def check_recipe_against_lake(recipe: Recipe) -> Preview:
         if (index := matching_rule(recipe.records, source.table)) is not None
     }
     faults = _unmatched(recipe, found, rules)
+    faults += [
+        f"containment.costs: {fault}"
+        for fault in stated_costs(recipe).unmatched([source.table for source in found.sources])
+    ]
     columns: dict[str, list[str]] = {}
     for source in found.sources:
         index = rules.get(source.table)

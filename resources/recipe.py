@@ -354,6 +354,7 @@ class Recipe(_Section):
     records: tuple[RecordRule, ...]
     unit: Literal["records", "tokens"] = "records"
     holdout: Holdout = Field(default_factory=Holdout)
+    containment: Containment = Field(default_factory=Containment)
     deduplication: Deduplication = Field(default_factory=Deduplication)
     scoring: Scoring = Field(default_factory=Scoring)
     filtering: Filtering = Field(default_factory=Filtering)
@@ -435,8 +436,9 @@ class Recipe(_Section):
 
     @property
     def hash(self) -> str:
-        """Hash of all that can change a result: everything but limits and the places of lake and output."""
+        """Hash of all that can change a result: everything but limits and the places of lake, output and costs."""
         data = self.model_dump(mode="json", exclude={"limits", "lake", "output", "state"})
+        del data["containment"]["costs"]
         return hashlib.blake2b(
             json.dumps(data, sort_keys=True).encode(), digest_size=16
         ).hexdigest()

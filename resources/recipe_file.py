@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from resources.errors import RecipeError
-from resources.recipe import GroupSource, Recipe, holds_credential
+from resources.recipe import Containment, GroupSource, Recipe, holds_credential
 
 
 def load_recipe(path: str | Path) -> Recipe:
@@ -51,11 +51,17 @@ def parse_recipe(raw: dict[str, Any], *, base: Path, origin: str = "recipe") -> 
         lines = [_explain(item, raw) for item in error.errors()]
         message = f"{origin}: " + f"\n{origin}: ".join(lines)
         raise RecipeError(message) from error
-    places = {
-        key: str((base / str(value).removeprefix("file://")).resolve())
+
+    def resolved(place: str) -> str:
+        return str((base / place.removeprefix("file://")).resolve())
+
+    places: dict[str, Any] = {
+        key: resolved(value)
         for key in ("lake", "output", "state")
         if (value := getattr(recipe, key)) is not None
     }
+    if recipe.containment.costs is not None:
+        places["containment"] = Containment(costs=resolved(recipe.containment.costs))
     return recipe.model_copy(update=places)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from resources.recipe import RecordRule
@@ -30,3 +31,23 @@ def group_value_from_path(pattern: str, table: str) -> str | None:
 
     found = re.search(pattern, table)
     return found["v"] if found is not None else None
+
+
+def reading(rules: Sequence[RecordRule], table: str, columns: Iterable[str]) -> str | None:
+    """Name the way in which the rows of a table become records, or return None if they do not.
+
+    Two tables are read in one way if equal rows of them become the same records but for their ids:
+    by one rule, with the same of its columns there, and with the same groups from their paths.
+    """
+    index = matching_rule(rules, table)
+    if index is None or rules[index].role == "ignore":
+        return None
+    rule = rules[index]
+    used = {*rule.text, *rule.features, *rule.keep, rule.uri, rule.label}
+    used |= {source.column for source in rule.groups.values()}
+    groups = {
+        name: group_value_from_path(source.path, table)
+        for name, source in rule.groups.items()
+        if source.path is not None
+    }
+    return json.dumps([index, sorted(used & set(columns)), groups], sort_keys=True)

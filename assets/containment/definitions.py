@@ -8,6 +8,13 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from assets.containment.planning import (
+    at_versions,
+    planned_tables,
+    prices_told,
+    stated_costs,
+    unions_at_versions,
+)
 from assets.ingestion.listing import pinned_tables
 from assets.kernels.cell_hash import SCHEME, UnhashableColumnError
 from resources.dagster_stage import Facts, Naming, TableInfo, stage_asset
@@ -19,12 +26,29 @@ EDGES, UNIONS, RETENTION = "containment/edges", "containment/unions", "containme
 MIN_CONTAINMENT = 0.5
 SPEC = StageSpec(
     name="containment",
-    tables=(EDGES, UNIONS, RETENTION),
+    tables=(EDGES, UNIONS),
     reads=("ingestion/tables", "ingestion/columns"),
     code_version=f"1+{SCHEME}",
     layer="lake",
 )
-SPECS = (SPEC,)
+
+
+def _stated_costs(run: Run) -> object:
+    """Identity of what the cost table states."""
+    costs = stated_costs(run.recipe)
+    return [[row.pattern, row.values, row.pinned] for row in costs.rows]
+
+
+RETENTION_SPEC = StageSpec(
+    name="containment/retention",
+    tables=(RETENTION,),
+    reads=("ingestion/tables", "ingestion/columns", EDGES, UNIONS),
+    code_version="1",
+    layer="lake",
+    sections=("records",),
+    extra=_stated_costs,
+)
+SPECS = (SPEC, RETENTION_SPEC)
 UNION_SCHEMA: dict[str, Any] = {
     "child": pl.String,
     "parents": pl.List(pl.String),
@@ -36,10 +60,9 @@ UNION_SCHEMA: dict[str, Any] = {
 
 
 def compute(run: Run, stage: Stage) -> Facts:
-    """Search the lake for contained tables, and plan which of them need not be kept."""
+    """Search the lake for contained tables."""
     from assets.containment.described import Described, described_columns, described_statistics
     from assets.containment.hash_store import HashStore
-    from assets.containment.retention import plan_retention
     from assets.containment.search import find_edges
 
     tables, read = pinned_tables(run)
@@ -81,16 +104,9 @@ def compute(run: Run, stage: Stage) -> Facts:
         parent_version=pl.col("parent").replace_strict(versions, return_dtype=pl.String),
     )
     unions = _unions(found, described, versions)
-    sizes = pl.DataFrame(
-        {"table": list(tables), "bytes": [t.bytes for t in tables.values()]},
-        schema={"table": pl.String, "bytes": pl.Int64},
-    )
-    retention = plan_retention(sizes, edges, unions)
     stage.put(EDGES, edges)
     stage.put(UNIONS, unions)
-    stage.put(RETENTION, retention)
-    _audit(stage, edges, retention)
-    saved = retention.filter(pl.col("decision") == "retire")
+    _audit(stage, edges)
     told: dict[str, Any] = {
         "edges": edges.height,
         "contained": edges.filter(pl.col("containment") == 1).height,
@@ -101,7 +117,42 @@ def compute(run: Run, stage: Stage) -> Facts:
     return {
         EDGES: told,
         UNIONS: {"covered_by_unions": unions.height},
-        RETENTION: {"retire": saved.height, "bytes_saved": int(saved["bytes"].sum())},
+    }
+
+
+def compute_retention(run: Run, stage: Stage) -> Facts:
+    """Plan which tables need not be kept."""
+    from assets.containment.retention import plan_retention, totals
+
+    tables, _ = pinned_tables(run)
+    versions = {name: table.version for name, table in tables.items()}
+    costs = stated_costs(run.recipe)
+    planned = planned_tables(
+        run.recipe,
+        {name: table.bytes for name, table in tables.items()},
+        {name: table.columns for name, table in tables.items()},
+        costs,
+    )
+    plan = plan_retention(
+        planned,
+        at_versions(run.read(EDGES), versions),
+        unions_at_versions(run.read(UNIONS), versions),
+    )
+    stage.put(RETENTION, plan)
+    _audit_plan(stage, plan)
+    retired = plan.filter(pl.col("decision") == "retire")
+    told = totals(plan)
+    return {
+        RETENTION: {
+            "retire": retired.height,
+            "bytes_saved": int(retired["bytes"].sum()),
+            "cost_of_keeping_all": told.keep_all,
+            "cost": told.cost,
+            "least_possible_cost": told.bound,
+            "gap": told.gap,
+            "optimality": told.told,
+            "prices": prices_told(plan, costs),
+        }
     }
 
 
@@ -134,13 +185,16 @@ def _unions(found: Any, described: Mapping[str, Any], versions: Mapping[str, str
     return covered.with_columns(versions=listed).select(*UNION_SCHEMA).sort("child")
 
 
-def _audit(stage: Stage, edges: pl.DataFrame, retention: pl.DataFrame) -> None:
+def _audit(stage: Stage, edges: pl.DataFrame) -> None:
     stage.check(
         "fractions_are_fractions",
         edges.filter(~pl.col("containment").is_between(0, 1)).is_empty()
         and edges.select(pl.struct("child", "parent").is_duplicated().any()).item() is not True,
         edges=edges.height,
     )
+
+
+def _audit_plan(stage: Stage, retention: pl.DataFrame) -> None:
     kept = set(retention.filter(pl.col("decision") == "keep")["table"])
     orphans = [
         row["table"]
@@ -177,19 +231,27 @@ INFO = {
         },
     ),
     RETENTION: TableInfo(
-        "One row a table: keep it, or retire it and rebuild it when it is read. Example prices.",
+        "One row a table: keep it, or retire it and rebuild it when read. Prices that nobody stated are examples.",
         {
             "table": "string: table",
             "decision": "string: keep or retire",
             "parents": "list: what it is rebuilt from",
-            "saving": "double: per period, at the stated prices",
+            "saving": "double: per period",
             "rebuild_latency": "double: seconds",
+            "break_even_accesses": "double: accesses a period above which keeping it is cheaper, all else as decided",
+            "break_even_storage_per_gb": "double: price of its gigabyte below which keeping it is cheaper",
             "reason": "string: why",
+            "bytes": "int64: size",
+            "cost": "double: of a period, as decided",
+            "examples": "list: inputs that no cost table states, for which examples stand in",
+            "component": "int64: tables that were decided together have the same",
+            "method": "string: alone, forest or integer program",
+            "gap": "double: the component's cost is at most this share above the least possible; 0 is proven optimal",
         },
     ),
 }
-CHECKS = {
-    "fractions_are_fractions": "containment lies in 0..1 and no pair comes twice",
+CHECKS = {"fractions_are_fractions": "containment lies in 0..1 and no pair comes twice"}
+PLAN_CHECKS = {
     "retired_tables_have_kept_parents": "what is to be retired can be rebuilt from what is kept",
 }
 
@@ -198,4 +260,15 @@ def define(
     recipe: Recipe, naming: Naming, specs: Mapping[str, StageSpec]
 ) -> list[dg.AssetsDefinition]:
     """Make the stage's assets."""
-    return [stage_asset(SPEC, naming, specs, compute, INFO, checks=CHECKS)]
+    return [
+        stage_asset(SPEC, naming, specs, compute, INFO, checks=CHECKS),
+        stage_asset(
+            RETENTION_SPEC,
+            naming,
+            specs,
+            compute_retention,
+            INFO,
+            checks=PLAN_CHECKS,
+            deps=(EDGES, UNIONS),
+        ),
+    ]

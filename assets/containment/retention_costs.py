@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import polars as pl
@@ -18,7 +18,7 @@ class RetentionInputError(ValueError):
 
 @dataclass(frozen=True)
 class Costs:
-    """Prices of a lake for one period, a month say. The defaults are examples, not advice.
+    """Prices of a table for one period, a month say. The defaults are examples, not advice.
 
     Parameters
     ----------
@@ -27,15 +27,21 @@ class Costs:
     maintenance_per_gb : float
         Price of one maintenance operation (a privacy scan, a compaction) on a gigabyte.
     read_per_gb, write_per_gb : float
-        Price, compute included, of reading and of writing a gigabyte in a rebuild.
+        Price, compute included, of reading a gigabyte of this table to rebuild another, and of
+        writing one to rebuild it.
     read_gb_per_second, write_gb_per_second : float
         Speeds, for the time that a rebuild takes.
     overhead_seconds : float
         What any rebuild takes beside.
     accesses, maintenance_operations : float
-        Of a table, per period, where the tables do not say.
+        Per period.
     max_latency_seconds : float
-        The longest rebuild that is allowed, where the tables do not say.
+        The longest rebuild that is allowed; infinite is no limit, which is no example.
+
+    Raises
+    ------
+    RetentionInputError
+        If a number is negative, not a number, or (but for the limit) infinite, or a speed 0.
     """
 
     storage_per_gb: float = 0.02
@@ -51,22 +57,55 @@ class Costs:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            speed = name.endswith("per_second")
-            if not value >= 0 or (speed and value == 0):
-                message = f"costs.{name} is {value}; give a number that is not negative"
+            problem = problem_of(name, value)
+            if problem is not None:
+                message = f"costs.{name} is {value}; {problem}"
                 raise RetentionInputError(message)
+
+
+INPUTS = tuple(field.name for field in fields(Costs))
+"""What a cost table or a column of the planned tables may state, in the order of `Costs`."""
+
+
+def problem_of(name: str, value: float) -> str | None:
+    """Say why a value can't be used as an input, or return None."""
+    if not value >= 0:
+        return "give a number that is not negative"
+    if name.endswith("per_second") and value == 0:
+        return "a speed must be above 0"
+    if math.isinf(value) and name != "max_latency_seconds":
+        return "give a number that is not infinite"
+    return None
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table with what keeping it costs for a period."""
+    """A table with what keeping it costs for a period.
+
+    Attributes
+    ----------
+    reader
+        How a recipe reads its rows, None if it does not: a table that is read may only be rebuilt
+        from tables that are read alike, whose rows become the same records.
+    pinned
+        Why it must be kept; None if it need not.
+    examples
+        Inputs of it that nobody stated.
+    """
 
     name: str
     size: int
-    keep_cost: float
-    accesses: float
-    max_latency: float
-    pinned: bool
+    costs: Costs
+    pinned: str | None = None
+    reader: str | None = None
+    examples: tuple[str, ...] = ()
+
+    @property
+    def keep_cost(self) -> float:
+        """What keeping it costs for a period."""
+        own = self.costs
+        price = own.storage_per_gb + own.maintenance_per_gb * own.maintenance_operations
+        return price * self.size / _GB
 
     @property
     def order(self) -> tuple[int, str]:
@@ -76,25 +115,38 @@ class Table:
 
 @dataclass(frozen=True)
 class Option:
-    """A way to rebuild a table: from one parent, or from the union of some."""
+    """A way to rebuild a table: from one parent, or from the union of some.
+
+    Attributes
+    ----------
+    rebuild_cost
+        Of one rebuild.
+    cost
+        Of a period: accesses times `rebuild_cost`.
+    latency
+        Seconds of one rebuild.
+    barred
+        Why it may not be used: ``pinned``, ``reader`` or ``latency``; None if it may.
+    """
 
     child: str
     parents: tuple[str, ...]
-    rebuild_cost: float  # of one rebuild
-    cost: float  # of a period
+    rebuild_cost: float
+    cost: float
     latency: float
+    barred: str | None = None
 
 
-def read_tables(frame: pl.DataFrame, costs: Costs) -> dict[str, Table]:
+def read_tables(frame: pl.DataFrame, costs: Costs | None = None) -> dict[str, Table]:
     """Read and price the tables.
 
     Parameters
     ----------
     frame : pl.DataFrame
-        table and bytes; optionally accesses, maintenance_operations, max_latency_seconds and
-        pinned, where a null means the default of `costs` (not pinned).
-    costs : Costs
-        The prices.
+        table and bytes; optionally any of `INPUTS` (a null means the default of `costs`), pinned
+        (Boolean, or String: why), reader (String).
+    costs : Costs, optional
+        The prices where a table states none; without it the examples, which are then named.
 
     Returns
     -------
@@ -104,7 +156,7 @@ def read_tables(frame: pl.DataFrame, costs: Costs) -> dict[str, Table]:
     Raises
     ------
     RetentionInputError
-        If a column is missing, a table named twice, or a number negative.
+        If a column is missing, a table named twice, or a number can't be used.
     """
     missing = [name for name in ("table", "bytes") if name not in frame.columns]
     if missing:
@@ -113,41 +165,40 @@ def read_tables(frame: pl.DataFrame, costs: Costs) -> dict[str, Table]:
     if frame["table"].n_unique() != frame.height:
         message = "the tables of a retention plan name a table twice; give each one row"
         raise RetentionInputError(message)
-    tables = []
-    for row in frame.iter_rows(named=True):
-        operations = _given(row, "maintenance_operations", costs.maintenance_operations)
-        accesses = _given(row, "accesses", costs.accesses)
-        size = row["bytes"]
-        if size is None or size < 0 or operations < 0 or accesses < 0:
-            message = f"table {row['table']!r}: bytes, accesses and operations must be 0 or more"
-            raise RetentionInputError(message)
-        price = costs.storage_per_gb + costs.maintenance_per_gb * operations
-        tables.append(
-            Table(
-                row["table"],
-                size,
-                price * size / _GB,
-                accesses,
-                _given(row, "max_latency_seconds", costs.max_latency_seconds),
-                bool(row.get("pinned")),
-            )
-        )
+    base = costs or Costs()
+    tables = [_table(row, base, named=costs is not None) for row in frame.iter_rows(named=True)]
     return {table.name: table for table in sorted(tables, key=lambda table: table.order)}
 
 
-def _given(row: Mapping[str, Any], name: str, default: float) -> float:
-    value = row.get(name)
-    return default if value is None else float(value)
+def _table(row: Mapping[str, Any], base: Costs, *, named: bool) -> Table:
+    stated = {name: float(row[name]) for name in INPUTS if row.get(name) is not None}
+    size = row["bytes"]
+    if size is None or size < 0:
+        message = f"table {row['table']!r}: bytes is {size}; give a number that is not negative"
+        raise RetentionInputError(message)
+    for name, value in stated.items():
+        problem = problem_of(name, value)
+        if problem is not None:
+            message = f"table {row['table']!r}: {name} is {value}; {problem}"
+            raise RetentionInputError(message)
+    pinned = row.get("pinned")
+    return Table(
+        row["table"],
+        size,
+        replace(base, **stated),
+        pinned or None if isinstance(pinned, str) else ("pinned" if pinned else None),
+        row.get("reader"),
+        () if named else tuple(n for n in INPUTS if n not in stated and n != "max_latency_seconds"),
+    )
 
 
 def read_options(
     tables: Mapping[str, Table],
     edges: pl.DataFrame,
     unions: pl.DataFrame | None,
-    costs: Costs,
     equalities: Iterable[str],
 ) -> list[Option]:
-    """List the ways to rebuild tables that are exact, quick enough, and save anything.
+    """List the ways to rebuild tables exactly, those that may not be used included.
 
     Parameters
     ----------
@@ -157,43 +208,57 @@ def read_options(
         child, parent, containment, multiset_containment, exact, equality.
     unions : pl.DataFrame or None
         child, parents, multiset_containment.
-    costs : Costs
-        The prices.
     equalities : iterable of str
         The equalities under which equal rows are good enough to rebuild from.
 
     Returns
     -------
     list of Option
-        Sorted. Left out: pinned children, rebuilds slower than the child's limit, rebuilds that
-        cost as much as keeping the child (keeping it is then never worse), unknown tables.
+        Sorted by child and parents. Left out: inexact ways and unknown tables.
     """
-    allowed = set(equalities)
-    ways = {
-        (row["child"], (row["parent"],))
-        for row in edges.iter_rows(named=True)
-        if row["containment"] == 1.0
-        and row["multiset_containment"] == 1.0
-        and row["exact"]
-        and row["equality"] in allowed
-    }
+    whole = edges.filter(
+        (pl.col("containment") == 1.0)
+        & (pl.col("multiset_containment") == 1.0)
+        & pl.col("exact")
+        & pl.col("equality").is_in(list(equalities))
+    )
+    ways = {(child, (parent,)) for child, parent in whole.select("child", "parent").iter_rows()}
     if unions is not None:
+        exact = unions.filter(pl.col("multiset_containment") == 1.0)
         ways |= {
-            (row["child"], tuple(sorted(row["parents"])))
-            for row in unions.iter_rows(named=True)
-            if row["multiset_containment"] == 1.0
+            (child, tuple(sorted(parents)))
+            for child, parents in exact.select("child", "parents").iter_rows()
         }
-    options = []
-    for child, parents in sorted(ways):
-        if child not in tables or any(p not in tables or p == child for p in parents):
-            continue
-        own = tables[child]
-        read = sum(tables[parent].size for parent in parents) / _GB
-        write = own.size / _GB
-        rebuild = costs.read_per_gb * read + costs.write_per_gb * write
-        latency = costs.overhead_seconds
-        latency += read / costs.read_gb_per_second + write / costs.write_gb_per_second
-        cost = own.accesses * rebuild
-        if not own.pinned and latency <= own.max_latency and cost < own.keep_cost:
-            options.append(Option(child, parents, rebuild, cost, latency))
-    return options
+    return [
+        _option(tables[child], [tables[parent] for parent in parents])
+        for child, parents in sorted(ways)
+        if child in tables and all(p in tables and p != child for p in parents)
+    ]
+
+
+def _option(child: Table, parents: list[Table]) -> Option:
+    write = child.size / _GB
+    rebuild = child.costs.write_per_gb * write
+    latency = child.costs.overhead_seconds + write / child.costs.write_gb_per_second
+    for parent in parents:
+        read = parent.size / _GB
+        rebuild += parent.costs.read_per_gb * read
+        latency += read / parent.costs.read_gb_per_second
+    barred = None
+    if child.pinned is not None:
+        barred = "pinned"
+    elif child.reader is not None and any(p.reader != child.reader for p in parents):
+        barred = "reader"
+    elif latency > child.costs.max_latency_seconds:
+        barred = "latency"
+    names = tuple(parent.name for parent in parents)
+    cost = child.costs.accesses * rebuild
+    return Option(child.name, names, rebuild, cost, latency, barred)
+
+
+def paying(tables: Mapping[str, Table], options: Iterable[Option]) -> list[Option]:
+    """Return the options that may be used and cost less than keeping the table.
+
+    Keeping a table is never worse than an option that is left out, whatever else is decided.
+    """
+    return [o for o in options if o.barred is None and o.cost < tables[o.child].keep_cost]

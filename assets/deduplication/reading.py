@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from assets.deduplication.contained import contained_tables
-from resources.recipe import Recipe, RecordRule
-from resources.rules import group_value_from_path, matching_rule
+from resources.recipe import Recipe
+from resources.rules import matching_rule, reading
 
 
 def read_by_rule(recipe: Recipe, tables: Sequence[str]) -> dict[str, int]:
@@ -49,10 +49,9 @@ def held_by_others(
     tables of one rule that
     agree on which of the rule's columns they have, and on every group value that comes from the path.
     """
+    ways = {name: reading(recipe.records, name, columns[name]) for name in rules if name in columns}
     alike = [
-        _same_records(recipe.records[rules[child]], child, parent, columns)
-        if rules.get(child) is not None and rules.get(child) == rules.get(parent)
-        else False
+        ways.get(child) is not None and ways.get(child) == ways.get(parent)
         for child, parent in edges.select("child", "parent").iter_rows()
     ]
     counted = edges.filter(pl.Series(alike, dtype=pl.Boolean)) if edges.height else edges
@@ -66,22 +65,3 @@ def held_by_others(
     )
     found = contained_tables(counted, tables)
     return dict(zip(found["table"], found["by"], strict=True))
-
-
-def _same_records(
-    rule: RecordRule, child: str, parent: str, columns: Mapping[str, Sequence[str]]
-) -> bool:
-    used = {
-        *rule.text,
-        *rule.features,
-        *rule.keep,
-        *(c for c in (rule.uri, rule.label) if c is not None),
-    }
-    used |= {source.column for source in rule.groups.values() if source.column is not None}
-    if used & set(columns[child]) != used & set(columns[parent]):
-        return False
-    return all(
-        group_value_from_path(source.path, child) == group_value_from_path(source.path, parent)
-        for source in rule.groups.values()
-        if source.path is not None
-    )

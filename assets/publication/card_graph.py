@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+MOST_LAYERS = 5
+
+
 @dataclass(frozen=True)
 class GraphLayout:
     """Hold a drawing of a containment graph.
@@ -35,6 +38,11 @@ class GraphLayout:
     layers: tuple[tuple[int, ...], ...]
     edges: tuple[tuple[int, int, float, bool], ...]
     left_out: int
+
+    @property
+    def legible(self) -> bool:
+        """Whether all of it can be drawn with the names of the tables."""
+        return len(self.layers) <= MOST_LAYERS and self.left_out == 0
 
 
 def layout(edges: pl.DataFrame, most_nodes: int = 40) -> GraphLayout:

@@ -10,6 +10,7 @@ from assets.publication.card_figures import WIDTH, axes_at, canvas
 from assets.publication.card_format import compact, shorten, shorten_path
 from assets.publication.card_graph import layout
 from assets.publication.card_palette import light
+from assets.publication.card_plots_components import component_panels
 from assets.publication.card_svg import drawn
 
 if TYPE_CHECKING:
@@ -31,9 +32,12 @@ def containment_graph(edges: pl.DataFrame, retired: frozenset[str] = frozenset()
     Notes
     -----
     Copies are one node. Whole and proven edges are solid; others are dashed and carry their
-    containment, and only the largest is drawn, for tables that nothing holds in whole. At most 40 nodes are drawn.
+    containment, and only the largest is drawn, for tables that nothing holds in whole. Beyond 40 nodes or five layers
+    names have no room: then it is `component_panels`.
     """
     placed = layout(edges)
+    if not placed.legible:
+        return component_panels(edges, retired)
     rows: dict[str, int] = {}
     for child, parent, held, holding in edges.select(
         "child", "parent", "child_rows", "parent_rows"

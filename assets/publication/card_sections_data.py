@@ -33,11 +33,6 @@ def redundancy(page: Page, facts: CardFacts) -> None:
         graph = layout(facts.edges)
         gone = frozenset(retired(facts)["table"].drop_nulls().to_list())
         copies = [node for node in graph.nodes if len(node) > 1]
-        cut = (
-            f" {plural(graph.left_out, 'further table')} with fewer edges is in the table only."
-            if graph.left_out
-            else ""
-        )
         parts += [
             paragraph(
                 f"{plural(facts.edges.height, 'time')} a table's rows were found inside another table. "
@@ -52,10 +47,7 @@ def redundancy(page: Page, facts: CardFacts) -> None:
                 "Which tables are held by which",
                 f"A graph of {len(graph.nodes)} nodes and {len(graph.edges)} arrows from held to holding "
                 "table; the table below lists every edge.",
-                "An arrow runs from a table to one that holds its rows. Solid: all of them, proven. "
-                "Dashed: a part, with its share, or not proven; only the largest is drawn, for tables that "
-                "nothing holds in whole. Copies are one box. A dashed frame could be retired. Arrows that "
-                "follow from two others are not drawn." + cut,
+                _GRAPH if graph.legible else _PANELS,
             ),
             table(
                 "Containment edges",
@@ -77,6 +69,19 @@ def redundancy(page: Page, facts: CardFacts) -> None:
         ]
     parts += _retention(facts)
     page.section("redundancy", "Redundant tables", *parts)
+
+
+_GRAPH = (
+    "An arrow runs from a table to one that holds its rows. Solid: all of them, proven. "
+    "Dashed: a part, with its share, or not proven; only the largest is drawn, for tables that "
+    "nothing holds in whole. Copies are one box. A dashed frame could be retired. Arrows that "
+    "follow from two others are not drawn."
+)
+_PANELS = (
+    "One panel a group of tables that hold each other in whole, the largest groups first. A dot is a table or a "
+    "set of copies; lines run from held (left) to holding. Ringed dots could be retired. What is not drawn is "
+    "counted below the panels and listed in the table."
+)
 
 
 def _percent(value: float | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import cast
 
@@ -12,8 +12,8 @@ import click
 import polars as pl
 
 from assets.containment.folder import FolderSearch, search_folder
-from assets.containment.savings import droppable_tables
 from assets.kernels.cell_hash import Equality
+from orchestration.commands.containment_report import report
 from orchestration.commands.watch import Watch
 from resources.errors import EXIT_DONE, EXIT_QUARANTINE, RecipeError
 from resources.recipe import Recipe, parse_bytes
@@ -59,82 +59,20 @@ def containment(
             json.dumps([{**row, "column_map": json.loads(row["column_map"])} for row in rows])
         )
     else:
-        _print(lake, found, equality, min_containment, limit)
+        told = report(
+            lake,
+            found.edges,
+            found.bytes,
+            equality=equality,
+            min_containment=min_containment,
+            limit=limit,
+        )
+        for line in told:
+            click.echo(line)
     _told_aside(found, limit)
     if stats:
         _told_stages(found.stages, err=as_json)
     return EXIT_QUARANTINE if found.set_aside_share > MAX_QUARANTINE else EXIT_DONE
-
-
-def _print(
-    lake: Path, found: FolderSearch, equality: str, min_containment: float, limit: int
-) -> None:
-    edges = found.edges
-    total = sum(found.bytes.values())
-    click.echo(
-        f"{lake}: {len(found.bytes):,} tables, {_size(total)}, compared by {equality}; "
-        f"{edges.height:,} pairs reach {min_containment:g}"
-    )
-    drop = droppable_tables(edges, found.bytes)
-    copies = drop.filter(pl.col("kind") == "duplicate")
-    groups = [
-        f"{own['kept'][0]} ({own['kept_rows'][0]:,} rows) = {', '.join(own['table'])}"
-        for own in copies.partition_by("group", maintain_order=True)
-    ]
-    _section(f"Duplicates (groups: {len(groups):,})", groups, limit)
-    held = drop.filter(pl.col("kind") == "contained").sort(
-        "bytes", "table", descending=[True, False]
-    )
-    lines = [_held(row) for row in held.iter_rows(named=True)]
-    _section(f"Contained wholly in one that stays (tables: {held.height:,})", lines, limit)
-    saved = int(drop["bytes"].sum())
-    share = f" ({saved / total:.1%})" if total else ""
-    click.echo(
-        f"\nDropping them (tables: {drop.height:,}) would save {_size(saved)} of {_size(total)}{share}; "
-        "nothing was changed."
-    )
-    repeated = drop.filter(pl.col("multiset_containment") < 1).height
-    if repeated:
-        click.echo(f"{repeated:,} of them repeat rows more often than the table that holds them.")
-    rest = edges.join(drop.select(child="table", parent="kept"), on=["child", "parent"], how="anti")
-    partly = rest.filter(pl.col("containment") < 1)
-    _edge_section(f"Contained in part (pairs: {partly.height:,})", partly, limit)
-    wholly = rest.filter(pl.col("containment") == 1)
-    _edge_section(f"Further pairs of those above (pairs: {wholly.height:,})", wholly, limit)
-
-
-def _edge_section(title: str, edges: pl.DataFrame, limit: int) -> None:
-    first = edges.sort("containment", "child", "parent", descending=[True, False, False])
-    lines = [_edge(row) for row in first.head(limit or edges.height).iter_rows(named=True)]
-    _section(title, lines, limit, edges.height)
-
-
-def _section(title: str, lines: Sequence[str], limit: int, total: int | None = None) -> None:
-    click.echo(f"\n{title}")
-    shown = lines[:limit] if limit else lines
-    for line in shown:
-        click.echo(f"  {line}")
-    more = (len(lines) if total is None else total) - len(shown)
-    if more > 0:
-        click.echo(f"  … and {more:,} more; --limit 0 shows all, --json every pair")
-
-
-def _held(row: dict[str, object]) -> str:
-    return (
-        f"{_size(cast('int', row['bytes'])):>9}  {row['table']} ({row['rows']:,} rows) in {row['kept']} "
-        f"({row['kept_rows']:,} rows), {row['equality']}"
-    )
-
-
-def _edge(row: dict[str, object]) -> str:
-    columns = json.loads(cast("str", row["column_map"]))
-    told = [f"{mine} as {theirs}" for mine, theirs in columns.items() if mine != theirs]
-    lacks = "" if row["witness"] is None else f", lacks row {row['witness']:,} among others"
-    return (
-        f"{row['containment']:.6f}  {row['child']} ({row['child_rows']:,} rows) in {row['parent']} "
-        f"({row['parent_rows']:,} rows), {row['equality']}, "
-        f"multiset {row['multiset_containment']:.6f}{lacks}{', ' if told else ''}{', '.join(told)}"
-    )
 
 
 def _told_aside(found: FolderSearch, limit: int) -> None:
@@ -168,12 +106,3 @@ def _told_stages(stages: pl.DataFrame, *, err: bool) -> None:
         click.echo(
             "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)), err=err
         )
-
-
-def _size(count: int) -> str:
-    size = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"

@@ -79,3 +79,20 @@ def least_cost(keep: Mapping[str, float], options: Sequence[tuple[str, tuple, fl
                 cost += min(ways, default=math.inf)
         best = min(best, cost)
     return best
+
+
+def largest_saving_first(keep: Mapping[str, float], options: Sequence[tuple[str, tuple, float]]):
+    """What it costs to retire one table after the other by its own saving, and never look back."""
+    gone: dict[str, float] = {}
+    needed: set[str] = set()
+    savings = sorted(
+        ((keep[child] - c, child, ps, c) for child, ps, c in options),
+        reverse=True,
+        key=lambda o: o[:2],
+    )
+    for saving, child, parents, cost in savings:
+        free = child not in gone and child not in needed
+        if saving > 0 and free and not gone.keys() & set(parents):
+            gone[child] = cost
+            needed |= set(parents)
+    return sum(gone.get(name, cost) for name, cost in keep.items())

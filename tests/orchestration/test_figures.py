@@ -19,6 +19,7 @@ from tests.lakes import MARKER
 INFO = {table: info for module in MODULES for table, info in module.INFO.items()}
 PLOTTED = {
     "containment/edges",
+    "containment/retention",
     "deduplication/duplicates",
     "scoring/scores",
     "filtering/pools",
@@ -104,3 +105,12 @@ def test_a_markdown_table_is_short_and_says_what_it_leaves_out() -> None:
     assert lines[-1] == "and 2 more rows in the table itself"
     assert sum(line.startswith("| ") for line in lines) == MOST_ROWS + 1
     assert markdown(frame.clear()) == "none"
+
+
+def test_the_largest_savings_are_a_table_of_at_most_ten(run_lake: RunLake) -> None:
+    shown = materialized(run_lake, "containment/edges").metadata["largest_savings"].value
+    lines = str(shown).splitlines()
+    assert lines[0] == "| table | rows | bytes | kind | held_by |"
+    sizes = [int(line.split("|")[3].replace(",", "")) for line in lines[2:]]
+    assert 1 <= len(sizes) <= 10
+    assert sizes == sorted(sizes, reverse=True)

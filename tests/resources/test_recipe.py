@@ -436,7 +436,16 @@ def test_neither_the_order_of_keys_nor_defaults_written_out_change_the_hash() ->
     assert parsed(state="/elsewhere", limits={"memory": "1GB", "device": "cpu"}).hash == base.hash
 
 
-@pytest.mark.parametrize("name", sorted(set(Recipe.model_fields) - {"lake", "output", "state"}))
+def test_the_place_of_the_cost_table_is_not_in_the_hash() -> None:
+    # what it states is part of what the plan depends on, wherever it lies
+    there = parse_recipe({**MINIMAL, "containment": {"costs": "c.csv"}}, base=Path("/other"))
+    assert there.containment.costs == "/other/c.csv"
+    assert there.hash == parsed().hash
+
+
+@pytest.mark.parametrize(
+    "name", sorted(set(Recipe.model_fields) - {"lake", "output", "state", "containment"})
+)
 def test_each_key_but_limits_is_in_the_hash(name: str) -> None:
     base = parsed()
     value = getattr(base, name)
