@@ -175,6 +175,12 @@ class Spans(_Section):
     tokens: Annotated[int, Field(ge=1, le=10_000)] = 50
 
 
+class Containment(_Section):
+    """What keeping and rebuilding tables costs: a cost table, else example prices."""
+
+    costs: Place | None = None
+
+
 class Deduplication(_Section):
     """What counts as a duplicate, and which of the twins stays."""
 
