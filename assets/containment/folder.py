@@ -13,11 +13,15 @@ import polars as pl
 from assets.containment.described_cache import DescribedCache
 from assets.containment.edges import PairCounter
 from assets.containment.folder_tables import UNREADABLE, FolderTables
+from assets.containment.hash_parts import PartStore
 from assets.containment.hash_store import HashStore, Progress
+from assets.containment.pair_ledger import PairLedger
 from assets.containment.renamed import renamed_edges
 from assets.containment.room import Room
+from assets.containment.sampling import Sampling
 from assets.containment.search import find_edges
 from assets.containment.source_tables import Cells
+from assets.containment.table_versions import with_versions
 from assets.ingestion.discover import discover
 from assets.ingestion.model import MIB
 from assets.kernels.cell_hash import Equality
@@ -77,6 +81,8 @@ def search_folder(
     memory_bytes: int = 2048 * MIB,
     cache: Path | None = None,
     renamed: bool = False,
+    versions: bool = False,
+    sampling: Sampling | None = None,
     progress: Progress | None = None,
 ) -> FolderSearch:
     """Search a folder.
@@ -94,6 +100,11 @@ def search_folder(
         removed at the end.
     renamed
         Look for children whose columns have other names in the parent, too.
+    versions
+        Take each earlier version of a Delta table that can still be opened as a table of its own,
+        named TABLE@VERSION.
+    sampling
+        Estimate from a sample of each child, see `find_edges`.
 
     Returns
     -------
@@ -115,6 +126,8 @@ def search_folder(
     spare = max(memory_bytes - _PROGRAM_BYTES, _LEAST_BYTES)
     start = time.perf_counter()
     found = discover(lake)
+    if versions:
+        found = with_versions(found)
     folder = FolderTables(found, equality, Room(spare // 4), workers)
     kept = DescribedCache(cache) if cache else None
     before = folder.restore(kept) if kept else {}
@@ -125,14 +138,14 @@ def search_folder(
         "candidates_out": len(described),
         "tables": len(described),
         "rows": sum(table.rows or 0 for table in folder.tables.values()),
-        "bytes_read": sum(table.bytes for table in folder.tables.values() if table.was_read),
+        "bytes_read": sum(table.take_bytes_read() for table in folder.tables.values()),
         "seconds": round(time.perf_counter() - start, 3),
     }
     with ExitStack() as stack:
         place = cache or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sluice-")))
 
         def store(kind: Equality, cells: Cells, share: int) -> HashStore:
-            return HashStore(
+            return PartStore(
                 described,
                 folder.reader(cells),
                 kind,
@@ -141,7 +154,8 @@ def search_folder(
                 keep=cache is not None,
                 workers=workers,
                 tolerate=UNREADABLE,
-                cost=lambda table: 0 if folder.tables[table].held else described[table].bytes,
+                parts=folder.parts(cells),
+                cost=lambda table: folder.tables[table].take_bytes_read(),
             )
 
         by_text = equality == "text"
@@ -150,6 +164,9 @@ def search_folder(
             described,
             hashes,
             by_value=store("value", "typed", spare // 8) if by_text else None,
+            proofs=folder.proofs(),
+            ledger=PairLedger(cache, f"{lake.resolve()}:{equality}") if cache else None,
+            sampling=sampling,
             min_containment=min_containment,
             min_rows=min_rows,
             workers=workers,

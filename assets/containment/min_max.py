@@ -82,22 +82,6 @@ def disjoint(child: TableStatistics, parent: TableStatistics, columns: Iterable[
     return None
 
 
-def proven_by_files(child: TableStatistics, parent: TableStatistics) -> bool:
-    """Tell whether every data file of the child is a data file of the parent.
-
-    Parameters
-    ----------
-    child, parent : TableStatistics
-        Statistics with `identity`; both under one root, so that equal paths are equal files.
-
-    Returns
-    -------
-    bool
-        True proves containment of the multiset without reading a byte. False proves nothing.
-    """
-    return bool(child.identity) and child.identity <= parent.identity
-
-
 def _empty_text_matters(bounds: ColumnBounds, equality: str) -> bool:
     return equality == "text" and bounds.family == "string"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -14,8 +15,10 @@ from assets.ingestion.parquet_files import open_parquet
 from assets.ingestion.parquet_reader import place
 
 
-def read_delta(source: Source, options: ReadOptions, *, batch_rows: int = 8192) -> RowStream:
-    """Stream a Delta table.
+def read_delta(
+    source: Source, options: ReadOptions, *, batch_rows: int = 8192, only: Path | None = None
+) -> RowStream:
+    """Stream a Delta table, or one data file of it.
 
     Data columns come in schema order, then partition columns. A column that a file lacks is null
     there. Positions count the live rows, in the order of file paths and of rows within a file.
@@ -38,6 +41,8 @@ def read_delta(source: Source, options: ReadOptions, *, batch_rows: int = 8192) 
     def batches(_: RowStream) -> Iterator[pa.RecordBatch]:
         position = 0
         for file in snap.files:
+            if only is not None and file.path != only:
+                continue
             constants = [_typed(v, f.type) for v, f in zip(file.partition, partitions, strict=True)]
             with open_parquet(file.path) as opened:
                 found = opened.schema_arrow

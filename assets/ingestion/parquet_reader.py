@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,10 @@ from assets.ingestion.model import (
 from assets.ingestion.parquet_files import open_parquet, partition_values
 
 
-def read_parquet(source: Source, options: ReadOptions, *, batch_rows: int = 8192) -> RowStream:
-    """Stream a Parquet source.
+def read_parquet(
+    source: Source, options: ReadOptions, *, batch_rows: int = 8192, only: Path | None = None
+) -> RowStream:
+    """Stream a Parquet source, or one file of it.
 
     Columns come in the order of the first file's schema, in plain types (`arrow_types`), then the
     hive partition columns that are no column of the file. Positions count on from file to file.
@@ -49,6 +52,8 @@ def read_parquet(source: Source, options: ReadOptions, *, batch_rows: int = 8192
     def batches(_: RowStream) -> Iterator[pa.RecordBatch]:
         position = 0
         for file, row in zip(files, values, strict=True):
+            if only is not None and file.path != only:
+                continue
             constants = [row[i] for i in kept]
             with open_parquet(file.path, source, options) as opened:
                 order = _column_order(source, file.relative, original, opened.schema_arrow)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from assets.ingestion.model import ReadOptions, RowStream, Source
 
 
@@ -11,6 +13,7 @@ def read(
     *,
     batch_rows: int = 8192,
     as_text: bool = False,
+    only: Path | None = None,
 ) -> RowStream:
     """Open a source for streaming.
 
@@ -25,6 +28,8 @@ def read(
     as_text
         For comparing cells as written: CSV and TSV keep rows of any width and bytes of any kind
         (see `read_csv`), JSON values are strings or their JSON text. No effect on other formats.
+    only
+        Of Parquet and Delta, read this one data file of the table; positions count from its start.
 
     Returns
     -------
@@ -64,8 +69,8 @@ def read(
         case "parquet":
             from assets.ingestion.parquet_reader import read_parquet
 
-            return read_parquet(source, options, batch_rows=batch_rows)
+            return read_parquet(source, options, batch_rows=batch_rows, only=only)
         case "delta":
             from assets.ingestion.delta_reader import read_delta
 
-            return read_delta(source, options, batch_rows=batch_rows)
+            return read_delta(source, options, batch_rows=batch_rows, only=only)
