@@ -119,7 +119,8 @@ def _wide_files(root: Path) -> set[str]:
                 adds = [action["add"] for action in actions if action.get("add")]
                 found |= {a["path"] for a in adds if _WIDE.search((a.get("stats") or "").encode())}
         elif entry.suffix == ".parquet":
-            stated = pq.read_table(entry, columns=["add.path", "add.stats"])
+            with pq.ParquetFile(entry) as opened:
+                stated = opened.read(columns=["add.path", "add.stats"])
             if "add" in stated.schema.names:
                 adds = [add for add in stated.column("add").to_pylist() if add is not None]
                 found |= {a["path"] for a in adds if _WIDE.search((a.get("stats") or "").encode())}
