@@ -16,6 +16,8 @@ from assets.containment.folder_tables import UNREADABLE, FolderTables
 from assets.containment.hash_parts import PartStore
 from assets.containment.hash_store import HashStore, Progress
 from assets.containment.pair_ledger import PairLedger
+from assets.containment.paper import paper_edges
+from assets.containment.paper_content import PaperSettings
 from assets.containment.renamed import renamed_edges
 from assets.containment.room import Room
 from assets.containment.sampling import Sampling
@@ -41,7 +43,8 @@ class FolderSearch:
     stages
         What each stage took in and let out, read, and took in seconds.
     bytes
-        Size on disk by readable table.
+        Size on disk by readable table; an earlier version of a table counts nothing, since removing
+        it is a matter of the table's own log.
     unreadable
         Why a name in the folder was not compared, by table.
     set_aside
@@ -83,6 +86,7 @@ def search_folder(
     renamed: bool = False,
     versions: bool = False,
     sampling: Sampling | None = None,
+    paper: PaperSettings | None = None,
     progress: Progress | None = None,
 ) -> FolderSearch:
     """Search a folder.
@@ -105,6 +109,8 @@ def search_folder(
         named TABLE@VERSION.
     sampling
         Estimate from a sample of each child, see `find_edges`.
+    paper
+        Search as R2D2 is published instead, see `paper_edges`; `min_containment` has no part in it.
 
     Returns
     -------
@@ -126,8 +132,10 @@ def search_folder(
     spare = max(memory_bytes - _PROGRAM_BYTES, _LEAST_BYTES)
     start = time.perf_counter()
     found = discover(lake)
+    present = {source.table for source in found.sources}
     if versions:
         found = with_versions(found)
+    earlier = {source.table for source in found.sources} - present
     folder = FolderTables(found, equality, Room(spare // 4), workers)
     kept = DescribedCache(cache) if cache else None
     before = folder.restore(kept) if kept else {}
@@ -160,19 +168,22 @@ def search_folder(
 
         by_text = equality == "text"
         hashes = store(equality, "text" if by_text else "typed", spare // 4)
-        result = find_edges(
-            described,
-            hashes,
-            by_value=store("value", "typed", spare // 8) if by_text else None,
-            proofs=folder.proofs(),
-            ledger=PairLedger(cache, f"{lake.resolve()}:{equality}") if cache else None,
-            sampling=sampling,
-            min_containment=min_containment,
-            min_rows=min_rows,
-            workers=workers,
-            count_bytes=spare // 4,
-            progress=progress,
-        )
+        if paper is not None:
+            result = paper_edges(described, hashes, paper, min_rows=min_rows, progress=progress)
+        else:
+            result = find_edges(
+                described,
+                hashes,
+                by_value=store("value", "typed", spare // 8) if by_text else None,
+                proofs=folder.proofs(),
+                ledger=PairLedger(cache, f"{lake.resolve()}:{equality}") if cache else None,
+                sampling=sampling,
+                min_containment=min_containment,
+                min_rows=min_rows,
+                workers=workers,
+                count_bytes=spare // 4,
+                progress=progress,
+            )
         edges, stages = result.edges, result.stages
         if renamed:
             others, stage = renamed_edges(
@@ -191,7 +202,7 @@ def search_folder(
     return FolderSearch(
         edges,
         pl.concat([pl.DataFrame([opened]), stages]),
-        {name: table.bytes for name, table in readable.items()},
+        {name: 0 if name in earlier else table.bytes for name, table in readable.items()},
         dict(sorted(folder.unreadable.items())),
         {name: table.rejected for name, table in readable.items() if table.rejected},
         {name: table.notes for name, table in readable.items() if table.notes},

@@ -6,18 +6,25 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import click
 import polars as pl
 
 from assets.containment.folder import FolderSearch, search_folder
+from assets.containment.paper_content import PaperSettings
+from assets.containment.sampling import Sampling
 from assets.containment.savings import droppable_tables
 from assets.kernels.cell_hash import Equality
 from orchestration.commands.watch import Watch
 from resources.errors import EXIT_DONE, EXIT_QUARANTINE, RecipeError
 from resources.recipe import Recipe, parse_bytes
 
+_JSON_FIELDS = (
+    "child", "parent", "containment", "multiset_containment", "exact", "equality", "column_map",
+    "child_rows", "parent_rows",
+)  # fmt: skip
+_OVERLAP_FIELDS = ("parent_containment", "jaccard")
 MAX_QUARANTINE: float = Recipe.model_fields["max_quarantine"].default
 
 
@@ -28,6 +35,10 @@ def containment(
     min_containment: float,
     min_rows: int,
     renamed: bool,
+    versions: bool,
+    overlaps: bool,
+    mode: str,
+    sampling: tuple[int, float] | None,
     workers: int | None,
     memory: str,
     cache: Path | None,
@@ -41,6 +52,9 @@ def containment(
             f"--cache {cache} lies in the lake, which is only read; name a folder outside of {lake}"
         )
         raise RecipeError(message)
+    if mode == "paper" and (renamed or sampling):
+        message = "--mode paper takes neither --renamed nor --sample; leave them out"
+        raise RecipeError(message)
     watch = Watch(quiet=as_json)
     found = search_folder(
         lake,
@@ -51,15 +65,20 @@ def containment(
         memory_bytes=parse_bytes(memory),
         cache=cache,
         renamed=renamed,
+        versions=versions,
+        sampling=None if sampling is None else Sampling(*sampling),
+        paper=PaperSettings() if mode == "paper" else None,
         progress=lambda message, done, total: watch("containment", message, done, total),
     )
     if as_json:
-        rows = found.edges.drop("witness").to_dicts()
+        shown = _JSON_FIELDS + _OVERLAP_FIELDS * overlaps
+        sampled = {"low": "lo", "high": "hi"} if mode == "paper" or sampling else {}
+        rows = found.edges.select(*shown, *sampled).rename(sampled).to_dicts()
         click.echo(
             json.dumps([{**row, "column_map": json.loads(row["column_map"])} for row in rows])
         )
     else:
-        _print(lake, found, equality, min_containment, limit)
+        _print(lake, found, equality, min_containment, limit, overlaps=overlaps)
     _told_aside(found, limit)
     if stats:
         _told_stages(found.stages, err=as_json)
@@ -67,7 +86,13 @@ def containment(
 
 
 def _print(
-    lake: Path, found: FolderSearch, equality: str, min_containment: float, limit: int
+    lake: Path,
+    found: FolderSearch,
+    equality: str,
+    min_containment: float,
+    limit: int,
+    *,
+    overlaps: bool,
 ) -> None:
     edges = found.edges
     total = sum(found.bytes.values())
@@ -97,15 +122,21 @@ def _print(
     if repeated:
         click.echo(f"{repeated:,} of them repeat rows more often than the table that holds them.")
     rest = edges.join(drop.select(child="table", parent="kept"), on=["child", "parent"], how="anti")
-    partly = rest.filter(pl.col("containment") < 1)
-    _edge_section(f"Contained in part (pairs: {partly.height:,})", partly, limit)
-    wholly = rest.filter(pl.col("containment") == 1)
-    _edge_section(f"Further pairs of those above (pairs: {wholly.height:,})", wholly, limit)
+    likely = rest.filter(~pl.col("exact"))
+    if not likely.is_empty():
+        title = f"Contained by a sample, not by all rows (pairs: {likely.height:,})"
+        _edge_section(title, likely, limit, overlaps=overlaps)
+    partly = rest.filter(pl.col("exact") & (pl.col("containment") < 1))
+    _edge_section(f"Contained in part (pairs: {partly.height:,})", partly, limit, overlaps=overlaps)
+    wholly = rest.filter(pl.col("exact") & (pl.col("containment") == 1))
+    title = f"Further pairs of those above (pairs: {wholly.height:,})"
+    _edge_section(title, wholly, limit, overlaps=overlaps)
 
 
-def _edge_section(title: str, edges: pl.DataFrame, limit: int) -> None:
+def _edge_section(title: str, edges: pl.DataFrame, limit: int, *, overlaps: bool) -> None:
     first = edges.sort("containment", "child", "parent", descending=[True, False, False])
-    lines = [_edge(row) for row in first.head(limit or edges.height).iter_rows(named=True)]
+    shown = first.head(limit or edges.height).iter_rows(named=True)
+    lines = [_edge(row, overlaps=overlaps) for row in shown]
     _section(title, lines, limit, edges.height)
 
 
@@ -126,15 +157,24 @@ def _held(row: dict[str, object]) -> str:
     )
 
 
-def _edge(row: dict[str, object]) -> str:
-    columns = json.loads(cast("str", row["column_map"]))
-    told = [f"{mine} as {theirs}" for mine, theirs in columns.items() if mine != theirs]
-    lacks = "" if row["witness"] is None else f", lacks row {row['witness']:,} among others"
-    return (
+def _edge(row: dict[str, Any], *, overlaps: bool) -> str:
+    told = [
         f"{row['containment']:.6f}  {row['child']} ({row['child_rows']:,} rows) in {row['parent']} "
-        f"({row['parent_rows']:,} rows), {row['equality']}, "
-        f"multiset {row['multiset_containment']:.6f}{lacks}{', ' if told else ''}{', '.join(told)}"
-    )
+        f"({row['parent_rows']:,} rows)",
+        row["equality"],
+    ]
+    if not row["exact"]:
+        told.append(f"between {row['low']:.6f} and {row['high']:.6f}")
+    if row["multiset_containment"] is not None:
+        told.append(f"multiset {row['multiset_containment']:.6f}")
+    if overlaps and row["jaccard"] is not None:
+        told.append(f"holds {row['parent_containment']:.6f} of the parent")
+        told.append(f"Jaccard {row['jaccard']:.6f}")
+    if row["witness"] is not None:
+        told.append(f"lacks row {row['witness']:,} among others")
+    columns = json.loads(row["column_map"])
+    told += [f"{mine} as {theirs}" for mine, theirs in columns.items() if mine != theirs]
+    return ", ".join(told)
 
 
 def _told_aside(found: FolderSearch, limit: int) -> None:
