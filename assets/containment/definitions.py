@@ -8,7 +8,8 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from assets.ingestion.listing import pinned_tables
+from assets.ingestion.listing import listing, pinned_tables
+from assets.ingestion.register import READER_VERSION
 from assets.kernels.cell_hash import SCHEME, UnhashableColumnError
 from resources.dagster_stage import Facts, Naming, TableInfo, stage_asset
 from resources.recipe import Recipe
@@ -20,7 +21,7 @@ SPEC = StageSpec(
     name="containment",
     tables=(EDGES, UNIONS, RETENTION),
     reads=("ingestion/tables", "ingestion/columns"),
-    code_version=f"1+{SCHEME}",
+    code_version=f"2+{SCHEME}",
     layer="lake",
 )
 SPECS = (SPEC,)
@@ -37,9 +38,12 @@ UNION_SCHEMA: dict[str, Any] = {
 def compute(run: Run, stage: Stage) -> Facts:
     """Search the lake for contained tables, and plan which of them need not be kept."""
     from assets.containment.described import Described, described_columns, described_statistics
-    from assets.containment.hash_store import HashStore
+    from assets.containment.hash_parts import PartStore
+    from assets.containment.pair_ledger import PairLedger
+    from assets.containment.registered_parts import pinned_sources, registered_parts
     from assets.containment.retention import plan_retention
     from assets.containment.search import find_edges
+    from assets.containment.shared_files import FileProofs
 
     tables, read = pinned_tables(run)
     columns = run.read("ingestion/columns")
@@ -48,7 +52,8 @@ def compute(run: Run, stage: Stage) -> Facts:
     described = {
         name: Described(
             name,
-            table.version,
+            # the number of a Delta version says nothing of the table that it belongs to
+            table.fingerprint if table.format == "delta" else table.version,
             table.rows,
             {column: fact.family for column, fact in facts[name].items()},
             facts[name],
@@ -58,23 +63,29 @@ def compute(run: Run, stage: Stage) -> Facts:
         for name, table in tables.items()
     }
     limits = run.recipe.limits
+    sources = pinned_sources(tables, listing(run).sources)
+    types = {n: {c: f.type for c, f in own.items()} for n, own in facts.items()}
     found = find_edges(
         described,
-        HashStore(
+        PartStore(
             described,
             read,
             "value",
             run.scratch,
             workers=limits.workers,
             tolerate=(UnhashableColumnError,),
+            parts=registered_parts(sources),
+            cost=lambda table: described[table].bytes,
         ),
+        proofs=FileProofs(sources, types),
+        ledger=PairLedger(run.scratch, f"value:{SCHEME}:{READER_VERSION}"),
         min_containment=MIN_CONTAINMENT,
         workers=limits.workers,
         count_bytes=limits.memory_bytes // 4,
         progress=lambda told, done, total: run.report("containment", told, done, total),
     )
     versions = {name: table.version for name, table in tables.items()}
-    edges = found.edges.with_columns(
+    edges = found.edges.drop("low", "high").with_columns(
         child_version=pl.col("child").replace_strict(versions, return_dtype=pl.String),
         parent_version=pl.col("parent").replace_strict(versions, return_dtype=pl.String),
     )
@@ -162,6 +173,8 @@ INFO = {
             "child_rows": "int64: rows",
             "parent_rows": "int64: rows",
             "witness": "int64: a row of the child (from 0, of those read) that the parent lacks; null if none",
+            "parent_containment": "double: share of the parent's distinct rows, on the child's columns, in the child",
+            "jaccard": "double: shared distinct rows over those of either, on the child's columns",
             "child_version": "string: version compared",
             "parent_version": "string: version compared",
         },
