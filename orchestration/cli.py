@@ -488,6 +488,7 @@ def select(
     help="Leave out children with fewer distinct rows.",
 )
 @click.option("--renamed", is_flag=True, help="Match columns of other names by their values, too.")
+@click.option("--unions", is_flag=True, help="Tables that two or three others hold together, too.")
 @click.option("--versions", is_flag=True, help="Compare each version of a Delta table, as TABLE@N.")
 @click.option("--overlaps", is_flag=True, help="Tell the parent's share and Jaccard of each pair.")
 @click.option(
@@ -531,6 +532,7 @@ def containment(
     min_containment: float,
     min_rows: int,
     renamed: bool,
+    unions: bool,
     versions: bool,
     overlaps: bool,
     mode: str,
@@ -552,6 +554,7 @@ def containment(
         min_containment=min_containment,
         min_rows=min_rows,
         renamed=renamed,
+        unions=unions,
         versions=versions,
         overlaps=overlaps,
         mode=mode,

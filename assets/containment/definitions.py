@@ -44,6 +44,7 @@ def compute(run: Run, stage: Stage) -> Facts:
     from assets.containment.retention import plan_retention
     from assets.containment.search import find_edges
     from assets.containment.shared_files import FileProofs
+    from assets.containment.union_search import find_unions
 
     tables, read = pinned_tables(run)
     columns = run.read("ingestion/columns")
@@ -89,7 +90,10 @@ def compute(run: Run, stage: Stage) -> Facts:
         child_version=pl.col("child").replace_strict(versions, return_dtype=pl.String),
         parent_version=pl.col("parent").replace_strict(versions, return_dtype=pl.String),
     )
-    unions = _unions(found, described, versions)
+    listed = pl.col("parents").list.eval(
+        pl.element().replace_strict(versions, return_dtype=pl.String)
+    )
+    unions = find_unions(found, described).with_columns(versions=listed).select(*UNION_SCHEMA)
     sizes = pl.DataFrame(
         {"table": list(tables), "bytes": [t.bytes for t in tables.values()]},
         schema={"table": pl.String, "bytes": pl.Int64},
@@ -121,26 +125,6 @@ def _stages(stages: pl.DataFrame) -> str:
         cells = [f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def _unions(found: Any, described: Mapping[str, Any], versions: Mapping[str, str]) -> pl.DataFrame:  # noqa: ANN401
-    """Cover tables that no single table holds; each family on the columns of its children."""
-    from assets.containment.unions import union_covers
-
-    exact = found.edges.filter(pl.col("containment") == 1).select("child", "parent").rows()
-    covers = []
-    for columns, names in found.families.items():
-        children = [n for n in names if tuple(sorted(described[n].keys)) == columns]
-        hashes = {n: found.hashes(n, columns) for n in names}
-        if len(names) > 2 and len(columns) > 1:
-            covers.append(union_covers(hashes, exact, children=children))
-    parts = [c.select(*[n for n in UNION_SCHEMA if n != "versions"]) for c in covers if c.height]
-    empty = {n: t for n, t in UNION_SCHEMA.items() if n != "versions"}
-    covered = pl.concat(parts) if parts else pl.DataFrame(schema=empty)
-    listed = pl.col("parents").list.eval(
-        pl.element().replace_strict(versions, return_dtype=pl.String)
-    )
-    return covered.with_columns(versions=listed).select(*UNION_SCHEMA).sort("child")
 
 
 def _audit(stage: Stage, edges: pl.DataFrame, retention: pl.DataFrame) -> None:

@@ -24,6 +24,8 @@ from assets.containment.sampling import Sampling
 from assets.containment.search import find_edges
 from assets.containment.source_tables import Cells
 from assets.containment.table_versions import with_versions
+from assets.containment.union_search import find_unions
+from assets.containment.unions import UNION_SCHEMA
 from assets.ingestion.discover import discover
 from assets.ingestion.model import MIB
 from assets.kernels.cell_hash import Equality
@@ -55,6 +57,8 @@ class FolderSearch:
         Rows of all tables that were read whole.
     coincidences
         Edges left out since their rows carry too little information.
+    unions
+        As of `find_unions`; empty unless they were asked for.
     """
 
     edges: pl.DataFrame
@@ -65,6 +69,7 @@ class FolderSearch:
     notes: dict[str, list[str]]
     rows_read: int
     coincidences: int
+    unions: pl.DataFrame
 
     @property
     def set_aside_share(self) -> float:
@@ -85,6 +90,7 @@ def search_folder(
     cache: Path | None = None,
     renamed: bool = False,
     versions: bool = False,
+    unions: bool = False,
     sampling: Sampling | None = None,
     paper: PaperSettings | None = None,
     progress: Progress | None = None,
@@ -107,6 +113,8 @@ def search_folder(
     versions
         Take each earlier version of a Delta table that can still be opened as a table of its own,
         named TABLE@VERSION.
+    unions
+        Look for tables that two or three others hold together, too.
     sampling
         Estimate from a sample of each child, see `find_edges`.
     paper
@@ -185,6 +193,7 @@ def search_folder(
                 progress=progress,
             )
         edges, stages = result.edges, result.stages
+        covered = find_unions(result, described) if unions else pl.DataFrame(schema=UNION_SCHEMA)
         if renamed:
             others, stage = renamed_edges(
                 described,
@@ -208,4 +217,5 @@ def search_folder(
         {name: table.notes for name, table in readable.items() if table.notes},
         sum(table.rows or 0 for table in readable.values()),
         result.coincidences,
+        covered,
     )

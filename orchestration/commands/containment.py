@@ -35,6 +35,7 @@ def containment(
     min_containment: float,
     min_rows: int,
     renamed: bool,
+    unions: bool,
     versions: bool,
     overlaps: bool,
     mode: str,
@@ -52,8 +53,8 @@ def containment(
             f"--cache {cache} lies in the lake, which is only read; name a folder outside of {lake}"
         )
         raise RecipeError(message)
-    if mode == "paper" and (renamed or sampling):
-        message = "--mode paper takes neither --renamed nor --sample; leave them out"
+    if mode == "paper" and (renamed or unions or sampling):
+        message = "--mode paper takes none of --renamed, --unions and --sample; leave them out"
         raise RecipeError(message)
     watch = Watch(quiet=as_json)
     found = search_folder(
@@ -65,6 +66,7 @@ def containment(
         memory_bytes=parse_bytes(memory),
         cache=cache,
         renamed=renamed,
+        unions=unions,
         versions=versions,
         sampling=None if sampling is None else Sampling(*sampling),
         paper=PaperSettings() if mode == "paper" else None,
@@ -74,9 +76,8 @@ def containment(
         shown = _JSON_FIELDS + _OVERLAP_FIELDS * overlaps
         sampled = {"low": "lo", "high": "hi"} if mode == "paper" or sampling else {}
         rows = found.edges.select(*shown, *sampled).rename(sampled).to_dicts()
-        click.echo(
-            json.dumps([{**row, "column_map": json.loads(row["column_map"])} for row in rows])
-        )
+        told = [{**row, "column_map": json.loads(row["column_map"])} for row in rows]
+        click.echo(json.dumps([*told, *found.unions.to_dicts()]))
     else:
         _print(lake, found, equality, min_containment, limit, overlaps=overlaps)
     _told_aside(found, limit)
@@ -122,6 +123,9 @@ def _print(
     if repeated:
         click.echo(f"{repeated:,} of them repeat rows more often than the table that holds them.")
     rest = edges.join(drop.select(child="table", parent="kept"), on=["child", "parent"], how="anti")
+    if not found.unions.is_empty():
+        lines = [_union(row) for row in found.unions.iter_rows(named=True)]
+        _section(f"Held by several together (tables: {len(lines):,})", lines, limit)
     likely = rest.filter(~pl.col("exact"))
     if not likely.is_empty():
         title = f"Contained by a sample, not by all rows (pairs: {likely.height:,})"
@@ -154,6 +158,13 @@ def _held(row: dict[str, object]) -> str:
     return (
         f"{_size(cast('int', row['bytes'])):>9}  {row['table']} ({row['rows']:,} rows) in {row['kept']} "
         f"({row['kept_rows']:,} rows), {row['equality']}"
+    )
+
+
+def _union(row: dict[str, Any]) -> str:
+    return (
+        f"{row['child']} ({row['child_rows']:,} rows) in {' + '.join(row['parents'])}, "
+        f"multiset {row['multiset_containment']:.6f}"
     )
 
 
