@@ -22,6 +22,7 @@ class RecipeResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # gene
     records: list[Section]
     unit: str
     holdout: Section
+    containment: Section
     deduplication: Section
     scoring: Section
     filtering: Section

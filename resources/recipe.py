@@ -169,6 +169,12 @@ class Holdout(_Section):
     share: Share = 0.02
 
 
+class Containment(_Section):
+    """Which edges are looked for beyond those of equal column names."""
+
+    renamed: bool = False
+
+
 class Deduplication(_Section):
     """What counts as a duplicate, and which of the twins stays."""
 
@@ -315,6 +321,7 @@ class Recipe(_Section):
     records: tuple[RecordRule, ...]
     unit: Literal["records", "tokens"] = "records"
     holdout: Holdout = Field(default_factory=Holdout)
+    containment: Containment = Field(default_factory=Containment)
     deduplication: Deduplication = Field(default_factory=Deduplication)
     scoring: Scoring = Field(default_factory=Scoring)
     filtering: Filtering = Field(default_factory=Filtering)

@@ -17,12 +17,20 @@ from resources.run import Run, Stage, StageSpec
 
 EDGES, UNIONS, RETENTION = "containment/edges", "containment/unions", "containment/retention"
 MIN_CONTAINMENT = 0.5
+RENAMED_CONTAINMENT = 0.9
+
+
+def _renamed(run: Run) -> object:
+    return run.recipe.containment.renamed
+
+
 SPEC = StageSpec(
     name="containment",
     tables=(EDGES, UNIONS, RETENTION),
     reads=("ingestion/tables", "ingestion/columns"),
     code_version=f"2+{SCHEME}",
     layer="lake",
+    extra=_renamed,
 )
 SPECS = (SPEC,)
 UNION_SCHEMA: dict[str, Any] = {
@@ -38,9 +46,11 @@ UNION_SCHEMA: dict[str, Any] = {
 def compute(run: Run, stage: Stage) -> Facts:
     """Search the lake for contained tables, and plan which of them need not be kept."""
     from assets.containment.described import Described, described_columns, described_statistics
+    from assets.containment.edges import PairCounter
     from assets.containment.hash_parts import PartStore
     from assets.containment.pair_ledger import PairLedger
     from assets.containment.registered_parts import pinned_sources, registered_parts
+    from assets.containment.renamed import renamed_edges
     from assets.containment.retention import plan_retention
     from assets.containment.search import find_edges
     from assets.containment.shared_files import FileProofs
@@ -66,27 +76,42 @@ def compute(run: Run, stage: Stage) -> Facts:
     limits = run.recipe.limits
     sources = pinned_sources(tables, listing(run).sources)
     types = {n: {c: f.type for c, f in own.items()} for n, own in facts.items()}
+    store = PartStore(
+        described,
+        read,
+        "value",
+        run.scratch,
+        workers=limits.workers,
+        tolerate=(UnhashableColumnError,),
+        parts=registered_parts(sources),
+        cost=lambda table: described[table].bytes,
+    )
+
+    def progress(told: str, done: int, total: int) -> None:
+        run.report("containment", told, done, total)
+
     found = find_edges(
         described,
-        PartStore(
-            described,
-            read,
-            "value",
-            run.scratch,
-            workers=limits.workers,
-            tolerate=(UnhashableColumnError,),
-            parts=registered_parts(sources),
-            cost=lambda table: described[table].bytes,
-        ),
+        store,
         proofs=FileProofs(sources, types),
         ledger=PairLedger(run.scratch, f"value:{SCHEME}:{READER_VERSION}"),
         min_containment=MIN_CONTAINMENT,
         workers=limits.workers,
         count_bytes=limits.memory_bytes // 4,
-        progress=lambda told, done, total: run.report("containment", told, done, total),
+        progress=progress,
     )
+    stages, edges = found.stages, found.edges
+    if run.recipe.containment.renamed:
+        others, stage_row = renamed_edges(
+            described,
+            PairCounter(store, limits.workers, limits.memory_bytes // 4),
+            min_containment=RENAMED_CONTAINMENT,
+            progress=progress,
+        )
+        edges = pl.concat([edges, others]).sort("child", "parent")
+        stages = pl.concat([stages, pl.DataFrame([stage_row])])
     versions = {name: table.version for name, table in tables.items()}
-    edges = found.edges.drop("low", "high").with_columns(
+    edges = edges.drop("low", "high").with_columns(
         child_version=pl.col("child").replace_strict(versions, return_dtype=pl.String),
         parent_version=pl.col("parent").replace_strict(versions, return_dtype=pl.String),
     )
@@ -109,7 +134,7 @@ def compute(run: Run, stage: Stage) -> Facts:
         "contained": edges.filter(pl.col("containment") == 1).height,
         "coincidences_left_out": found.coincidences,
         "not_compared": ", ".join(f"{name}: {why}" for name, why in sorted(found.failed.items())),
-        "search": dg.MetadataValue.md(_stages(found.stages)),
+        "search": dg.MetadataValue.md(_stages(stages)),
     }
     return {
         EDGES: told,

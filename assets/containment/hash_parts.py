@@ -113,6 +113,7 @@ class PartStore(HashStore):
         **more: Any,  # noqa: ANN401
     ) -> None:
         self._parts = {name: [f"\0{part.key}" for part in own] for name, own in parts.items()}
+        self._broken: dict[str, str] = {}  # why a part could not be read
         by_key = {f"\0{part.key}": part for own in parts.values() for part in own}
         nothing = TableStatistics(None, {})
         described = {
@@ -137,9 +138,13 @@ class PartStore(HashStore):
         for table, sets in wanted.items():
             for name in self._parts.get(table, [table]):
                 whole.setdefault(name, {}).update(dict.fromkeys(sets))
-        done = super().fill({name: list(sets) for name, sets in whole.items()}, told)
+        left = {name: list(sets) for name, sets in whole.items() if name not in self._broken}
+        done = super().fill(left, told)
+        self._broken |= {name: self.failed.pop(name) for name in left if name in self.failed}
         for table in wanted:
-            reasons = [self.failed[n] for n in self._parts.get(table, []) if n in self.failed]
+            reasons = [
+                self._broken[n] for n in self._parts.get(table, [table]) if n in self._broken
+            ]
             if reasons:
                 self.failed.setdefault(table, reasons[0])
         return done
