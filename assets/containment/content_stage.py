@@ -47,12 +47,12 @@ class ContentStage:
         store, self.asked = self.counter.store, len(candidates) + taken.height
         self.done = store.fill(wanted_of(by_columns(self.tables, candidates)), self.progress)
         readable = [pair for pair in candidates if not store.failed.keys() & set(pair)]
-        frames = {c: [f] for c, f in self._grouped(taken).items()}
+        least = pl.col("containment") >= self.min_containment
+        frames = {c: [f] for c, f in self._grouped(taken.filter(least)).items()}
         for columns, pairs in by_columns(self.tables, readable).items():
             frames.setdefault(columns, []).extend(self._family(columns, pairs))
         if self.ledger is not None:
             self.ledger.save()
-        least = pl.col("containment") >= self.min_containment
         return {
             c: pl.concat(own, how="diagonal").filter(least) for c, own in sorted(frames.items())
         }
