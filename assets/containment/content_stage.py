@@ -48,7 +48,7 @@ class ContentStage:
         self.done = store.fill(wanted_of(by_columns(self.tables, candidates)), self.progress)
         readable = [pair for pair in candidates if not store.failed.keys() & set(pair)]
         least = pl.col("containment") >= self.min_containment
-        frames = {c: [f] for c, f in self._grouped(taken.filter(least)).items()}
+        frames = {c: [f] for c, f in self._grouped(_as_exact(taken.filter(least))).items()}
         for columns, pairs in by_columns(self.tables, readable).items():
             frames.setdefault(columns, []).extend(self._family(columns, pairs))
         if self.ledger is not None:
@@ -71,12 +71,7 @@ class ContentStage:
         exact = self.counter.count(columns, pairs)
         if self.ledger is not None:
             self.ledger.add(exact, self._versions())
-        given = {
-            "exact": pl.lit(value=True),
-            "low": pl.col("containment"),
-            "high": pl.col("containment"),
-        }
-        return [*frames, exact.with_columns(**given) if frames else exact]
+        return [*frames, _as_exact(exact)]
 
     def _taken_over(
         self, candidates: Sequence[Pair], ledger: PairLedger
@@ -124,3 +119,9 @@ class ContentStage:
 
     def _versions(self) -> dict[str, str]:
         return {name: table.version for name, table in self.tables.items()}
+
+
+def _as_exact(counted: pl.DataFrame) -> pl.DataFrame:
+    """Add to counts what estimates say of themselves."""
+    share = pl.col("containment")
+    return counted.with_columns(exact=pl.lit(value=True), low=share, high=share)

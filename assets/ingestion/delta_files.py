@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -78,7 +79,8 @@ def snapshot(source: Source) -> DeltaSnapshot:
     try:
         actions = pa.table(table.get_add_actions(flatten=True))
         deleted = _kept_rows(table)
-        wide = _wide_files(source.path)
+        log = source.path / "_delta_log"
+        wide = _wide_files(log, log.stat().st_mtime_ns)
     except Exception as error:  # as above
         reason = f"unreadable Delta log ({error})"
         raise SourceError(source.path, reason, "Restore the files under _delta_log.") from error
@@ -108,10 +110,15 @@ def _kept_rows(table: DeltaTable) -> dict[Path, Mask]:
     }
 
 
-def _wide_files(root: Path) -> set[str]:
-    """Name the files that any entry of the log says have statistics that are not tight."""
+@lru_cache(maxsize=256)
+def _wide_files(log: Path, changed: int) -> frozenset[str]:
+    """Name the files that any entry of a log says have statistics that are not tight.
+
+    Entries never change, so an answer holds until the folder does, at `changed`.
+    """
+    del changed
     found: set[str] = set()
-    for entry in sorted((root / "_delta_log").iterdir()):
+    for entry in sorted(log.iterdir()):
         if entry.suffix == ".json" and entry.stem.isdigit():
             content = entry.read_bytes()
             if _WIDE.search(content):
@@ -124,7 +131,7 @@ def _wide_files(root: Path) -> set[str]:
             if "add" in stated.schema.names:
                 adds = [add for add in stated.column("add").to_pylist() if add is not None]
                 found |= {a["path"] for a in adds if _WIDE.search((a.get("stats") or "").encode())}
-    return {unquote(path) for path in found}
+    return frozenset(unquote(path) for path in found)
 
 
 def _local(root: Path, key: str) -> Path:

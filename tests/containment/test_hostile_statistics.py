@@ -222,3 +222,12 @@ def test_partition_values_and_file_points_refute_before_a_row_is_read(tmp_path):
     assert found.stages["bytes_read"].sum() == 0
     assert found.stages.row(2, named=True)["candidates_in"] == 4
     assert found.stages.row(2, named=True)["candidates_out"] == 0
+
+
+def test_a_column_of_the_file_wins_over_the_folder_s_name(tmp_path):
+    table = padded(pa.array([5, 6, 7, 8])).rename_columns(["day", "name"])
+    for name, day in (("parent", 1), ("child", 2)):
+        (tmp_path / name / f"day={day}").mkdir(parents=True)
+    pq.write_table(table, tmp_path / "parent" / "day=1" / "x.parquet")
+    pq.write_table(table.slice(3, 12), tmp_path / "child" / "day=2" / "x.parquet")
+    assert ("child", "parent") in edges(tmp_path)

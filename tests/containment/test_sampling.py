@@ -130,3 +130,13 @@ def test_the_witness_of_an_estimate_is_a_row_that_the_parent_lacks(tmp_path):
     assert not told.is_empty()
     for row in told.iter_rows(named=True):
         assert frames[row["child"]].row(row["witness"]) not in frames[row["parent"]].rows()
+
+
+def test_counts_that_are_taken_over_stay_exact_beside_estimates(tmp_path):
+    (tmp_path / "lake").mkdir()
+    lake(tmp_path / "lake")
+    settings_ = {"min_containment": 0.4, "cache": tmp_path / "cache"}
+    truth = search_folder(tmp_path / "lake", **settings_).edges
+    found = search_folder(tmp_path / "lake", sampling=Sampling(200), **settings_)
+    assert found.edges.equals(truth)
+    assert found.edges["exact"].all()

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from assets.containment.delta_history import read_commits
+from assets.containment.delta_history import Commit, read_commits, version_holds
 from assets.containment.folder import search_folder
 from assets.containment.shared_files import FileProofs
 from assets.containment.table_versions import with_versions
@@ -137,6 +137,15 @@ def test_a_removal_that_does_not_say_whether_it_changes_data_counts_as_one(tmp_p
     for version, told in ((0, {}), (1, {"dataChange": False}), (2, {"dataChange": True})):
         commit(tmp_path, version, [{"remove": {"path": "x", **told}}])
     assert [c.removes_rows for c in read_commits(tmp_path).values()] == [True, False, True]
+
+
+def test_a_commit_that_is_gone_proves_nothing():
+    first = Commit(adds_rows=True, removes_rows=False, metadata={"schemaString": "{}"})
+    more = Commit(adds_rows=True, removes_rows=False, metadata=None)
+    commits = {0: first, 1: more, 2: more}
+    assert version_holds(commits, 0, 2, ["n"])
+    assert not version_holds({0: first, 2: more}, 0, 2, ["n"])
+    assert not version_holds(commits, 2, 0, ["n"])
 
 
 def test_another_type_is_no_proof_and_an_added_column_does_not_matter(tmp_path):
