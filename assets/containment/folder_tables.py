@@ -109,7 +109,8 @@ class FolderTables:
             if table.stored and name not in self.unreadable
         }
         types = {name: flat_schema(table.schema(), "typed") for name, table in stored.items()}
-        return FileProofs({name: table.source for name, table in stored.items()}, types)
+        sources = {name: table.source for name, table in stored.items()}
+        return FileProofs(sources, types, {name: table.files for name, table in stored.items()})
 
     def describe(self, told: Progress, *, every: bool) -> dict[str, Described]:
         """Open every table; those whose names fit another's, or all, are described to the full."""

@@ -143,11 +143,17 @@ class FileProofs:
         Parquet and Delta sources by table; others prove nothing and are passed over.
     types
         By table, the exact type of each flattened column.
+    files
+        The data files of tables that are known already.
     """
 
     def __init__(
-        self, sources: Mapping[str, Source], types: Mapping[str, Mapping[str, str]]
+        self,
+        sources: Mapping[str, Source],
+        types: Mapping[str, Mapping[str, str]],
+        files: Mapping[str, list[StoredFile]] | None = None,
     ) -> None:
+        self._known = files or {}
         self._sources = {n: s for n, s in sources.items() if s.format in STORED}
         self._types = types
         self._commits: dict[Path, dict[int, Commit]] = {}
@@ -157,7 +163,7 @@ class FileProofs:
         files = {}
         for name, source in self._sources.items():
             try:
-                files[name] = stored_files(source)
+                files[name] = self._known[name] if name in self._known else stored_files(source)
             except SourceError:
                 files[name] = []
         return files
