@@ -176,8 +176,9 @@ class Spans(_Section):
 
 
 class Containment(_Section):
-    """What keeping and rebuilding tables costs: a cost table, else example prices."""
+    """Which edges are looked for beyond those of equal column names, and what keeping and rebuilding tables costs."""
 
+    renamed: bool = False
     costs: Place | None = None
 
 

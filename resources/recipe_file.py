@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from resources.errors import RecipeError
-from resources.recipe import Containment, GroupSource, Recipe, holds_credential
+from resources.recipe import GroupSource, Recipe, holds_credential
 
 
 def load_recipe(path: str | Path) -> Recipe:
@@ -61,7 +61,8 @@ def parse_recipe(raw: dict[str, Any], *, base: Path, origin: str = "recipe") -> 
         if (value := getattr(recipe, key)) is not None
     }
     if recipe.containment.costs is not None:
-        places["containment"] = Containment(costs=resolved(recipe.containment.costs))
+        costs = resolved(recipe.containment.costs)
+        places["containment"] = recipe.containment.model_copy(update={"costs": costs})
     return recipe.model_copy(update=places)
 
 

@@ -125,16 +125,11 @@ class FileStatistics:
 
 @dataclass(frozen=True)
 class TableStatistics:
-    """What is known of a table: rows, bounds by column, and its files.
-
-    `identity` is the set of (path, bytes, deletion vector) of the files where paths name
-    immutable content, else empty.
-    """
+    """What is known of a table: rows, bounds by column, and its files."""
 
     rows: int | None
     columns: Mapping[str, ColumnBounds]
     files: tuple[FileStatistics, ...] = ()
-    identity: frozenset[tuple[str, int, str]] = frozenset()
 
 
 def _plain_value(value: Any) -> Any:  # noqa: ANN401 - any comparable

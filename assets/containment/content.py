@@ -74,8 +74,9 @@ def contained_rows(
     -------
     pl.DataFrame
         A row for each pair, sorted: child, parent, child_distinct, common, child_rows,
-        common_multiset, parent_rows, containment, multiset_containment, witness. `common` counts distinct
-        rows, `common_multiset` is the sum over rows of min(count in child, count in parent).
+        common_multiset, parent_rows, parent_distinct, witness, containment, multiset_containment.
+        `common` counts distinct rows, `common_multiset` is the sum over rows of
+        min(count in child, count in parent).
         containment = common / child_distinct; multiset_containment = common_multiset /
         child_rows; both null for a child without rows. `witness` is the least hash of a child's row
         that the parent lacks, null if there is none.
@@ -121,6 +122,7 @@ def contained_rows(
             "child_rows": sizes[child],
             "common_multiset": common + surplus,
             "parent_rows": sizes[parent],
+            "parent_distinct": distinct[parent],
             "witness": witness,
         }
     )

@@ -15,7 +15,8 @@ from assets.containment.planning import (
     stated_costs,
     unions_at_versions,
 )
-from assets.ingestion.listing import pinned_tables
+from assets.ingestion.listing import listing, pinned_tables
+from assets.ingestion.register import READER_VERSION
 from assets.kernels.cell_hash import SCHEME, UnhashableColumnError
 from resources.dagster_stage import Facts, Naming, TableInfo, stage_asset
 from resources.recipe import Recipe
@@ -24,12 +25,20 @@ from resources.stage_spec import StageSpec
 
 EDGES, UNIONS, RETENTION = "containment/edges", "containment/unions", "containment/retention"
 MIN_CONTAINMENT = 0.5
+RENAMED_CONTAINMENT = 0.9
+
+
+def _renamed(run: Run) -> object:
+    return run.recipe.containment.renamed
+
+
 SPEC = StageSpec(
     name="containment",
     tables=(EDGES, UNIONS),
     reads=("ingestion/tables", "ingestion/columns"),
-    code_version=f"1+{SCHEME}",
+    code_version=f"2+{SCHEME}",
     layer="lake",
+    extra=_renamed,
 )
 
 
@@ -62,8 +71,14 @@ UNION_SCHEMA: dict[str, Any] = {
 def compute(run: Run, stage: Stage) -> Facts:
     """Search the lake for contained tables."""
     from assets.containment.described import Described, described_columns, described_statistics
-    from assets.containment.hash_store import HashStore
+    from assets.containment.edges import PairCounter
+    from assets.containment.hash_parts import PartStore
+    from assets.containment.pair_ledger import PairLedger
+    from assets.containment.registered_parts import pinned_sources, registered_parts
+    from assets.containment.renamed import renamed_edges
     from assets.containment.search import find_edges
+    from assets.containment.shared_files import FileProofs
+    from assets.containment.union_search import find_unions
 
     tables, read = pinned_tables(run)
     columns = run.read("ingestion/columns")
@@ -72,7 +87,8 @@ def compute(run: Run, stage: Stage) -> Facts:
     described = {
         name: Described(
             name,
-            table.version,
+            # the number of a Delta version says nothing of the table that it belongs to
+            table.fingerprint if table.format == "delta" else table.version,
             table.rows,
             {column: fact.family for column, fact in facts[name].items()},
             facts[name],
@@ -82,28 +98,51 @@ def compute(run: Run, stage: Stage) -> Facts:
         for name, table in tables.items()
     }
     limits = run.recipe.limits
+    sources = pinned_sources(tables, listing(run).sources)
+    types = {n: {c: f.type for c, f in own.items()} for n, own in facts.items()}
+    store = PartStore(
+        described,
+        read,
+        "value",
+        run.scratch,
+        workers=limits.workers,
+        tolerate=(UnhashableColumnError,),
+        parts=registered_parts(sources),
+        cost=lambda table: described[table].bytes,
+    )
+
+    def progress(told: str, done: int, total: int) -> None:
+        run.report("containment", told, done, total)
+
     found = find_edges(
         described,
-        HashStore(
-            described,
-            read,
-            "value",
-            run.scratch,
-            workers=limits.workers,
-            tolerate=(UnhashableColumnError,),
-        ),
+        store,
+        proofs=FileProofs(sources, types),
+        ledger=PairLedger(run.scratch, f"value:{SCHEME}:{READER_VERSION}"),
         min_containment=MIN_CONTAINMENT,
         workers=limits.workers,
         count_bytes=limits.memory_bytes // 4,
-        cache=run.scratch,
-        progress=lambda told, done, total: run.report("containment", told, done, total),
+        progress=progress,
     )
+    stages, edges = found.stages, found.edges
+    if run.recipe.containment.renamed:
+        others, stage_row = renamed_edges(
+            described,
+            PairCounter(store, limits.workers, limits.memory_bytes // 4),
+            min_containment=RENAMED_CONTAINMENT,
+            progress=progress,
+        )
+        edges = pl.concat([edges, others]).sort("child", "parent")
+        stages = pl.concat([stages, pl.DataFrame([stage_row])])
     versions = {name: table.version for name, table in tables.items()}
-    edges = found.edges.with_columns(
+    edges = edges.drop("low", "high").with_columns(
         child_version=pl.col("child").replace_strict(versions, return_dtype=pl.String),
         parent_version=pl.col("parent").replace_strict(versions, return_dtype=pl.String),
     )
-    unions = _unions(found, described, versions)
+    listed = pl.col("parents").list.eval(
+        pl.element().replace_strict(versions, return_dtype=pl.String)
+    )
+    unions = find_unions(found, described).with_columns(versions=listed).select(*UNION_SCHEMA)
     stage.put(EDGES, edges)
     stage.put(UNIONS, unions)
     _audit(stage, edges)
@@ -112,7 +151,7 @@ def compute(run: Run, stage: Stage) -> Facts:
         "contained": edges.filter(pl.col("containment") == 1).height,
         "coincidences_left_out": found.coincidences,
         "not_compared": ", ".join(f"{name}: {why}" for name, why in sorted(found.failed.items())),
-        "search": dg.MetadataValue.md(_stages(found.stages)),
+        "search": dg.MetadataValue.md(_stages(stages)),
     }
     return {
         EDGES: told,
@@ -165,26 +204,6 @@ def _stages(stages: pl.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def _unions(found: Any, described: Mapping[str, Any], versions: Mapping[str, str]) -> pl.DataFrame:  # noqa: ANN401
-    """Cover tables that no single table holds; each family on the columns of its children."""
-    from assets.containment.unions import union_covers
-
-    exact = found.edges.filter(pl.col("containment") == 1).select("child", "parent").rows()
-    covers = []
-    for columns, names in found.families.items():
-        children = [n for n in names if tuple(sorted(described[n].keys)) == columns]
-        hashes = {n: found.hashes(n, columns) for n in names}
-        if len(names) > 2 and len(columns) > 1:
-            covers.append(union_covers(hashes, exact, children=children))
-    parts = [c.select(*[n for n in UNION_SCHEMA if n != "versions"]) for c in covers if c.height]
-    empty = {n: t for n, t in UNION_SCHEMA.items() if n != "versions"}
-    covered = pl.concat(parts) if parts else pl.DataFrame(schema=empty)
-    listed = pl.col("parents").list.eval(
-        pl.element().replace_strict(versions, return_dtype=pl.String)
-    )
-    return covered.with_columns(versions=listed).select(*UNION_SCHEMA).sort("child")
-
-
 def _audit(stage: Stage, edges: pl.DataFrame) -> None:
     stage.check(
         "fractions_are_fractions",
@@ -218,6 +237,8 @@ INFO = {
             "child_rows": "int64: rows",
             "parent_rows": "int64: rows",
             "witness": "int64: a row of the child (from 0, of those read) that the parent lacks; null if none",
+            "parent_containment": "double: share of the parent's distinct rows, on the child's columns, in the child",
+            "jaccard": "double: shared distinct rows over those of either, on the child's columns",
             "child_version": "string: version compared",
             "parent_version": "string: version compared",
         },

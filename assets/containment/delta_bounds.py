@@ -32,7 +32,7 @@ def from_delta(
     ----------
     adds : pl.DataFrame
         ``DeltaTable.get_add_actions(flatten=True)``: a row for each active file with `path`,
-        `size_bytes`, `num_records` and, where known, ``min.X``, ``max.X``, ``null_count.X``,
+        `num_records` and, where known, ``min.X``, ``max.X``, ``null_count.X``,
         ``partition.X``.
     loose_files : collection of str
         Paths of files with a deletion vector, or with statistics that are not tight. Columns of
@@ -45,20 +45,13 @@ def from_delta(
     -------
     TableStatistics
         Rows are known only if no file has deleted rows. A partition value is an exact bound of
-        each of its files. `identity` holds (path, bytes, "") of each file without deletions.
+        each of its files.
     """
     files = []
     for row in adds.iter_rows(named=True):
         loose = row["path"] in set(loose_files) or _tells_of_deletion(row)
         files.append(_file(row, adds.schema, names, loose=loose))
-    table = merge(files)
-    identity = frozenset(
-        (row["path"], row["size_bytes"] or 0, "")
-        for row, part in zip(adds.iter_rows(named=True), files, strict=True)
-        if not part.deleted
-    )
-    identity = identity if len(identity) == len(files) else frozenset()
-    return TableStatistics(table.rows, table.columns, table.files, identity)
+    return merge(files)
 
 
 def _tells_of_deletion(row: Mapping[str, Any]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -121,9 +121,11 @@ def _bounds(row: Mapping[str, Any]) -> ColumnBounds:
     low, high = _value(row["min"], row["type"]), _value(row["max"], row["type"])
     if low is None or high is None:
         return ColumnBounds(family, nulls=row["nulls"])
-    if row["bounds_exact"]:
+    if row["bounds_exact"] and not row["type"].startswith("decimal"):
         return ColumnBounds.exact(family, low, high, row["nulls"])
-    return ColumnBounds.published(family, low, high, row["nulls"])
+    # a decimal equals the float nearest to it; other bounds need not be values: rows may be deleted
+    bounds = ColumnBounds.published(family, low, high, row["nulls"])
+    return bounds if row["bounds_exact"] else replace(bounds, lo_max=None, hi_min=None)
 
 
 def _value(text: str | None, type_text: str) -> Any:  # noqa: ANN401 - any comparable value

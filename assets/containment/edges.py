@@ -35,6 +35,10 @@ EDGE_SCHEMA = {
     "child_rows": pl.Int64,
     "parent_rows": pl.Int64,
     "witness": pl.Int64,
+    "parent_containment": pl.Float64,
+    "jaccard": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
 }
 CHUNK_ROW_BYTES = 20
 """Memory for a row that is in work while pairs are counted."""
@@ -56,8 +60,6 @@ class PairCounter:
     ) -> pl.DataFrame:
         """Count the rows that pairs share on the child's columns; see `contained_rows`.
 
-        `witness` is the child's first row with the hash that `contained_rows` names.
-
         Parameters
         ----------
         columns
@@ -68,12 +70,20 @@ class PairCounter:
             For names in `pairs` that are no table: the table meant, and its columns under the child's
             names.
         """
+        hashes = self.hashes(columns, pairs, parents)
+        rows = self.bytes // CHUNK_ROW_BYTES
+        return contained_rows(hashes, pairs, chunk_rows=rows, workers=self.workers)
+
+    def hashes(
+        self,
+        columns: Names,
+        pairs: Sequence[tuple[str, str]],
+        parents: Mapping[str, tuple[str, Columns]] | None = None,
+    ) -> dict[str, Hashes | InPieces]:
+        """Return the row hashes of all tables in some pairs, as `count` takes them."""
         names = sorted({name for pair in pairs for name in pair})
         meant = parents or {}
-        hashes = {n: self.store.stored(*meant.get(n, (n, columns))) for n in names}
-        rows = self.bytes // CHUNK_ROW_BYTES
-        counted = contained_rows(hashes, pairs, chunk_rows=rows, workers=self.workers)
-        return counted.with_columns(_witness_rows(counted, hashes).alias("witness"))
+        return {n: self.store.stored(*meant.get(n, (n, columns))) for n in names}
 
 
 def edges_of(
@@ -88,7 +98,7 @@ def edges_of(
     Parameters
     ----------
     counted
-        Of `PairCounter.count`.
+        Of `PairCounter.count`, or estimates that have `exact`, `low` and `high`.
     columns
         The child's columns.
     tables, store
@@ -99,7 +109,9 @@ def edges_of(
     Returns
     -------
     pl.DataFrame
-        `EDGE_SCHEMA`; `equality` may be "open", see `strictest`.
+        `EDGE_SCHEMA`; `equality` may be "open", see `strictest`. `parent_containment` is the share of
+        the parent's distinct rows, on the child's columns, that the child holds; `low` and `high`
+        enclose `containment`, and equal it where `exact`.
     """
     identity = json.dumps({name: name for name in columns}, ensure_ascii=False)
     same = _Verdicts(tables, columns, store.equality)
@@ -113,10 +125,19 @@ def edges_of(
             theirs = {name: tables[parent].facts[renamed[name]] for name in columns}
             names.append(strictest(tables[child].facts, theirs, columns, store.equality))
             written.append(json.dumps({n: renamed[n] for n in columns}, ensure_ascii=False))
+    whole = pl.col("child_distinct") + pl.col("parent_distinct") - pl.col("common")
+    given = {
+        "exact": pl.lit(value=True),
+        "low": pl.col("containment"),
+        "high": pl.col("containment"),
+    }
     return counted.with_columns(
-        exact=pl.lit(value=True),
+        **{name: value for name, value in given.items() if name not in counted.columns},
+        parent_containment=pl.col("common") / pl.col("parent_distinct"),
+        jaccard=pl.col("common") / whole,
         equality=pl.Series(names, dtype=pl.String),
         column_map=pl.Series(written, dtype=pl.String),
+        witness=_witness_rows(counted, columns, store),
     ).select(*[pl.col(n).cast(t) for n, t in EDGE_SCHEMA.items()])
 
 
@@ -148,11 +169,47 @@ class _Verdicts:
         return self.known[pair]
 
 
-def _witness_rows(counted: pl.DataFrame, hashes: Mapping[str, Hashes | InPieces]) -> pl.Series:
+def proven_edges(pairs: Iterable[tuple[str, str]], tables: Mapping[str, Described]) -> pl.DataFrame:
+    """Describe pairs of which files or a log prove that the parent has every row of the child.
+
+    Parameters
+    ----------
+    pairs
+        (child, parent), whose columns have the same names and types.
+    tables
+        With known rows.
+
+    Returns
+    -------
+    pl.DataFrame
+        `EDGE_SCHEMA`, containment 1; what only rows tell is null.
+    """
+    rows = [
+        {
+            "child": child,
+            "parent": parent,
+            "containment": 1.0,
+            "multiset_containment": 1.0,
+            "exact": True,
+            "equality": "typed",
+            "column_map": json.dumps(
+                {name: name for name in sorted(tables[child].keys)}, ensure_ascii=False
+            ),
+            "child_rows": tables[child].rows,
+            "parent_rows": tables[parent].rows,
+            "low": 1.0,
+            "high": 1.0,
+        }
+        for child, parent in pairs
+    ]
+    return pl.DataFrame(rows, schema=EDGE_SCHEMA)
+
+
+def _witness_rows(counted: pl.DataFrame, columns: Names, store: HashStore) -> pl.Series:
     """Find the row of each child that refutes full containment; null where nothing does."""
     rows: dict[tuple[str, int], int] = {}
     for (child,), own in counted.filter(pl.col("witness").is_not_null()).group_by("child"):
-        found = first_rows(hashes[str(child)], own["witness"])
+        found = first_rows(store.stored(str(child), columns), own["witness"])
         rows |= {(str(child), value): row for value, row in found.items()}
     keys = counted.select("child", "witness").rows()
     return pl.Series([rows.get(key) for key in keys], dtype=pl.Int64)

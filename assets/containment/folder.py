@@ -13,11 +13,19 @@ import polars as pl
 from assets.containment.described_cache import DescribedCache
 from assets.containment.edges import PairCounter
 from assets.containment.folder_tables import UNREADABLE, FolderTables
+from assets.containment.hash_parts import PartStore
 from assets.containment.hash_store import HashStore, Progress
+from assets.containment.pair_ledger import PairLedger
+from assets.containment.paper import paper_edges
+from assets.containment.paper_content import PaperSettings
 from assets.containment.renamed import renamed_edges
 from assets.containment.room import Room
+from assets.containment.sampling import Sampling
 from assets.containment.search import find_edges
 from assets.containment.source_tables import Cells
+from assets.containment.table_versions import with_versions
+from assets.containment.union_search import find_unions
+from assets.containment.unions import UNION_SCHEMA
 from assets.ingestion.discover import discover
 from assets.ingestion.model import MIB
 from assets.kernels.cell_hash import Equality
@@ -37,7 +45,8 @@ class FolderSearch:
     stages
         What each stage took in and let out, read, and took in seconds.
     bytes
-        Size on disk by readable table.
+        Size on disk by readable table; an earlier version of a table counts nothing, since removing
+        it is a matter of the table's own log.
     unreadable
         Why a name in the folder was not compared, by table.
     set_aside
@@ -48,6 +57,8 @@ class FolderSearch:
         Rows of all tables that were read whole.
     coincidences
         Edges left out since their rows carry too little information.
+    unions
+        As of `find_unions`; empty unless they were asked for.
     """
 
     edges: pl.DataFrame
@@ -58,6 +69,7 @@ class FolderSearch:
     notes: dict[str, list[str]]
     rows_read: int
     coincidences: int
+    unions: pl.DataFrame
 
     @property
     def set_aside_share(self) -> float:
@@ -77,6 +89,10 @@ def search_folder(
     memory_bytes: int = 2048 * MIB,
     cache: Path | None = None,
     renamed: bool = False,
+    versions: bool = False,
+    unions: bool = False,
+    sampling: Sampling | None = None,
+    paper: PaperSettings | None = None,
     progress: Progress | None = None,
 ) -> FolderSearch:
     """Search a folder.
@@ -94,6 +110,15 @@ def search_folder(
         removed at the end.
     renamed
         Look for children whose columns have other names in the parent, too.
+    versions
+        Take each earlier version of a Delta table that can still be opened as a table of its own,
+        named TABLE@VERSION.
+    unions
+        Look for tables that two or three others hold together, too.
+    sampling
+        Estimate from a sample of each child, see `find_edges`.
+    paper
+        Search as R2D2 is published instead, see `paper_edges`; `min_containment` has no part in it.
 
     Returns
     -------
@@ -115,6 +140,10 @@ def search_folder(
     spare = max(memory_bytes - _PROGRAM_BYTES, _LEAST_BYTES)
     start = time.perf_counter()
     found = discover(lake)
+    present = {source.table for source in found.sources}
+    if versions:
+        found = with_versions(found)
+    earlier = {source.table for source in found.sources} - present
     folder = FolderTables(found, equality, Room(spare // 4), workers)
     kept = DescribedCache(cache) if cache else None
     before = folder.restore(kept) if kept else {}
@@ -125,14 +154,14 @@ def search_folder(
         "candidates_out": len(described),
         "tables": len(described),
         "rows": sum(table.rows or 0 for table in folder.tables.values()),
-        "bytes_read": sum(table.bytes for table in folder.tables.values() if table.was_read),
+        "bytes_read": sum(table.take_bytes_read() for table in folder.tables.values()),
         "seconds": round(time.perf_counter() - start, 3),
     }
     with ExitStack() as stack:
         place = cache or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sluice-")))
 
         def store(kind: Equality, cells: Cells, share: int) -> HashStore:
-            return HashStore(
+            return PartStore(
                 described,
                 folder.reader(cells),
                 kind,
@@ -141,23 +170,30 @@ def search_folder(
                 keep=cache is not None,
                 workers=workers,
                 tolerate=UNREADABLE,
-                cost=lambda table: 0 if folder.tables[table].held else described[table].bytes,
+                parts=folder.parts(cells),
+                cost=lambda table: folder.tables[table].take_bytes_read(),
             )
 
         by_text = equality == "text"
         hashes = store(equality, "text" if by_text else "typed", spare // 4)
-        result = find_edges(
-            described,
-            hashes,
-            by_value=store("value", "typed", spare // 8) if by_text else None,
-            min_containment=min_containment,
-            min_rows=min_rows,
-            workers=workers,
-            count_bytes=spare // 4,
-            cache=cache,
-            progress=progress,
-        )
+        if paper is not None:
+            result = paper_edges(described, hashes, paper, min_rows=min_rows, progress=progress)
+        else:
+            result = find_edges(
+                described,
+                hashes,
+                by_value=store("value", "typed", spare // 8) if by_text else None,
+                proofs=folder.proofs(),
+                ledger=PairLedger(cache, f"{lake.resolve()}:{equality}") if cache else None,
+                sampling=sampling,
+                min_containment=min_containment,
+                min_rows=min_rows,
+                workers=workers,
+                count_bytes=spare // 4,
+                progress=progress,
+            )
         edges, stages = result.edges, result.stages
+        covered = find_unions(result, described) if unions else pl.DataFrame(schema=UNION_SCHEMA)
         if renamed:
             others, stage = renamed_edges(
                 described,
@@ -175,10 +211,11 @@ def search_folder(
     return FolderSearch(
         edges,
         pl.concat([pl.DataFrame([opened]), stages]),
-        {name: table.bytes for name, table in readable.items()},
+        {name: 0 if name in earlier else table.bytes for name, table in readable.items()},
         dict(sorted(folder.unreadable.items())),
         {name: table.rejected for name, table in readable.items() if table.rejected},
         {name: table.notes for name, table in readable.items() if table.notes},
         sum(table.rows or 0 for table in readable.values()),
         result.coincidences,
+        covered,
     )

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import polars as pl
 import pyarrow as pa
 
-from assets.containment.described import ColumnFacts, Described, summary_statistics
+from assets.containment.bounds import TableStatistics
+from assets.containment.described import ColumnFacts, Described
 from assets.containment.described_cache import DescribedCache
+from assets.containment.hash_parts import Part, parts_of
 from assets.containment.hash_store import Progress
 from assets.containment.room import Room
 from assets.containment.schema_graph import ANY_TYPE, flat_schema, schema_edges
+from assets.containment.shared_files import FileProofs
 from assets.containment.source_tables import Cells, SourceTable
 from assets.ingestion.discover import fingerprint
 from assets.ingestion.model import Discovery, SourceError
@@ -88,6 +92,26 @@ class FolderTables:
 
         return read
 
+    def parts(self, cells: Cells) -> dict[str, list[Part]]:
+        """Return the data files of each stored table, as what is hashed once whoever uses them."""
+        found = {}
+        for name, table in self.tables.items():
+            if table.stored and name not in self.unreadable:
+                read = partial(table.batches, cells=cells)
+                found[name] = parts_of(table.files, table.schema(), read)
+        return found
+
+    def proofs(self) -> FileProofs:
+        """Return what file identity and logs prove of the stored tables."""
+        stored = {
+            name: table
+            for name, table in self.tables.items()
+            if table.stored and name not in self.unreadable
+        }
+        types = {name: flat_schema(table.schema(), "typed") for name, table in stored.items()}
+        sources = {name: table.source for name, table in stored.items()}
+        return FileProofs(sources, types, {name: table.files for name, table in stored.items()})
+
     def describe(self, told: Progress, *, every: bool) -> dict[str, Described]:
         """Open every table; those whose names fit another's, or all, are described to the full."""
         names = self._each(
@@ -118,8 +142,9 @@ class FolderTables:
 
     def _described(self, name: str, keys: dict[str, str]) -> Described:
         table = self.tables[name]
-        rows, summaries = table.summaries() if self.equality != "text" else (None, {})
-        bounds = summary_statistics(summaries, rows)
+        rows, _ = table.summaries()
+        known = self.equality != "text" and keys
+        bounds = table.statistics() if known else TableStatistics(rows, {})
         return Described(name, self.version(name), rows, keys, _Facts(table), bounds, table.bytes)
 
     def _each(

@@ -14,9 +14,10 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
-from assets.containment.content import Column, hash_projections_of, named
+from assets.containment.content import Column, InPieces, hash_projections_of, named
 from assets.containment.described import Described
 from assets.containment.hash_files import HashFile, HashWriter, load
 from assets.containment.room import Room
@@ -127,8 +128,8 @@ class HashStore:
                 told(f"hashing rows ({done.rows:,} rows read)", number + 1, len(waiting))
         return done
 
-    def stored(self, table: str, columns: Columns) -> Hashes | HashFile:
-        """Return the hashes of a table's rows on some columns, or the file that they lie in.
+    def stored(self, table: str, columns: Columns) -> Hashes | InPieces:
+        """Return the hashes of a table's rows on some columns, or the files that they lie in.
 
         Raises
         ------
@@ -144,7 +145,11 @@ class HashStore:
     def get(self, table: str, columns: Sequence[Column]) -> Hashes:
         """Return the hashes of a table's rows on some columns, mapped from disk if they lie there."""
         found = self.stored(table, tuple(columns))
-        return found.mapped() if isinstance(found, HashFile) else found
+        if isinstance(found, np.ndarray):
+            return found
+        if isinstance(found, HashFile):
+            return found.mapped()
+        return np.concatenate([np.empty(0, np.uint64), *found.pieces()])
 
     def _find(self, table: str, columns: Columns) -> Hashes | HashFile | None:
         held = self._held.get((table, columns))

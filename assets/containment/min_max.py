@@ -82,39 +82,38 @@ def disjoint(child: TableStatistics, parent: TableStatistics, columns: Iterable[
     return None
 
 
-def proven_by_files(child: TableStatistics, parent: TableStatistics) -> bool:
-    """Tell whether every data file of the child is a data file of the parent.
-
-    Parameters
-    ----------
-    child, parent : TableStatistics
-        Statistics with `identity`; both under one root, so that equal paths are equal files.
-
-    Returns
-    -------
-    bool
-        True proves containment of the multiset without reading a byte. False proves nothing.
-    """
-    return bool(child.identity) and child.identity <= parent.identity
-
-
 def _empty_text_matters(bounds: ColumnBounds, equality: str) -> bool:
     return equality == "text" and bounds.family == "string"
 
 
 def _refute_column(child: ColumnBounds, parent: ColumnBounds, equality: str) -> str | None:
+    reason = range_reason(child, parent, equality)
+    if reason is not None or child.family != parent.family:
+        return reason
+    text = _empty_text_matters(child, equality)
+    if not text and child.tight and (child.nulls or 0) > 0 and parent.nulls == 0:
+        return "the child has NULL, the parent has none"
+    return None
+
+
+def range_reason(child: ColumnBounds, parent: ColumnBounds, equality: str) -> str | None:
+    """Say which end of a child's range lies outside of the parent's, if metadata proves it.
+
+    Parameters
+    ----------
+    child, parent : ColumnBounds
+        Of one column in both tables.
+    equality : {"typed", "value", "text"}
+        As in `refute`.
+    """
     if child.family != parent.family:
         return None
     text = _empty_text_matters(child, equality)
     # an empty text of the child may be a NULL of the parent, which its bounds don't show
-    low_counts = not text or bool(child.lo_min)
-    if low_counts and _below(child.lo_max, parent.lo_min):
+    if (not text or bool(child.lo_min)) and _below(child.lo_max, parent.lo_min):
         return "the child's minimum is below the parent's"
-    high_counts = not text or bool(child.hi_min)
-    if high_counts and _below(parent.hi_max, child.hi_min):
+    if (not text or bool(child.hi_min)) and _below(parent.hi_max, child.hi_min):
         return "the child's maximum is above the parent's"
-    if not text and child.tight and (child.nulls or 0) > 0 and parent.nulls == 0:
-        return "the child has NULL, the parent has none"
     return None
 
 

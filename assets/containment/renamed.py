@@ -90,7 +90,6 @@ def _sketches(
         told("sketching columns", number, len(tables))
         if name in store.failed:
             continue
-        cost = store.cost(name)
         try:
             rows = store.read(name, list(table.keys))
             sketches[name] = sketch_table(rows, table.keys, store.equality)
@@ -99,7 +98,7 @@ def _sketches(
             continue
         done.tables += 1
         done.rows += sketches[name].rows
-        done.bytes += cost
+        done.bytes += store.cost(name)
     return sketches, done
 
 

@@ -28,7 +28,7 @@ def droppable_tables(edges: pl.DataFrame, sizes: Mapping[str, int]) -> pl.DataFr
     Parameters
     ----------
     edges : pl.DataFrame
-        Containment edges; those with containment 1 count.
+        Containment edges; those that are exact and have containment 1 count.
     sizes : mapping of str to int
         Bytes by table.
 
@@ -46,7 +46,7 @@ def droppable_tables(edges: pl.DataFrame, sizes: Mapping[str, int]) -> pl.DataFr
     kept, the one with the most rows, then the fewest bytes, then the first by name. Containment is
     transitive, so every other table is held by a kept one. Cost: linear in edges.
     """
-    whole = edges.filter(pl.col("containment") == 1)
+    whole = edges.filter(pl.col("exact") & (pl.col("containment") == 1))
     if whole.is_empty():
         return pl.DataFrame(schema=SAVINGS_SCHEMA)
     names = sorted(set(whole["child"]) | set(whole["parent"]))

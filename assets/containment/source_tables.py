@@ -14,11 +14,13 @@ from typing import Any, Literal
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import DeltaTable
 
+from assets.containment.bounds import TableStatistics
 from assets.containment.described import ColumnFacts
 from assets.containment.room import Room
 from assets.containment.schema_graph import ANY_TYPE, flat_schema
+from assets.containment.shared_files import STORED, StoredFile, stored_files
+from assets.containment.stored_statistics import stored_statistics
 from assets.ingestion.discover import has_changed
 from assets.ingestion.infer import TypeState, typed
 from assets.ingestion.metadata_bounds import from_delta_log, from_parquet_footers
@@ -57,8 +59,6 @@ class SourceTable:
         Rows, and records set aside, of the last whole pass; None rows before there was one.
     notes
         What was changed to make the source a table.
-    was_read
-        Whether there was a whole pass (and not only what `restore` told).
     """
 
     def __init__(self, source: Source, equality: Equality, room: Room) -> None:
@@ -69,7 +69,7 @@ class SourceTable:
         self.rows: int | None = None
         self.rejected = 0
         self.notes: list[str] = []
-        self.was_read = False
+        self._bytes_read = 0
         self._room = room
         self._held: pa.Table | None = None
         self._schema: pa.Schema | None = None
@@ -82,17 +82,21 @@ class SourceTable:
         return self.source.format in ("csv", "tsv")
 
     @property
-    def held(self) -> bool:
-        """Whether it lies in memory."""
-        return self._held is not None
+    def stored(self) -> bool:
+        """Whether its data files are read in place, and footers or a log describe it."""
+        return self.source.format in STORED
 
     @cached_property
     def bytes(self) -> int:
         """Size on disk of the data."""
         if self.source.format == "delta":
-            table = DeltaTable(str(self.source.path), version=self.source.version)
-            return int(pl.DataFrame(table.get_add_actions(flatten=True))["size_bytes"].sum() or 0)
+            return sum(file.bytes for file in self.files)
         return sum(file.bytes for file in self.source.files)
+
+    @cached_property
+    def files(self) -> list[StoredFile]:
+        """The data files of a stored table."""
+        return stored_files(self.source)
 
     def summaries(self) -> tuple[int | None, dict[str, ColumnSummary]]:
         """Return rows and column summaries from footers or log; nothing for other formats."""
@@ -106,19 +110,31 @@ class SourceTable:
             return from_delta_log(self.source)
         return None, {}
 
+    def statistics(self) -> TableStatistics:
+        """Return bounds of the table and its files; nothing where only reading tells them."""
+        return stored_statistics(self.source) if self.stored else TableStatistics(None, {})
+
+    def take_bytes_read(self) -> int:
+        """Return the bytes that passes over the whole table read since the last call."""
+        read, self._bytes_read = self._bytes_read, 0
+        return read
+
     def schema(self) -> pa.Schema:
-        """Return the schema as read; a small table is read whole for it, and held, unless the file states it.
+        """Return the schema as read.
+
+        Footer or log tell it of a stored table; of the others a small one is read whole, and held.
 
         Raises
         ------
         SourceError
             If the table can't be read.
         """
-        if self._schema is None and self.source.format in ("parquet", "delta"):
+        if self._schema is None and self.stored:
             stream = self._open()
             self._schema, self.notes = _without_position(stream.schema), stream.notes
             self._check_names()
-        if self._schema is None:
+            self.rows, _ = self.summaries()
+        elif self._schema is None:
             held = self._gather()
             if held is not None:
                 self._held = pa.Table.from_batches(held, self._schema)
@@ -137,7 +153,9 @@ class SourceTable:
             batches.append(batch)
         return batches
 
-    def batches(self, columns: Sequence[str], cells: Cells) -> Iterator[pa.Table]:
+    def batches(
+        self, columns: Sequence[str], cells: Cells, only: StoredFile | None = None
+    ) -> Iterator[pa.Table]:
         """Stream some columns.
 
         Parameters
@@ -146,6 +164,8 @@ class SourceTable:
             Names of `flat_schema`.
         cells
             ``text`` as they are read; ``typed`` cast to the inferred types.
+        only
+            One data file of a stored table instead of the whole.
 
         Raises
         ------
@@ -159,7 +179,7 @@ class SourceTable:
         if self._held is not None:
             parts: Iterable[pa.Table] = [self._held.select(wanted)]
         else:
-            parts = (pa.Table.from_batches([batch]).select(wanted) for batch in self._pass())
+            parts = (pa.Table.from_batches([batch]).select(wanted) for batch in self._pass(only))
         for part in parts:
             yield typed(pl.DataFrame(part), types).to_arrow() if types else part
 
@@ -230,13 +250,14 @@ class SourceTable:
             for name, kind in flat_schema(schema, "typed").items()
         }
 
-    def _open(self) -> RowStream:
+    def _open(self, only: StoredFile | None = None) -> RowStream:
         return read(
             self.source,
             self.options,
             batch_rows=self._batch_rows(),
             as_text=self.as_text,
             dictionaries=True,
+            only=None if only is None else only.path,
         )
 
     def _batch_rows(self) -> int:
@@ -251,8 +272,8 @@ class SourceTable:
             reason = "a column's name holds a NUL character"
             raise SourceError(self.source.path, reason, "Rename the column.")
 
-    def _pass(self) -> Iterator[pa.RecordBatch]:
-        stream = self._open()
+    def _pass(self, only: StoredFile | None = None) -> Iterator[pa.RecordBatch]:
+        stream = self._open(only)
         self._schema = _without_position(stream.schema)
         self._check_names()
         rows = rejected = 0
@@ -261,8 +282,10 @@ class SourceTable:
             rows += batch.num_rows
             rejected += len(stream.take_rejects())
         rejected += len(stream.take_rejects())
-        self.rows, self.rejected, self.notes = rows, rejected, stream.notes
-        self.was_read = True
+        self.notes = stream.notes
+        if only is None:
+            self.rows, self.rejected = rows, rejected
+            self._bytes_read += self.bytes
         if has_changed(self.source):
             reason = "changed while it was read"
             raise SourceError(self.source.path, reason, "Search again once it is at rest.")

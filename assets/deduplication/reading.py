@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 
 import polars as pl
@@ -46,7 +47,7 @@ def held_by_others(
     Notes
     -----
     A row must become the same record in both tables but for its id. So an edge counts only between
-    tables of one rule that
+    tables of one rule, compared under the same column names, that
     agree on which of the rule's columns they have, and on every group value that comes from the path.
     """
     ways = {name: reading(recipe.records, name, columns[name]) for name in rules if name in columns}
@@ -54,6 +55,7 @@ def held_by_others(
         ways.get(child) is not None and ways.get(child) == ways.get(parent)
         for child, parent in edges.select("child", "parent").iter_rows()
     ]
+    alike = [same and kept for same, kept in zip(alike, _keeps_names(edges), strict=True)]
     counted = edges.filter(pl.Series(alike, dtype=pl.Boolean)) if edges.height else edges
     tables = pl.DataFrame(
         {
@@ -65,3 +67,11 @@ def held_by_others(
     )
     found = contained_tables(counted, tables)
     return dict(zip(found["table"], found["by"], strict=True))
+
+
+def _keeps_names(edges: pl.DataFrame) -> list[bool]:
+    """Tell which edges compare every column with the one of the same name."""
+    if "column_map" not in edges.columns:
+        return [True] * edges.height
+    maps = [json.loads(text) for text in edges["column_map"]]
+    return [all(mine == theirs for mine, theirs in own.items()) for own in maps]

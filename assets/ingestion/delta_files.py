@@ -6,30 +6,40 @@ of their paths, so that positions are a function of the version alone.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from assets.ingestion.model import Source, SourceError
+
+_WIDE = re.compile(rb'tightBounds\\*"\s*:\s*false')
 
 Mask = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 
 @dataclass(frozen=True, slots=True)
 class DeltaFile:
-    """One active data file; `records` includes deleted rows and is None where the log has none."""
+    """One active data file; `records` includes deleted rows and is None where the log has none.
+
+    `wide`: its statistics need not be those of rows that are there (``tightBounds`` is false).
+    """
 
     path: Path
     key: str
     records: int | None
     partition: tuple[Any, ...]
     kept: Mask | None
+    wide: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +79,8 @@ def snapshot(source: Source) -> DeltaSnapshot:
     try:
         actions = pa.table(table.get_add_actions(flatten=True))
         deleted = _kept_rows(table)
+        log = source.path / "_delta_log"
+        wide = _wide_files(log, log.stat().st_mtime_ns)
     except Exception as error:  # as above
         reason = f"unreadable Delta log ({error})"
         raise SourceError(source.path, reason, "Restore the files under _delta_log.") from error
@@ -80,7 +92,8 @@ def snapshot(source: Source) -> DeltaSnapshot:
     for i, key in enumerate(actions.column("path").to_pylist()):
         path = _local(source.path, key)
         values = tuple(column[i] for column in columns)
-        files.append(DeltaFile(path, key, records[i], values, deleted.get(path)))
+        wide_here = unquote(key) in wide
+        files.append(DeltaFile(path, key, records[i], values, deleted.get(path), wide_here))
     files.sort(key=lambda file: str(file.path))
     schema = pa.schema(pa.schema(table.schema().to_arrow()))
     return DeltaSnapshot(schema, partitions, tuple(files), actions)
@@ -95,6 +108,30 @@ def _kept_rows(table: DeltaTable) -> dict[Path, Mask]:
             vectors.column(0).to_pylist(), vectors.column(1).to_pylist(), strict=True
         )
     }
+
+
+@lru_cache(maxsize=256)
+def _wide_files(log: Path, changed: int) -> frozenset[str]:
+    """Name the files that any entry of a log says have statistics that are not tight.
+
+    Entries never change, so an answer holds until the folder does, at `changed`.
+    """
+    del changed
+    found: set[str] = set()
+    for entry in sorted(log.iterdir()):
+        if entry.suffix == ".json" and entry.stem.isdigit():
+            content = entry.read_bytes()
+            if _WIDE.search(content):
+                actions = [json.loads(line) for line in content.splitlines() if line.strip()]
+                adds = [action["add"] for action in actions if action.get("add")]
+                found |= {a["path"] for a in adds if _WIDE.search((a.get("stats") or "").encode())}
+        elif entry.suffix == ".parquet":
+            with pq.ParquetFile(entry) as opened:
+                stated = opened.read(columns=["add.path", "add.stats"])
+            if "add" in stated.schema.names:
+                adds = [add for add in stated.column("add").to_pylist() if add is not None]
+                found |= {a["path"] for a in adds if _WIDE.search((a.get("stats") or "").encode())}
+    return frozenset(unquote(path) for path in found)
 
 
 def _local(root: Path, key: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -15,9 +16,14 @@ from assets.ingestion.parquet_reader import place
 
 
 def read_delta(
-    source: Source, options: ReadOptions, *, batch_rows: int = 8192, dictionaries: bool = False
+    source: Source,
+    options: ReadOptions,
+    *,
+    batch_rows: int = 8192,
+    only: Path | None = None,
+    dictionaries: bool = False,
 ) -> RowStream:
-    """Stream a Delta table.
+    """Stream a Delta table, or one data file of it; see `assets.ingestion.read.read`.
 
     Data columns come in schema order, then partition columns. A column that a file lacks is null
     there. Positions count the live rows, in the order of file paths and of rows within a file.
@@ -40,6 +46,8 @@ def read_delta(
     def batches(_: RowStream) -> Iterator[pa.RecordBatch]:
         position = 0
         for file in snap.files:
+            if only is not None and file.path != only:
+                continue
             constants = [_typed(v, f.type) for v, f in zip(file.partition, partitions, strict=True)]
             with open_parquet(file.path, dictionaries=dictionaries) as opened:
                 found = opened.schema_arrow

@@ -184,7 +184,7 @@ def _log_state(
     state = ColumnState(field.type)
     if live == 0:
         return state
-    deleted = file.kept is not None
+    deleted = file.kept is not None or file.wide
     nulls = columns.get(f"null_count.{field.name}", [None] * (row + 1))[row]
     state.nulls = nulls if not deleted else None
     if unbounded(field.type):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,14 @@ from assets.ingestion.parquet_files import open_parquet, partition_values
 
 
 def read_parquet(
-    source: Source, options: ReadOptions, *, batch_rows: int = 8192, dictionaries: bool = False
+    source: Source,
+    options: ReadOptions,
+    *,
+    batch_rows: int = 8192,
+    only: Path | None = None,
+    dictionaries: bool = False,
 ) -> RowStream:
-    """Stream a Parquet source; see `assets.ingestion.read.read`.
+    """Stream a Parquet source, or one file of it; see `assets.ingestion.read.read`.
 
     Columns come in the order of the first file's schema, in plain types (`arrow_types`), then the
     hive partition columns that are no column of the file. Positions count on from file to file.
@@ -51,6 +57,8 @@ def read_parquet(
     def batches(_: RowStream) -> Iterator[pa.RecordBatch]:
         position = 0
         for file, row in zip(files, values, strict=True):
+            if only is not None and file.path != only:
+                continue
             constants = [row[i] for i in kept]
             with open_parquet(file.path, source, options, dictionaries=dictionaries) as opened:
                 order = _column_order(source, file.relative, original, opened.schema_arrow)

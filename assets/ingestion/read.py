@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from assets.ingestion.model import ReadOptions, RowStream, Source
 
 
@@ -12,6 +14,7 @@ def read(
     batch_rows: int = 8192,
     as_text: bool = False,
     dictionaries: bool = False,
+    only: Path | None = None,
 ) -> RowStream:
     """Open a source for streaming.
 
@@ -29,6 +32,8 @@ def read(
     dictionaries
         Strings that a Parquet file (of a Delta table, too) stores as a small dictionary come as a dictionary
         array, where they would be string in the stream's schema.
+    only
+        Of Parquet and Delta, read this one data file of the table; positions count from its start.
 
     Returns
     -------
@@ -68,8 +73,12 @@ def read(
         case "parquet":
             from assets.ingestion.parquet_reader import read_parquet
 
-            return read_parquet(source, options, batch_rows=batch_rows, dictionaries=dictionaries)
+            return read_parquet(
+                source, options, batch_rows=batch_rows, only=only, dictionaries=dictionaries
+            )
         case "delta":
             from assets.ingestion.delta_reader import read_delta
 
-            return read_delta(source, options, batch_rows=batch_rows, dictionaries=dictionaries)
+            return read_delta(
+                source, options, batch_rows=batch_rows, only=only, dictionaries=dictionaries
+            )

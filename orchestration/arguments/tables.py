@@ -36,6 +36,26 @@ from orchestration.arguments.options import (
     help="Leave out children with fewer distinct rows.",
 )
 @click.option("--renamed", is_flag=True, help="Match columns of other names by their values, too.")
+@click.option("--unions", is_flag=True, help="Tables that two or three others hold together, too.")
+@click.option("--versions", is_flag=True, help="Compare each version of a Delta table, as TABLE@N.")
+@click.option("--overlaps", is_flag=True, help="Tell the parent's share and Jaccard of each pair.")
+@click.option(
+    "--mode",
+    type=click.Choice(["exact", "paper"]),
+    default="exact",
+    show_default=True,
+    help="paper: R2D2 as published, full containment from ten sampled rows, for comparison.",
+)
+@click.option(
+    "--sample", type=click.IntRange(10), metavar="M", help="Estimate from M rows a child."
+)
+@click.option(
+    "--confidence",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.95,
+    show_default=True,
+    help="Of the intervals that --sample gives.",
+)
 @click.option("--workers", type=click.IntRange(1), help="Threads; as many as there are cores.")
 @click.option("--memory", default="2GB", show_default=True, help="About what the process may take.")
 @click.option(
@@ -60,6 +80,12 @@ def containment(
     min_containment: float,
     min_rows: int,
     renamed: bool,
+    unions: bool,
+    versions: bool,
+    overlaps: bool,
+    mode: str,
+    sample: int | None,
+    confidence: float,
     workers: int | None,
     memory: str,
     cache: Path | None,
@@ -76,6 +102,11 @@ def containment(
         min_containment=min_containment,
         min_rows=min_rows,
         renamed=renamed,
+        unions=unions,
+        versions=versions,
+        overlaps=overlaps,
+        mode=mode,
+        sampling=None if sample is None else (sample, confidence),
         workers=workers,
         memory=memory,
         cache=cache,

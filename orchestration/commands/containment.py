@@ -12,12 +12,19 @@ import click
 import polars as pl
 
 from assets.containment.folder import FolderSearch, search_folder
+from assets.containment.paper_content import PaperSettings
+from assets.containment.sampling import Sampling
 from assets.kernels.cell_hash import Equality
 from orchestration.commands.containment_report import report
 from orchestration.commands.watch import Watch
 from resources.errors import EXIT_DONE, EXIT_QUARANTINE, RecipeError
 from resources.recipe import Recipe, parse_bytes
 
+_JSON_FIELDS = (
+    "child", "parent", "containment", "multiset_containment", "exact", "equality", "column_map",
+    "child_rows", "parent_rows",
+)  # fmt: skip
+_OVERLAP_FIELDS = ("parent_containment", "jaccard")
 MAX_QUARANTINE: float = Recipe.model_fields["max_quarantine"].default
 
 
@@ -28,6 +35,11 @@ def containment(
     min_containment: float,
     min_rows: int,
     renamed: bool,
+    unions: bool,
+    versions: bool,
+    overlaps: bool,
+    mode: str,
+    sampling: tuple[int, float] | None,
     workers: int | None,
     memory: str,
     cache: Path | None,
@@ -41,6 +53,9 @@ def containment(
             f"--cache {cache} lies in the lake, which is only read; name a folder outside of {lake}"
         )
         raise RecipeError(message)
+    if mode == "paper" and (renamed or unions or sampling):
+        message = "--mode paper takes none of --renamed, --unions and --sample; leave them out"
+        raise RecipeError(message)
     watch = Watch(quiet=as_json)
     found = search_folder(
         lake,
@@ -51,23 +66,28 @@ def containment(
         memory_bytes=parse_bytes(memory),
         cache=cache,
         renamed=renamed,
+        unions=unions,
+        versions=versions,
+        sampling=None if sampling is None else Sampling(*sampling),
+        paper=PaperSettings() if mode == "paper" else None,
         progress=lambda message, done, total: watch("containment", message, done, total),
     )
     if as_json:
-        rows = found.edges.drop("witness").to_dicts()
-        click.echo(
-            json.dumps([{**row, "column_map": json.loads(row["column_map"])} for row in rows])
-        )
+        shown = _JSON_FIELDS + _OVERLAP_FIELDS * overlaps
+        sampled = {"low": "lo", "high": "hi"} if mode == "paper" or sampling else {}
+        rows = found.edges.select(*shown, *sampled).rename(sampled).to_dicts()
+        pairs = [{**row, "column_map": json.loads(row["column_map"])} for row in rows]
+        click.echo(json.dumps([*pairs, *found.unions.to_dicts()]))
     else:
-        told = report(
+        lines = report(
             lake,
-            found.edges,
-            found.bytes,
+            found,
             equality=equality,
             min_containment=min_containment,
             limit=limit,
+            overlaps=overlaps,
         )
-        for line in told:
+        for line in lines:
             click.echo(line)
     _told_aside(found, limit)
     if stats:

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from assets.containment.folder import FolderSearch
 from assets.containment.savings import droppable_tables
 
 MOST_OF_A_GROUP = 4
@@ -17,12 +18,12 @@ Row = Mapping[str, Any]
 
 def report(
     lake: object,
-    edges: pl.DataFrame,
-    sizes: Mapping[str, int],
+    found: FolderSearch,
     *,
     equality: str,
     min_containment: float,
     limit: int,
+    overlaps: bool = False,
 ) -> Iterator[str]:
     """Write the report of a search line by line.
 
@@ -30,20 +31,21 @@ def report(
     ----------
     lake
         What was searched, as the user named it.
-    edges
-        Its edges, with the column witness.
-    sizes
-        Bytes by table.
+    found
+        What was found.
     equality, min_containment
         What was asked for.
     limit
         Most groups or tables a section, and with it a few lines a group; 0 for all.
+    overlaps
+        Whether to say of parts what share of the parent they are, and their Jaccard similarity.
 
     Yields
     ------
     str
         A line.
     """
+    edges, sizes = found.edges, found.bytes
     total = sum(sizes.values())
     yield f"{lake}: {len(sizes):,} tables, {size_told(total)}, compared by {equality}"
     drop = droppable_tables(edges, sizes).join(
@@ -58,7 +60,44 @@ def report(
     yield from _section("Contained", "whose every row is in another", held, limit)
     yield ""
     yield from _saving(drop, total)
-    yield from _parts(edges, drop, min_containment, limit)
+    yield from _unions(found.unions, limit)
+    yield from _likely(edges.filter(~pl.col("exact")), limit)
+    counted = edges.filter("exact")
+    yield from _parts(counted, drop, min_containment, limit, overlaps=overlaps)
+
+
+def _unions(unions: pl.DataFrame, limit: int) -> Iterator[str]:
+    """Tell which tables several others hold together."""
+    if unions.is_empty():
+        return
+    yield ""
+    yield f"Held by several together: {_tables(unions.height)}"
+    for row in (unions.head(limit) if limit else unions).iter_rows(named=True):
+        yield (
+            f"  {row['child']} ({row['child_rows']:,} rows) in {' + '.join(row['parents'])}, "
+            f"{row['multiset_containment']:.6f} with repeated rows counted"
+        )
+    yield from _more(unions.height, limit)
+
+
+def _likely(edges: pl.DataFrame, limit: int) -> Iterator[str]:
+    """Tell what a sample says, which is no proof."""
+    if edges.is_empty():
+        return
+    yield ""
+    yield f"Contained by a sample, not by all rows: {edges.height:,} pairs"
+    order = edges.sort("containment", "child", "parent", descending=[True, False, False])
+    for row in (order.head(limit) if limit else order).iter_rows(named=True):
+        yield (
+            f"  {row['containment']:.6f}  {row['child']} ({row['child_rows']:,} rows) in {row['parent']} "
+            f"({row['parent_rows']:,} rows), between {row['low']:.6f} and {row['high']:.6f}"
+        )
+    yield from _more(edges.height, limit)
+
+
+def _more(total: int, limit: int) -> Iterator[str]:
+    if limit and total > limit:
+        yield f"  … and {total - limit:,} more; --limit 0 shows all"
 
 
 def _saving(drop: pl.DataFrame, total: int) -> Iterator[str]:
@@ -121,7 +160,7 @@ def _members(own: pl.DataFrame, limit: int) -> Iterator[str]:
 
 
 def _parts(
-    edges: pl.DataFrame, drop: pl.DataFrame, min_containment: float, limit: int
+    edges: pl.DataFrame, drop: pl.DataFrame, min_containment: float, limit: int, *, overlaps: bool
 ) -> Iterator[str]:
     """Tell the nearest holder of each table that stays; what else there is is only counted."""
     stays = edges.filter(
@@ -145,8 +184,9 @@ def _parts(
     for row in shown.iter_rows(named=True):
         yield f"  {row['containment']:.6f}  {row['child']} ({row['child_rows']:,} rows)"
         yield f"            in {row['parent']} ({row['parent_rows']:,} rows){_by(row)}{_lacks(row)}"
-    if nearest.height > shown.height:
-        yield f"  … and {nearest.height - shown.height:,} more; --limit 0 shows all"
+        if overlaps and row["jaccard"] is not None:
+            yield f"            holds {row['parent_containment']:.6f} of the parent, Jaccard {row['jaccard']:.6f}"
+    yield from _more(nearest.height, limit)
     told = drop.height + nearest.height
     if edges.height > told:
         yield ""
@@ -163,7 +203,7 @@ def _by(row: Row) -> str:
 
 def _lacks(row: Row) -> str:
     lacks = "" if row["witness"] is None else f"; it lacks row {row['witness']:,} among others"
-    if row["multiset_containment"] == row["containment"]:
+    if row["multiset_containment"] in (None, row["containment"]):
         return lacks
     return f"; {row['multiset_containment']:.6f} with repeated rows counted{lacks}"
 

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from assets.containment import source_tables
 from assets.containment.folder import FolderSearch, search_folder
+from assets.containment.paper_content import PaperSettings
+from assets.containment.sampling import Sampling
 from assets.ingestion.model import MIB, SourceError
 
 CITIES = ["Addis Ababa", "Lagos, Nigeria", "Kigali", 'the "old" town', "Zürich", "", "N'Djamena"]
@@ -313,3 +315,72 @@ def test_records_set_aside_are_counted(tmp_path):
     assert found.set_aside == {"b.csv": 5}
     assert found.set_aside_share == pytest.approx(5 / 45)
     assert search_folder(tmp_path, memory_bytes=64 * MIB).set_aside == {"b.csv": 5}
+
+
+def test_tables_without_columns_or_rows_have_no_edges(tmp_path):
+    write_csv(tmp_path / "a.csv", base(20))
+    pq.write_table(pa.table({}), tmp_path / "nothing.parquet")
+    pq.write_table(pa.table({"id": pa.array([], pa.int64())}), tmp_path / "empty.parquet")
+    pl.DataFrame({"id": []}, schema={"id": pl.Int64}).write_delta(tmp_path / "empty")
+    (tmp_path / "header.csv").write_text("id,city\n")
+    for settings_ in (
+        {},
+        {"equality": "text"},
+        {"renamed": True, "unions": True, "versions": True},
+    ):
+        found = search_folder(tmp_path, min_containment=0.1, **settings_)
+        assert found.edges.is_empty()
+        assert found.unions.is_empty()
+    assert search_folder(tmp_path, paper=PaperSettings()).edges.is_empty()
+    assert search_folder(tmp_path, sampling=Sampling(10)).edges.is_empty()
+
+
+def test_a_delta_table_that_moves_on_is_read_at_the_version_that_was_found(tmp_path, monkeypatch):
+    frame = pl.DataFrame({"n": range(40), "t": [f"the text of row {i}" for i in range(40)]})
+    frame.write_delta(tmp_path / "d")
+    frame[:20].write_parquet(tmp_path / "part.parquet")
+    real = source_tables.read
+
+    def writing(source, *args, **settings_):
+        if source.table == "d":
+            frame.with_columns(n=pl.col("n") + 100).write_delta(tmp_path / "d", mode="overwrite")
+        return real(source, *args, **settings_)
+
+    monkeypatch.setattr(source_tables, "read", writing)
+    found = search_folder(tmp_path)
+    assert pairs(found) == {("part.parquet", "d"): 1.0}
+    assert found.edges["parent_rows"].to_list() == [40]
+
+
+def test_a_parquet_file_that_changes_between_listing_and_reading_is_left_out(tmp_path, monkeypatch):
+    frame = pl.DataFrame({"n": range(40), "t": [f"the text of row {i}" for i in range(40)]})
+    for name in ("a", "b", "c"):
+        frame.write_parquet(tmp_path / f"{name}.parquet")
+    real = source_tables.read
+
+    def writing(source, *args, **settings_):
+        stream = real(source, *args, **settings_)
+        if source.table == "b.parquet" and settings_.get("only") is not None:
+            os.utime(source.path, ns=(0, 0))
+        return stream
+
+    monkeypatch.setattr(source_tables, "read", writing)
+    found = search_folder(tmp_path)
+    assert set(pairs(found)) == {("a.parquet", "c.parquet"), ("c.parquet", "a.parquet")}
+    assert "changed while it was read" in found.unreadable["b.parquet"]
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_a_data_file_that_cannot_be_read_sets_its_table_apart(tmp_path, damage):
+    frame = pl.DataFrame({"n": range(40), "t": [f"the text of row {i}" for i in range(40)]})
+    for name in ("a", "b", "c"):
+        frame.write_delta(tmp_path / name)
+    (file,) = (tmp_path / "b").glob("*.parquet")
+    if damage == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:100])
+    found = search_folder(tmp_path, workers=2)
+    assert set(pairs(found)) == {("a", "c"), ("c", "a")}
+    assert set(found.unreadable) == {"b"}
+    assert str(file.name) in found.unreadable["b"] or "unreadable Parquet" in found.unreadable["b"]

@@ -17,7 +17,7 @@ from assets.containment.planning import (
 )
 from assets.containment.retention import plan_retention
 from resources.errors import RecipeError
-from resources.recipe import parse_recipe
+from resources.recipe_file import parse_recipe
 
 RULES = [
     {"tables": "eval*", "role": "evaluation", "text": "t"},

@@ -21,6 +21,7 @@ def edges_of(tables: dict[str, frozenset[int]]) -> pl.DataFrame:
                 "parent": p,
                 "containment": len(left & right) / len(left),
                 "multiset_containment": len(left & right) / len(left),
+                "exact": True,
                 "equality": "typed",
                 "child_rows": len(left),
                 "parent_rows": len(right),
@@ -31,7 +32,7 @@ def edges_of(tables: dict[str, frozenset[int]]) -> pl.DataFrame:
         ],
         schema={
             "child": pl.String, "parent": pl.String, "containment": pl.Float64,
-            "multiset_containment": pl.Float64, "equality": pl.String, "child_rows": pl.Int64,
+            "multiset_containment": pl.Float64, "exact": pl.Boolean, "equality": pl.String, "child_rows": pl.Int64,
             "parent_rows": pl.Int64,
         },
     )  # fmt: skip
@@ -62,6 +63,7 @@ def test_of_equal_tables_the_one_that_repeats_rows_is_kept():
             "parent": ["many", "few"],
             "containment": [1.0, 1.0],
             "multiset_containment": [1.0, 0.5],
+            "exact": [True, True],
             "equality": ["value", "value"],
             "child_rows": [2, 4],
             "parent_rows": [4, 2],
@@ -69,3 +71,10 @@ def test_of_equal_tables_the_one_that_repeats_rows_is_kept():
     )
     drop = droppable_tables(edges, {"few": 1, "many": 2}).row(0, named=True)
     assert (drop["table"], drop["kept"], drop["multiset_containment"]) == ("few", "many", 1.0)
+
+
+def test_what_is_not_exact_is_never_to_be_dropped() -> None:
+    tables = {"a": frozenset({1}), "b": frozenset({1, 2})}
+    edges = edges_of(tables)
+    assert droppable_tables(edges, {})["table"].to_list() == ["a"]
+    assert droppable_tables(edges.with_columns(exact=pl.lit(value=False)), {}).is_empty()

@@ -81,6 +81,10 @@ def test_only_edges_under_which_rows_become_the_same_records_count() -> None:
     plain = recipe({"tables": "*", "text": "t"})
     assert held(plain, columns, edges(("a", "b"), containment=0.999)) == {}
     assert held(plain, columns, edges(("a", "b")), {"a": "2", "b": "1"}) == {}
+    # rows compared under other names are not the records that the rule reads
+    for names, expected in (('{"t": "label"}', {}), ('{"t": "t"}', {"a": "b"})):
+        mapped = edges(("a", "b")).with_columns(column_map=pl.lit(names))
+        assert held(plain, columns, mapped) == expected
 
 
 def _made(

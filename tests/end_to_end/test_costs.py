@@ -11,7 +11,7 @@ import pytest
 from orchestration.execute import execute
 from resources import delta
 from resources.errors import RecipeError
-from resources.recipe import load_recipe
+from resources.recipe_file import load_recipe
 from tests.faults.small import build
 
 EDGES, RETENTION = "containment/edges", "containment/retention"

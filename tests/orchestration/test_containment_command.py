@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from click.testing import CliRunner, Result
 
@@ -37,9 +38,9 @@ def lake(tmp_path: Path) -> Path:
     return folder
 
 
-def edges(result: Result) -> dict[tuple[str, str], dict[str, Any]]:
+def edges(result: Result, *more: str) -> dict[tuple[str, str], dict[str, Any]]:
     rows = json.loads(result.stdout)
-    assert all(list(row) == KEYS for row in rows)
+    assert all(list(row) == [*KEYS, *more] for row in rows)
     return {(row["child"], row["parent"]): row for row in rows}
 
 
@@ -139,3 +140,62 @@ def test_nothing_to_drop_is_said(tmp_path: Path) -> None:
     assert "Duplicates: none" in told
     assert "Contained: none" in told
     assert "Dropping" not in told
+
+
+def test_overlaps_tell_the_symmetric_figures(lake: Path) -> None:
+    found = edges(call(lake, "--json", "--overlaps"), "parent_containment", "jaccard")
+    row = found["partly.csv", "all.csv"]
+    assert (row["containment"], row["parent_containment"]) == (0.95, 19 / 40)
+    assert row["jaccard"] == 19 / 41
+    output = call(lake, "--overlaps", "--limit", "0").output
+    assert "holds 0.475000 of the parent, Jaccard 0.463415" in output
+
+
+def test_versions_of_a_delta_table_are_tables_when_asked(lake: Path) -> None:
+    whole = pl.read_csv(lake / "all.csv")
+    whole[:15].write_delta(lake / "d")
+    whole[15:30].write_delta(lake / "d", mode="append")
+    assert not any("@" in pair[0] for pair in edges(call(lake, "--json")))
+    found = edges(call(lake, "--json", "--versions"))
+    assert found["d@0", "d"]["containment"] == 1.0
+    assert found["d@0", "d"]["exact"] is True
+    output = call(lake, "--versions", "--stats", "--limit", "0").output
+    assert "0 B  d@0 (15 rows) in " in output
+    assert "files" in output
+
+
+def test_a_sample_gives_intervals_and_the_paper_s_mode_its_own(tmp_path: Path) -> None:
+    whole = pl.DataFrame({"n": range(900), "t": [f"the text of row {i}" for i in range(900)]})
+    whole.write_parquet(tmp_path / "whole.parquet")
+    whole[450:].write_parquet(tmp_path / "half.parquet")
+    found = edges(
+        call(tmp_path, "--json", "--min-containment", "0.3", "--sample", "50"), "lo", "hi"
+    )
+    row = found["whole.parquet", "half.parquet"]
+    assert row["exact"] is False
+    assert row["multiset_containment"] is None
+    assert 0.3 < row["lo"] < 0.5 < row["hi"] < 0.7
+    narrow = ["--min-containment", "0.3", "--sample", "50", "--confidence", "0.5", "--limit", "0"]
+    assert "Contained by a sample, not by all rows" in call(tmp_path, *narrow).output
+    paper = edges(call(tmp_path, "--json", "--mode", "paper"), "lo", "hi")
+    assert set(paper) == {("half.parquet", "whole.parquet")}
+    assert (paper["half.parquet", "whole.parquet"]["exact"], row["equality"]) == (False, "typed")
+    refused = call(tmp_path, "--mode", "paper", "--sample", "50")
+    assert refused.exit_code == EXIT_BAD_RECIPE
+    assert "leave them out" in refused.stderr
+
+
+def test_unions_come_last_with_their_parents(tmp_path: Path) -> None:
+    whole = pl.DataFrame({"n": range(60), "t": [f"the text of row {i}" for i in range(60)]})
+    whole[10:50].write_parquet(tmp_path / "child.parquet")
+    whole[:30].write_parquet(tmp_path / "first.parquet")
+    whole[30:].write_parquet(tmp_path / "second.parquet")
+    last = json.loads(call(tmp_path, "--json", "--unions").stdout)[-1]
+    assert (last["child"], last["parents"]) == (
+        "child.parquet",
+        ["first.parquet", "second.parquet"],
+    )
+    assert (
+        "child.parquet (40 rows) in first.parquet + second.parquet"
+        in call(tmp_path, "--unions").output
+    )

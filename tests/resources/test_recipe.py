@@ -468,6 +468,7 @@ def test_each_key_but_limits_is_in_the_hash(name: str) -> None:
                 "recalibrate_at": 0.5,
                 "seed": 1,
                 "holdout": parsed(holdout={"share": 0.5}).holdout,
+                "containment": parsed(containment={"renamed": True}).containment,
                 "deduplication": parsed(deduplication={"similarity": 0.5}).deduplication,
                 "scoring": parsed(scoring={"dimensions": 8}).scoring,
                 "filtering": parsed(filtering={"proxy": {"seeds": 9}}).filtering,

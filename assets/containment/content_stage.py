@@ -1,0 +1,127 @@
+"""Third stage of the search: decide pairs by their rows, doing only what is not known already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from assets.containment.content import first_rows
+from assets.containment.described import Described
+from assets.containment.edges import PairCounter
+from assets.containment.families import Names, Pair, by_columns, wanted_of
+from assets.containment.hash_store import Columns, Progress, WorkDone
+from assets.containment.pair_ledger import COUNTED_SCHEMA, PairLedger
+from assets.containment.sampling import Sampling, sampled_containment
+from assets.containment.stage_clock import StageClock
+
+
+@dataclass
+class ContentStage:
+    """The third stage: what is taken over, refuted by its witness, sampled, or counted.
+
+    Attributes
+    ----------
+    asked
+        Pairs that were neither taken over as refuted nor refuted by their witness.
+    done
+        What was read to count them.
+    """
+
+    tables: Mapping[str, Described]
+    counter: PairCounter
+    ledger: PairLedger | None
+    sampling: Sampling | None
+    min_containment: float
+    clock: StageClock
+    progress: Progress | None
+    asked: int = 0
+    done: WorkDone = field(default_factory=WorkDone)
+
+    def counted(self, candidates: Sequence[Pair]) -> dict[Names, pl.DataFrame]:
+        """Count pairs, and return those that reach the wanted containment by the child's columns."""
+        taken = pl.DataFrame(schema=COUNTED_SCHEMA)
+        if self.ledger is not None:
+            taken, candidates = self._taken_over(candidates, self.ledger)
+        store, self.asked = self.counter.store, len(candidates) + taken.height
+        self.done = store.fill(wanted_of(by_columns(self.tables, candidates)), self.progress)
+        readable = [pair for pair in candidates if not store.failed.keys() & set(pair)]
+        least = pl.col("containment") >= self.min_containment
+        frames = {c: [f] for c, f in self._grouped(_as_exact(taken.filter(least))).items()}
+        for columns, pairs in by_columns(self.tables, readable).items():
+            frames.setdefault(columns, []).extend(self._family(columns, pairs))
+        if self.ledger is not None:
+            self.ledger.save()
+        return {
+            c: pl.concat(own, how="diagonal").filter(least) for c, own in sorted(frames.items())
+        }
+
+    def _family(self, columns: Names, pairs: Sequence[Pair]) -> list[pl.DataFrame]:
+        frames = []
+        if self.sampling is not None:
+            hashes = self.counter.hashes(columns, pairs)
+            told = sampled_containment(hashes, pairs, self.sampling)
+            doubtful = (pl.col("low") < self.min_containment) & (
+                pl.col("high") >= self.min_containment
+            )
+            frames.append(told.filter(~doubtful))
+            decided = set(frames[0].select("child", "parent").rows())
+            pairs = [pair for pair in pairs if pair not in decided]
+        exact = self.counter.count(columns, pairs)
+        if self.ledger is not None:
+            self.ledger.add(exact, self._versions())
+        return [*frames, _as_exact(exact)]
+
+    def _taken_over(
+        self, candidates: Sequence[Pair], ledger: PairLedger
+    ) -> tuple[pl.DataFrame, list[Pair]]:
+        known = ledger.known(candidates, self._versions())
+        settled = set(known.counted.select("child", "parent").rows())
+        if self.min_containment >= 1.0:
+            settled |= known.refuted
+        left = [pair for pair in candidates if pair not in settled]
+        self.clock.stage("kept", len(candidates), len(left))
+        if self.min_containment >= 1.0:
+            probed = {pair: w for pair, w in known.witnesses.items() if pair not in settled}
+            missing, done = self._missing_again(probed)
+            ledger.add_refuted(missing, self._versions())
+            self.clock.stage("witness", len(probed), len(probed) - len(missing), done)
+            left = [pair for pair in left if pair not in missing]
+        return known.counted, left
+
+    def _missing_again(self, witnesses: Mapping[Pair, int]) -> tuple[dict[Pair, int], WorkDone]:
+        """Look for each pair's witness in the parent; returns those that it still lacks."""
+        store = self.counter.store
+        wanted: dict[str, list[Columns]] = {}
+        groups = by_columns(self.tables, witnesses)
+        for columns, pairs in groups.items():
+            for _, parent in pairs:
+                own = wanted.setdefault(parent, [])
+                if columns not in own:
+                    own.append(columns)
+        done = store.fill(wanted, self.progress)
+        missing: dict[Pair, int] = {}
+        for columns, pairs in groups.items():
+            for parent in sorted({p for _, p in pairs} - store.failed.keys()):
+                own_pairs = [pair for pair in pairs if pair[1] == parent]
+                rows = first_rows(store.stored(parent, columns), [witnesses[p] for p in own_pairs])
+                missing |= {p: witnesses[p] for p in own_pairs if rows[witnesses[p]] < 0}
+        return missing, done
+
+    def _grouped(self, counted: pl.DataFrame) -> dict[Names, pl.DataFrame]:
+        groups = by_columns(self.tables, counted.select("child", "parent").rows())
+        frames = {}
+        for columns, pairs in groups.items():
+            of = pl.DataFrame(pairs, schema=["child", "parent"], orient="row")
+            frames[columns] = counted.join(of, on=["child", "parent"], how="semi")
+        return frames
+
+    def _versions(self) -> dict[str, str]:
+        return {name: table.version for name, table in self.tables.items()}
+
+
+def _as_exact(counted: pl.DataFrame) -> pl.DataFrame:
+    """Add to counts what estimates say of themselves."""
+    share = pl.col("containment")
+    return counted.with_columns(exact=pl.lit(value=True), low=share, high=share)
