@@ -18,6 +18,7 @@ from assets.containment.retention_forest import Needs
 _RELAXED_FIRST = 2_000
 """Options from which on the relaxation is solved by itself first: its interior point method is sure
 to give a bound, where the simplex method of the integer solver may not come to one in time."""
+_RELAXED_SHARE = 2 / 3
 _LEAST_SECONDS = 1.0
 """The interior point method does not heed a time limit that is over before it begins."""
 _INTEGRAL = 1e-6
@@ -51,7 +52,7 @@ def keep_by_program(
     program = _Program(tables, needs)
     found, bound = [set(tables)], dual_ascent(tables, needs)
     if len(program.options) >= _RELAXED_FIRST and time_limit_seconds >= _LEAST_SECONDS:
-        share, relaxed = program.relaxed(time_limit_seconds / 2)
+        share, relaxed = program.relaxed(_RELAXED_SHARE * time_limit_seconds)
         bound = max(bound, relaxed)
         if share is not None:
             found.append(program.rounded(share))

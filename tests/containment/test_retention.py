@@ -396,6 +396,29 @@ def test_the_plan_names_what_nobody_stated():
     assert plan_retention(tables, edge_frame([]), costs=Costs())["examples"].to_list() == [[]]
 
 
+def test_where_the_relaxation_comes_first_plans_are_optimal_too(monkeypatch):
+    monkeypatch.setattr(retention_program, "_RELAXED_FIRST", 1)
+    real, calls = retention_program.linprog, []
+
+    def counted(*given, **settings):
+        calls.append(real(*given, **settings))
+        return calls[-1]
+
+    monkeypatch.setattr(retention_program, "linprog", counted)
+    for seed in range(100):
+        tables, edges, unions = instance(seed)
+        total = check_plan(plan_retention(tables, edges, unions), tables, edges, unions)
+        assert total == pytest.approx(oracle(tables, edges, unions), rel=1e-6, abs=1e-15), seed
+    assert len(calls) >= 20
+    # the rounded relaxation alone: a plan that can be carried out, and a bound
+    monkeypatch.setattr(retention_program._Program, "solved", lambda *_: (None, -math.inf))
+    for seed in range(100):
+        tables, edges, unions = instance(seed)
+        plan = plan_retention(tables, edges, unions)
+        check_plan(plan, tables, edges, unions)
+        assert totals(plan).bound <= oracle(tables, edges, unions) * (1 + 1e-9)
+
+
 def hard_instance():
     """An instance that is no forest, and whose best plan is dearer than the cheapest way of each table."""
     cases = (instance(seed) for seed in range(500))
