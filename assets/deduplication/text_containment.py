@@ -112,7 +112,8 @@ class ContainedTexts:
         `order`: as for `NearDuplicates.collapsed`. The similarity of a pair is the share of the smaller set.
         """
         high, low, digests, sizes = self._columns()
-        group, first = equal_sets(digests, sizes, high, low)
+        each = np.arange(len(sizes))
+        group, first, _ = equal_sets(digests, sizes, each, high, low)
         rank = order_ranks(format_keys(high, low), order) if order is not None else None
         place = survivor_places(group, len(first), sizes[first], high[first], low[first], rank)
         chosen = np.empty(len(first), np.int64)
