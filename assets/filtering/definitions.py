@@ -66,7 +66,7 @@ PLAN_SPEC = StageSpec(
     name="filtering/plan",
     tables=(LAWS, PLAN, ANALYSIS),
     reads=(CURVES, POOLS),
-    code_version="1",
+    code_version="2",
     layer="recipe",
     sections=("filtering", "unit"),
 )
