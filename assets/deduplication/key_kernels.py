@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -61,7 +63,7 @@ def may_repeat(keys: U32) -> I64:
         twice[word] |= once[word] & bit
         once[word] |= bit
     found = np.empty(keys.size, np.int64)
-    count = 0
+    count: Any = 0
     for place in range(keys.size):
         key = np.uint64(keys[place]) & mask
         found[count] = place

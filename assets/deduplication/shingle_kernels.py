@@ -16,6 +16,8 @@ class, so that the table of what has been seen stays small.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -134,7 +136,7 @@ def _distinct_of_few(values: U64, many: int, slots: U64, capacity: int, unique: 
     Returns -1, the table empty again, where they are too many for that.
     """
     mask = np.uint64(capacity - 1)
-    doubtful = 0
+    doubtful: Any = 0
     for index in range(many):
         value = values[index]
         place, bit = value & mask, value >> _58
@@ -147,14 +149,15 @@ def _distinct_of_few(values: U64, many: int, slots: U64, capacity: int, unique: 
         return -1
     repeats = 0
     for which in range(doubtful):
-        index = np.int64(unique[which])
-        value, equal = values[index], 0
+        index = int(unique[which])
+        value = values[index]
+        equal: Any = 0
         for before in range(index):
             equal += np.int64(values[before] == value)
         if equal > 0:
             values[index] = _0
             repeats += 1
-    count = 0
+    count: Any = 0
     for index in range(many):
         unique[count] = values[index]
         count += np.int64(values[index] != _0)
@@ -164,12 +167,12 @@ def _distinct_of_few(values: U64, many: int, slots: U64, capacity: int, unique: 
 @compiled
 def _of_part(values: U64, many: int, part: int, parts: int) -> int:
     """Keep the values of one residue class, in place; return how many."""
-    kept = 0
+    kept: Any = 0
     for index in range(many):
         value = values[index]
         values[kept] = value
         kept += np.int64((value >> _32) % np.uint64(parts) == np.uint64(part))
-    return kept
+    return int(kept)
 
 
 @compiled

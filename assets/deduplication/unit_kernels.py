@@ -15,6 +15,8 @@ The hash (version 1), all arithmetic modulo 2**64:
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -82,10 +84,10 @@ def piece_end(data: U8, start: int, end: int, kind: int, lower: I32) -> int:
 @compiled
 def _decode(data: U8, position: int, end: int) -> tuple[int, int]:
     """Return a code point and its bytes; a malformed byte is U+FFFD, and nothing past the end is read."""
-    byte = np.int64(data[position])
+    byte: Any = np.int64(data[position])
     if byte < 0x80:
         return byte, 1
-    octets = 0
+    octets, point = 0, byte
     if byte >= 0xC2 and byte < 0xE0:
         octets, point = 1, byte & 31
     elif byte >= 0xE0 and byte < 0xF0:
@@ -110,7 +112,8 @@ def _folded(data: U8, start: int, end: int, lower: I32, low: U8) -> int:
 
     ASCII is copied as it is. -1 for a text that Python must lower-case first.
     """
-    size, position = 0, start
+    size: Any = 0
+    position: Any = start
     while position < end:
         if position + 8 <= end:
             eight = load8(data, position)
@@ -122,7 +125,7 @@ def _folded(data: U8, start: int, end: int, lower: I32, low: U8) -> int:
                 continue
         point, octets = _decode(data, position, end)
         position += octets
-        code = np.int64(lower[point]) if point >= 0x80 else point
+        code: Any = np.int64(lower[point]) if point >= 0x80 else point
         if code == PYTHON_LOWER:
             return -1
         if code < 0x80:
@@ -139,7 +142,7 @@ def _folded(data: U8, start: int, end: int, lower: I32, low: U8) -> int:
             low[size], low[size + 1] = 0xF0 | (code >> 18), 0x80 | ((code >> 12) & 63)
             low[size + 2], low[size + 3] = 0x80 | ((code >> 6) & 63), 0x80 | (code & 63)
             size += 4
-    return size
+    return int(size)
 
 
 @compiled
@@ -148,7 +151,8 @@ def _token_edges(data: U8, start: int, size: int, low: U8, edges: I32) -> int:
 
     Every byte above ASCII counts as part of a token.
     """
-    count, before = 0, _0
+    count: Any = 0
+    before = _0
     for block in range((size >> 6) + 1):  # the last block has a bit behind the text
         place = block << 6
         rest = size - place
@@ -170,14 +174,14 @@ def _token_edges(data: U8, start: int, size: int, low: U8, edges: I32) -> int:
                 edge &= edge - _1
             count += 4
         count = following
-    return count
+    return int(count)
 
 
 @compiled
 def _hash_tokens(low: U8, edges: I32, count: int, units: U64, held: int) -> None:
     for token in range(count >> 1):
-        begin = np.int64(edges[2 * token])
-        length = np.int64(edges[2 * token + 1]) - begin
+        begin: Any = np.int64(edges[2 * token])
+        length: Any = np.int64(edges[2 * token + 1]) - begin
         first = load8(low, begin) & (_ONES >> np.uint64(64 - 8 * min(length, 8)))
         state = (SEED ^ first) * K1
         state ^= state >> _32

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 VOCABULARY = 50_000
-PER_GROUP = 50_000  # rows of a row group
+PER_GROUP = 20_000  # rows of a row group
 
 
 def vocabulary(draw: np.random.Generator) -> np.ndarray:
