@@ -227,7 +227,7 @@ def maintain(
     """Sweep what killed runs left, compact small files, and let go of releases that are not kept."""
     from orchestration.commands.maintain import maintain as work
 
-    work(
+    status = work(
         recipe,
         output=output,
         retention=retention,
@@ -237,6 +237,7 @@ def maintain(
         wait_seconds=wait_seconds,
         as_json=as_json,
     )
+    sys.exit(status)
 
 
 @main.command()
@@ -536,6 +537,12 @@ def containment(
         as_json=as_json,
     )
     sys.exit(status)
+
+
+from orchestration.commands.retire import restore, retire  # noqa: E402 - they are registered here
+
+main.add_command(retire)
+main.add_command(restore)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from assets.ingestion.discover import discover, format_of
 from assets.ingestion.model import FileInfo, ReadOptions, Source
 from assets.ingestion.read import read
 from assets.kernels.identity import content_ids
+from resources.retired import read_tombstone, tombstone_of
 
 POSITION = "sluice_position"
 MODES = ("star", "components")
@@ -51,8 +52,12 @@ def file_source(path: Path, name: str | None = None) -> list[Source]:
     Raises
     ------
     FileColumnError
-        The path does not exist or is of no known format.
+        The path does not exist, is retired, or is of no known format.
     """
+    stone = tombstone_of(path.resolve())
+    if stone.exists():
+        message = f"{path}: {read_tombstone(stone).reason}"
+        raise FileColumnError(message)
     if path.is_dir():
         found = [*discover(path).sources]
         if not found:

@@ -1,0 +1,400 @@
+"""Retire a table that others hold: prove it, hold the parents, rebuild it once for trial, and leave a tombstone.
+
+Steps, each durable before the next: parents held; record written; trial rebuild equal to the table;
+tombstone beside the table. Nothing of the table goes before a second call after the grace period, and then
+by one rename. So at every instant the table is there, or its tombstone and all that a restore needs.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import secrets
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from assets.containment.certificate import Parent, UncertifiedError, certify
+from assets.containment.held_parents import HeldParent, Hold, hold_parent
+from assets.containment.parquet_rebuild import delta_difference, parquet_difference
+from assets.containment.rebuild import (
+    DELETING,
+    beside,
+    is_the_table,
+    is_unchanged,
+    leftovers,
+    read_all,
+    rebuild,
+    remove,
+    rows_hash,
+    source_at,
+)
+from assets.containment.rebuild_recipe import (
+    choose_manner,
+    choose_rows,
+    describe_source,
+    shape_of,
+    total_bytes,
+)
+from assets.containment.row_choice import in_words
+from assets.ingestion.access import RegisteredTable, read_table
+from assets.ingestion.model import POSITION_COLUMN, ReadOptions, Source
+from assets.ingestion.register import landed_name
+from resources.errors import CheckError, RecipeError, StoreError
+from resources.held import HeldFile, settle, write_whole
+from resources.retired import (
+    FORMAT,
+    RECIPE,
+    RECORDS,
+    Record,
+    Tombstone,
+    dependants,
+    held_leftovers,
+    load_record,
+    read_tombstone,
+    records,
+    tombstone_of,
+)
+from resources.run import Report, silent
+
+
+@dataclass(frozen=True)
+class Way:
+    """A proven way to rebuild a table.
+
+    Attributes
+    ----------
+    table, source, options
+        What is retired, as registered, as it is in the lake, and how it is read.
+    parents
+        (registered, in the lake, parent column by child column or None for the same names) of each parent.
+    equality
+        By which the edge is exact.
+    """
+
+    table: RegisteredTable
+    source: Source
+    options: ReadOptions
+    parents: Sequence[tuple[RegisteredTable, Source, Mapping[str, str] | None]]
+    equality: str
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How a retirement is done."""
+
+    memory_bytes: int
+    grace_hours: float
+    hold: Hold = "auto"
+    dry_run: bool = False
+    report: Report = field(default=silent)
+
+
+def retire(state: Path, way: Way, bounds: Bounds) -> dict[str, Any]:
+    """Retire a table; its bytes stay until `delete`.
+
+    Parameters
+    ----------
+    state
+        The state root, whose lease is held.
+    way
+        What is to be retired into what.
+    bounds
+        Memory, grace period, how parents are held. A dry run proves everything and leaves nothing.
+
+    Returns
+    -------
+    dict
+        What the tombstone tells, and `saving`: bytes of the table less what record and held copies take.
+
+    Raises
+    ------
+    CheckError
+        If the proof or the trial fails, or nothing would be saved.
+    RecipeError
+        If another retired table is rebuilt from this one.
+    """
+    table, path = way.table.table, way.source.path
+    known = records(state)
+    needed_by = dependants(known, table)
+    if needed_by:
+        message = f"{table}: {', '.join(needed_by)} is rebuilt from it; restore that first, or keep {table}"
+        raise RecipeError(message)
+    for left in leftovers(path):  # of a killed restore; the table itself is there
+        remove(left)
+    clear(state)
+    fresh = state / RECORDS / f".{uuid.uuid4().hex}.new"
+    try:
+        fresh.mkdir(parents=True)
+        told, spent = _prove(state, way, bounds, fresh)
+        saved = told["source"]["bytes"]
+        stored = total_bytes(told["files"]) + (fresh / RECIPE).stat().st_size
+        told |= {"saving": saved - stored - spent, "recipe_bytes": stored, "held_bytes": spent}
+        _assert_saves(told, saved, way, bounds.hold)
+        if bounds.dry_run:
+            return told
+        if is_unchanged(Record(state, fresh, told), path):
+            return _bury(state, way, told, fresh)
+        message = f"{path} changed while it was looked at; run again when it is at rest"
+        raise CheckError(message)
+    except OSError as error:
+        message = f"the store refused: {error}"
+        raise StoreError(message) from error
+    finally:
+        remove(fresh)
+        clear(state)
+
+
+def _assert_saves(told: Mapping[str, Any], saved: int, way: Way, hold: Hold) -> None:
+    if told["saving"] > 0 or (hold == "copy" and told["recipe_bytes"] < saved):
+        return
+    parents = ", ".join(parent.table for parent, _, _ in way.parents)
+    message = (
+        f"{way.table.table}: nothing would be saved: it has {saved:,} bytes, how to rebuild it takes "
+        f"{told['recipe_bytes']:,} and a held copy of {parents} {told['held_bytes']:,}"
+    )
+    if told["held_bytes"]:
+        message += (
+            "; name another --parent, say --hold link if nobody writes into that file in place, or --hold copy if "
+            "more tables are to be retired into it"
+        )
+    raise CheckError(message)
+
+
+def _prove(state: Path, way: Way, bounds: Bounds, folder: Path) -> tuple[dict[str, Any], int]:
+    """Certify, hold, write the record and rebuild once; returns the record and the bytes of held copies."""
+    report = bounds.report
+    report("retire", "reading the table", None, None)
+    child = _rows(way, bounds.memory_bytes)
+    shape = shape_of(child.schema)
+    columns = [leaf for own in shape.values() for leaf in own]
+    held, copied, base = [], 0, 0
+    for registered, source, column_map in way.parents:
+        report("retire", f"holding {registered.table}", None, None)
+        told, spent = hold_parent(state, registered, source, bounds.hold)
+        copied += spent["copy"]
+        same = dict(zip(columns, columns, strict=True))
+        told |= {"base": base, "column_map": dict(column_map or same)}
+        parent = HeldParent(state, told)
+        told["counted"] = _positions(parent)
+        base += told["counted"]
+        held.append(parent)
+    report("retire", "certifying its rows", None, None)
+    streams = [Parent(p.batches(), p.told["column_map"], p.told["base"]) for p in held]
+    key = secrets.token_bytes(32)
+    try:
+        certificate, positions = certify(child, columns, streams, way.equality, key)  # type: ignore[arg-type]
+    except UncertifiedError as error:
+        message = f"{way.table.table}: not certified: {error}; run again, so that the edges are found anew"
+        raise CheckError(message) from error
+    report("retire", "looking for a predicate", None, None)
+    source_told = describe_source(way.source, folder)
+    source_told["bytes"] = total_bytes(source_told["files"]) or way.table.bytes
+    chosen = choose_rows(positions, held, base, folder)
+    manner, more = choose_manner(
+        way.source, source_told, shape, positions, held, way.options, folder
+    )
+    now = dt.datetime.now(dt.UTC)
+    later = now + dt.timedelta(hours=bounds.grace_hours)
+    record: dict[str, Any] = {
+        "format": FORMAT,
+        "table": way.table.table,
+        "retired_at": now.isoformat(timespec="seconds"),
+        "delete_after": later.isoformat(timespec="seconds"),
+        "version": way.table.version,
+        "fingerprint": way.table.fingerprint,
+        "rows": child.num_rows,
+        "source": source_told | more,
+        "shape": shape,
+        "parents": [parent.told for parent in held],
+        "chosen": chosen,
+        "manner": manner,
+        "certificate": certificate,
+    }
+    report("retire", "rebuilding it for trial", None, None)
+    _try(Record(state, folder, record), way.source, key)
+    record["files"] = [
+        HeldFile.of(folder, file).plain() for file in sorted(folder.rglob("*")) if file.is_file()
+    ]
+    (folder / RECIPE).write_text(json.dumps(record, indent=1), encoding="utf-8")
+    return record, copied
+
+
+def _rows(way: Way, memory_bytes: int) -> pa.Table:
+    """Read the table whole, in the order of its rows."""
+    parts, size = [], 0
+    for batch in read_table(way.table, {way.table.table: way.source}):
+        parts.append(batch)
+        size += batch.nbytes
+        if size > memory_bytes // 3:
+            message = (
+                f"{way.table.table} takes more than {memory_bytes // 3:,} bytes in memory, a third of what may be "
+                "used, and is rebuilt in memory; raise limits.memory in the recipe"
+            )
+            raise CheckError(message)
+    rows = pa.concat_tables(parts).sort_by(POSITION_COLUMN)
+    places = rows.column(POSITION_COLUMN)
+    if rows.num_rows != way.table.rows or places[-1].as_py() != rows.num_rows - 1:
+        message = (
+            f"{way.table.table}: some of its records were set aside (ingestion/quarantine lists them), and no parent "
+            "is known to hold those; mend the file first"
+        )
+        raise CheckError(message)
+    return rows.drop_columns([POSITION_COLUMN])
+
+
+def _positions(parent: HeldParent) -> int:
+    """Return one more than the last position of a parent."""
+    last = -1
+    for batch in parent.batches([]):
+        if batch.num_rows:
+            last = max(last, int(batch.column(POSITION_COLUMN).to_numpy().max()))
+    return last + 1
+
+
+def _try(record: Record, source: Source, key: bytes) -> None:
+    """Rebuild the table in a scratch place from what is held, and compare it with the original."""
+    told = record.told["source"]
+    with tempfile.TemporaryDirectory(prefix="trial-", dir=record.folder) as scratch:
+        trial = Path(scratch) / source.path.name
+        rebuild(record, trial)
+        if told["text"]:
+            fault = None if is_the_table(record, trial) else "its content"
+        elif source.format != "delta" and is_unchanged(record, trial):
+            told["promise"], fault = "bytes", None
+        else:
+            fault = _difference(source, source_at(trial, told))
+            told["rows_hash"] = rows_hash(read_all(source), key)
+    if fault is not None:
+        message = f"{source.path}: a trial rebuild differs in {fault}, so it is not retired"
+        raise CheckError(message)
+
+
+def _difference(old: Source, new: Source) -> str | None:
+    if old.format == "delta":
+        return delta_difference(old, new, (read_all(old), read_all(new)))
+    for before, after in zip(old.files, new.files, strict=True):
+        found = parquet_difference(before.path, after.path)
+        if found is not None:
+            return f"{found} of {before.relative}"
+    return None
+
+
+def _bury(state: Path, way: Way, told: dict[str, Any], fresh: Path) -> dict[str, Any]:
+    """Put the record in its place, then the tombstone beside the table."""
+    folder = state / RECORDS / landed_name(way.table.table)
+    remove(folder)  # of a killed retirement: without a tombstone nothing depends on it
+    settle(fresh)
+    fresh.rename(folder)
+    path = way.source.path
+    stone = {
+        **{name: told[name] for name in ("format", "table", "rows", "version", "fingerprint")},
+        **{name: told[name] for name in ("retired_at", "delete_after", "saving", "certificate")},
+        "deleted_at": None,
+        "promise": told["source"]["promise"],
+        "rows_are": in_words(told["chosen"]),
+        "parents": [
+            {name: parent[name] for name in ("table", "version", "place", "column_map")}
+            for parent in told["parents"]
+        ],
+        "state": str(state),
+        "record": folder.relative_to(state).as_posix(),
+        "recipe_hash": Record(state, folder, told).hash,
+    }
+    write_whole(tombstone_of(path), json.dumps(stone, indent=1).encode())
+    return told
+
+
+def clear(state: Path) -> None:
+    """Remove what no record needs; only under the lease."""
+    for left in held_leftovers(state):
+        remove(left)
+
+
+def find_record(state: Path, table: str) -> Record | None:
+    """Return the record of a table, if there is one."""
+    folder = state / RECORDS / landed_name(table)
+    return load_record(state, folder) if folder.is_dir() else None
+
+
+def sound_record(state: Path, table: str, tombstone: Tombstone | None) -> Record:
+    """Return the record of a retired table after hashing all that it needs.
+
+    Raises
+    ------
+    CheckError
+        If anything is missing or damaged.
+    """
+    record = find_record(state, table)
+    if record is None:
+        message = (
+            f"{table} has no record under {state / RECORDS}; bring state/held back from a backup"
+        )
+        raise CheckError(message)
+    found = record.faults()
+    if tombstone is not None and tombstone.told.get("recipe_hash") != record.hash:
+        found.insert(0, f"{record.folder / RECIPE} is not what the tombstone names")
+    if found:
+        message = (
+            f"{table} can't be rebuilt: {'; '.join(found[:3])}; bring these files back from a backup, "
+            "nothing was changed"
+        )
+        raise CheckError(message)
+    return record
+
+
+def delete(
+    state: Path, path: Path, *, clock: Callable[[], float] = time.time, dry_run: bool = False
+) -> dict[str, Any]:
+    """Delete the bytes of a retired table whose grace period is over.
+
+    Raises
+    ------
+    RecipeError
+        If it is not retired, or its grace period is not over.
+    CheckError
+        If something that a restore needs is damaged, or the table changed since it was retired.
+    """
+    tombstone = _tombstone(path)
+    table = str(tombstone.told["table"])
+    after = dt.datetime.fromisoformat(tombstone.told["delete_after"])
+    if clock() < after.timestamp():
+        message = f"{table}: its grace period ends at {tombstone.told['delete_after']}; nothing was deleted"
+        raise RecipeError(message)
+    record = sound_record(state, table, tombstone)
+    away = beside(path, DELETING)
+    if path.exists() and not is_unchanged(record, path):
+        message = (
+            f"{path} is not the table that was retired; nothing was deleted. `sluice restore {table}` keeps what is "
+            "there if it is the same table; else move it elsewhere, or keep it and remove the tombstone"
+        )
+        raise CheckError(message)
+    told = {**tombstone.told, "bytes": record.told["source"]["bytes"]}
+    if dry_run:
+        return told
+    if path.exists():
+        remove(away)
+        path.rename(away)
+        if not is_unchanged(record, away):  # written to between look and rename
+            away.rename(path)
+            message = f"{path} is being written to; nothing was deleted"
+            raise CheckError(message)
+    remove(away)
+    now = dt.datetime.fromtimestamp(clock(), dt.UTC).isoformat(timespec="seconds")
+    stone = {**tombstone.told, "deleted_at": tombstone.told["deleted_at"] or now}
+    write_whole(tombstone.file, json.dumps(stone, indent=1).encode())
+    return told
+
+
+def _tombstone(path: Path) -> Tombstone:
+    file = tombstone_of(path)
+    if not file.exists():
+        message = f"{path} is not retired (there is no {file.name}); `sluice retire` without --delete comes first"
+        raise RecipeError(message)
+    return read_tombstone(file)
