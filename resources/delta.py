@@ -15,7 +15,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -179,7 +179,7 @@ class StagedTable:
         """
         schema = Schema.from_arrow(self.schema)
         try:
-            actions = [_add_action(self.uri, file) for file in self.files]
+            actions = [add_action(self.uri, file) for file in self.files]
             version = self._commit(actions, schema, metadata, mode)
         except (DeltaError, OSError) as error:
             # the entry may be there all the same: a checkpoint after it failed, or the answer was lost
@@ -215,7 +215,7 @@ class StagedTable:
         ]
         try:
             for file in self.files:
-                action = _add_action(self.uri, file)
+                action = add_action(self.uri, file)
                 action.data_change = False
                 actions.append(action)
             table = open_table(self.uri)
@@ -464,12 +464,15 @@ def _cast(column: pa.ChunkedArray, field: pa.Field, uri: Path) -> pa.ChunkedArra
         raise UnstorableValueError(message) from error
 
 
-def _add_action(uri: Path, file: Path) -> AddAction:
+def add_action(
+    uri: Path, file: Path, partition_values: Mapping[str, str | None] | None = None
+) -> AddAction:
+    """Return what adds a Parquet file below a table's folder to the table, with statistics."""
     metadata = pq.read_metadata(file)
     return AddAction(
         path=file.relative_to(uri).as_posix(),
         size=file.stat().st_size,
-        partition_values={},
+        partition_values=dict(partition_values or {}),
         modification_time=int(time.time() * 1000),
         data_change=True,
         # as UTF-8: escaped pairs of surrogates come back from the log as other characters

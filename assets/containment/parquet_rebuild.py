@@ -7,8 +7,6 @@ table the newest version is written, as version 0 of a new one; its history is g
 from __future__ import annotations
 
 import base64
-import json
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,12 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable, Schema
-from deltalake.transaction import AddAction, create_table_with_add_actions
+from deltalake.transaction import create_table_with_add_actions
 
 from assets.ingestion.arrow_types import plain_schema
 from assets.ingestion.delta_files import snapshot
 from assets.ingestion.model import Source
 from assets.kernels.logical_types import is_list_like
+from resources.delta import add_action
 
 Manner = Mapping[str, Any]
 
@@ -36,12 +35,14 @@ def parquet_manner(path: Path) -> dict[str, Any]:
     with pq.ParquetFile(path) as file:
         metadata = file.metadata
         groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
-        schema = file.schema_arrow
+        # as its writer had it: reading gives list items another name
+        stored = (metadata.metadata or {}).get(b"ARROW:schema")
+        schema = base64.b64encode(file.schema_arrow.serialize().to_pybytes())
         columns = [groups[0].column(i) for i in range(metadata.num_columns)] if groups else []
         return {
             "rows": metadata.num_rows,
-            "schema": base64.b64encode(schema.serialize().to_pybytes()).decode(),
-            "arrow": b"ARROW:schema" in (metadata.metadata or {}),
+            "schema": (stored or schema).decode(),
+            "arrow": stored is not None,
             "groups": [group.num_rows for group in groups],
             "codecs": {column.path_in_schema: column.compression for column in columns},
             "dictionary": [
@@ -195,16 +196,8 @@ def write_delta(path: Path, rows: pa.Table, manner: Manner) -> None:
         start += told["rows"]
         file = path / f"part-{number:05d}.zstd.parquet"
         pq.write_table(part, file, compression="zstd", store_schema=False)
-        actions.append(
-            AddAction(
-                path=file.name,
-                size=file.stat().st_size,
-                partition_values=dict(zip(manner["partitions"], told["partition"], strict=True)),
-                modification_time=int(time.time() * 1000),
-                data_change=True,
-                stats=json.dumps({"numRecords": told["rows"]}),
-            )
-        )
+        values = dict(zip(manner["partitions"], told["partition"], strict=True))
+        actions.append(add_action(path, file, values))
     try:
         create_table_with_add_actions(
             str(path),

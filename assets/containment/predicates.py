@@ -74,7 +74,7 @@ def holds(conditions: Sequence[Condition], table: pa.Table) -> Mask:
 
 
 def learn(batches: Batches, columns: Sequence[str]) -> list[Condition] | None:
-    """Find the shortest predicate that selects exactly the wanted rows.
+    """Find a shortest predicate that selects exactly the wanted rows.
 
     Parameters
     ----------
@@ -86,8 +86,8 @@ def learn(batches: Batches, columns: Sequence[str]) -> list[Condition] | None:
     Returns
     -------
     list of Condition or None
-        At most `MOST_CONDITIONS`; of as many conditions those without lists, then whose columns come
-        first. Empty if all rows are wanted, None if no predicate is exact.
+        At most `MOST_CONDITIONS`, without lists of values if that can be; of as many conditions those whose columns
+        come first. Empty if all rows are wanted, None if no predicate is exact.
 
     Notes
     -----
@@ -104,7 +104,6 @@ def learn(batches: Batches, columns: Sequence[str]) -> list[Condition] | None:
     if not unwanted:
         return []
     tried = [one for name, span in spans.items() for one in span.conditions(name)]
-    tried.sort(key=lambda one: one.operator == "in")  # a list of values explains the least
     left: list[list[npt.NDArray[np.uint8]]] = [[] for _ in tried]
     fits = [True] * len(tried)
     for table, wanted in batches():
@@ -115,7 +114,9 @@ def learn(batches: Batches, columns: Sequence[str]) -> list[Condition] | None:
     packed = [
         (one, np.concatenate(bits)) for one, bits, fit in zip(tried, left, fits, strict=True) if fit
     ]
-    return _cover(packed, unwanted)
+    # a list of values explains the least: with as many values as rows it only names them
+    ranges = _cover([(one, bits) for one, bits in packed if one.operator != "in"], unwanted)
+    return ranges if ranges is not None else _cover(packed, unwanted)
 
 
 def _cover(
@@ -170,12 +171,16 @@ class _Span:
             return [Condition(name, "=", (self.least,))]
         found = [
             Condition(name, operator, (value,))
-            for operator, value in ((">=", self.least), ("<=", self.greatest))
+            for operator, value in _ends(self.least, self.greatest)
             if not (isinstance(value, float) and math.isinf(value))
         ]
         if self.values is not None and all(len(str(v)) <= _MOST_TEXT for v in self.values):
             found.append(Condition(name, "in", tuple(sorted(self.values))))
         return found
+
+
+def _ends(least: object, greatest: object) -> list[tuple[Operator, object]]:
+    return [(">=", least), ("<=", greatest)]
 
 
 def _comparable(column: pa.ChunkedArray) -> pa.ChunkedArray | None:

@@ -214,7 +214,7 @@ def is_unchanged(record: Record, place: Path) -> bool:
             table = open_delta(place)
         except SourceError:
             return False
-        return [str(table.metadata().id), table.version()] == source["delta"]
+        return bool([str(table.metadata().id), table.version()] == source["delta"])
     if source["kind"] == "folder" and place.is_dir():
         found = {p.relative_to(place).as_posix() for p in place.rglob("*") if p.is_file()}
     elif source["kind"] == "file" and place.is_file():
@@ -239,11 +239,12 @@ def is_the_table(record: Record, place: Path) -> bool:
     try:
         if source["promise"] == "content" and place.is_file():
             content = content_of(place, source["compression"])
-            return hashlib.blake2b(content, digest_size=16).hexdigest() == source["content_hash"]
+            found = hashlib.blake2b(content, digest_size=16).hexdigest()
+            return bool(found == source["content_hash"])
         if source["promise"] == "rows" and place.is_dir() == (source["kind"] == "folder"):
             key = bytes.fromhex(record.told["certificate"]["key"])
             rows = read_all(source_at(place, source))
-            return rows_hash(rows, key) == source["rows_hash"]
+            return bool(rows_hash(rows, key) == source["rows_hash"])
     except (SourceError, CheckError, OSError, pa.ArrowException):
         return False
     return False

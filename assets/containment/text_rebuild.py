@@ -114,10 +114,8 @@ def packing_of(kind: Compression, packed: bytes, content: bytes) -> dict[str, An
     """
     if kind == "none":
         return {"kind": kind, "same": True}
-    levels = [6, 9, 1, *(n for n in range(2, 9) if n != 6)]
-    head = packed[: _gzip_header(packed)].hex()
-    if kind == "zstd":
-        levels, head = [3, 1, 19, 6, 9, 10, 15], None
+    levels = [3, 1, 19, 6, 9, 10, 15] if kind == "zstd" else [6, 9, 1, 2, 3, 4, 5, 7, 8]
+    head = packed[: _gzip_header(packed)].hex() if kind == "gzip" else None
     for level in levels:
         told = {"kind": kind, "level": level, "head": head, "same": True}
         if pack(content, told) == packed:

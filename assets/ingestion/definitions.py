@@ -26,7 +26,7 @@ from resources.recipe import Recipe
 from resources.run import Run, Stage, StageSpec, digest
 
 TABLES, COLUMNS, QUARANTINE = "ingestion/tables", "ingestion/columns", "ingestion/quarantine"
-TABLE_SCHEMA = {
+TABLE_SCHEMA: dict[str, Any] = {
     "table": pl.String,
     "uri": pl.String,
     "format": pl.String,

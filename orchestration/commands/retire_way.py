@@ -100,11 +100,14 @@ def find_way(roots: Roots, table: str, asked: tuple[str, ...]) -> Way:
 def _assert_retirable(found: Discovery, table: str, known: set[str], release: int) -> None:
     for entry in found.retired:
         if entry.table == table:
-            message = f"{table} is {entry.reason}; `sluice retire {table} --delete` removes its bytes after the grace period"
+            message = (
+                f"{table} was {entry.reason}; `sluice retire {table} --delete` removes its bytes once the grace period "
+                "is over"
+            )
             raise RecipeError(message)
-    for entry in found.unreadable:
-        if entry.table == table:
-            message = f"{table} can't be read as a table: {entry.reason}"
+    for unreadable in found.unreadable:
+        if unreadable.table == table:
+            message = f"{table} can't be read as a table: {unreadable.reason}"
             raise RecipeError(message)
     if table not in known or table not in {source.table for source in found.sources}:
         message = (

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import write_deltalake
+
+from assets.containment.restore import restore
+from assets.containment.retire import Bounds, Way, delete, retire
+from assets.ingestion.access import RegisteredTable, registered_tables
+from assets.ingestion.definitions import COLUMN_SCHEMA, TABLE_SCHEMA
+from assets.ingestion.discover import discover
+from assets.ingestion.model import ReadOptions, Source
+from assets.ingestion.register import landed_name, register
+from resources.delta import StagedTable
 
 RECIPE = """
 lake: lake
@@ -100,3 +111,72 @@ def build(folder: Path) -> Path:
     recipe = folder / "recipe.yaml"
     recipe.write_text(RECIPE, encoding="utf-8")
     return recipe
+
+
+def registered(lake: Path, state: Path) -> tuple[dict[str, RegisteredTable], dict[str, Source]]:
+    """Register every table of a lake as ingestion does, without a run."""
+    rows, columns, sources = [], [], {}
+    for source in discover(lake).sources:
+        name = landed_name(source.table)
+        place = state / "ingestion/landed" / name
+        found = register(
+            source,
+            ReadOptions(),
+            open_sink=lambda schema, place=place: StagedTable(place, schema),
+            reject=lambda _: None,
+        )
+        if found.sink is not None:
+            found.table["data_uri"] = f"ingestion/landed/{name}"
+            found.table["data_version"] = found.sink.commit({})
+        rows.append(found.table)
+        columns += found.columns
+        sources[source.table] = source
+    tables = registered_tables(
+        pl.DataFrame(rows, schema=TABLE_SCHEMA), pl.DataFrame(columns, schema=COLUMN_SCHEMA), state
+    )
+    return tables, sources
+
+
+@dataclass(frozen=True)
+class Lake:
+    """A lake that was registered, with what retiring needs of it."""
+
+    root: Path
+    state: Path
+    tables: dict[str, RegisteredTable]
+    sources: dict[str, Source]
+
+    def way(self, child: str, *parents: str, equality: str = "typed", **renamed: str) -> Way:
+        """Say that a table is in others; `renamed` gives the parent's name of a column."""
+        names = {name: renamed.get(name, name) for name in self.tables[child].columns}
+        listed = [(self.tables[p], self.sources[p], names) for p in parents]
+        return Way(self.tables[child], self.sources[child], ReadOptions(), listed, equality)
+
+    def retire(self, child: str, *parents: str, **more: Any) -> dict[str, Any]:
+        """Retire with no grace period."""
+        bounds = Bounds(
+            1 << 30, 0.0, hold=more.pop("hold", "copy"), dry_run=more.pop("dry_run", False)
+        )
+        return retire(self.state, self.way(child, *parents, **more), bounds)
+
+    def delete(self, child: str) -> dict[str, Any]:
+        """Delete the bytes of a retired table."""
+        return delete(self.state, self.root / child)
+
+    def restore(self, child: str) -> dict[str, Any]:
+        """Bring it back."""
+        return restore(self.state, child, self.root / child)
+
+
+def open_lake(root: Path, state: Path) -> Lake:
+    """Register a lake."""
+    return Lake(root, state, *registered(root, state))
+
+
+def files_of(place: Path) -> dict[str, bytes]:
+    """Return every file at a place by its path, and its bytes."""
+    if place.is_file():
+        return {"": place.read_bytes()}
+    return {
+        p.relative_to(place).as_posix(): p.read_bytes() for p in place.rglob("*") if p.is_file()
+    }
