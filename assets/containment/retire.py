@@ -44,6 +44,7 @@ from assets.containment.rebuild_recipe import (
 )
 from assets.containment.row_choice import in_words
 from assets.ingestion.access import RegisteredTable, read_table
+from assets.ingestion.count import independent_count
 from assets.ingestion.model import POSITION_COLUMN, ReadOptions, Source
 from assets.ingestion.register import landed_name
 from resources.errors import CheckError, RecipeError, StoreError
@@ -239,8 +240,7 @@ def _rows(way: Way, memory_bytes: int) -> pa.Table:
             )
             raise CheckError(message)
     rows = pa.concat_tables(parts).sort_by(POSITION_COLUMN)
-    places = rows.column(POSITION_COLUMN)
-    if rows.num_rows != way.table.rows or places[-1].as_py() != rows.num_rows - 1:
+    if rows.num_rows != independent_count(way.source, way.options):
         message = (
             f"{way.table.table}: some of its records were set aside (ingestion/quarantine lists them), and no parent "
             "is known to hold those; mend the file first"
