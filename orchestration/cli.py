@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from orchestration.commands.retire import restore, retire
 from resources.errors import EXIT_BAD_RECIPE, SluiceError
 from resources.version import CODE_VERSION
 
@@ -538,8 +539,6 @@ def containment(
     )
     sys.exit(status)
 
-
-from orchestration.commands.retire import restore, retire  # noqa: E402 - they are registered here
 
 main.add_command(retire)
 main.add_command(restore)

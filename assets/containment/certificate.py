@@ -98,7 +98,7 @@ def certify(
         names = [parent.column_map[name] for name in columns]
         rename = {theirs: mine for mine, theirs in parent.column_map.items()}
         for batch in parent.batches:
-            known = np.isin(row_hashes(batch, names, equality, rename), hashes)
+            known = is_in(hashes, row_hashes(batch, names, equality, rename))
             rows = batch.filter(pa.array(known))
             found.append(row_digests(rows, names, equality, key, rename))
             places.append(rows.column(POSITION_COLUMN).to_numpy() + parent.base)
@@ -124,13 +124,20 @@ def certificate(
     }
 
 
+def is_in(distinct: npt.NDArray[Any], values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Tell which values are among some distinct ones that are sorted."""
+    if not distinct.size:
+        return np.zeros(values.size, np.bool_)
+    at = np.searchsorted(distinct, values)
+    at[at == distinct.size] = 0
+    return np.asarray(distinct[at] == values, np.bool_)
+
+
 def _match(child: Digests, parent: Digests, places: Positions) -> Positions:
     """Find a position for each digest of the child."""
     distinct, number = np.unique(child, return_inverse=True)
-    at = np.searchsorted(distinct, parent)
-    at[at == distinct.size] = 0
-    held = distinct[at] == parent if distinct.size else np.zeros(parent.size, np.bool_)
-    owner, places = at[held], places[held]
+    held = is_in(distinct, parent)
+    owner, places = np.searchsorted(distinct, parent[held]), places[held]
     order = np.lexsort((places, owner))
     places = places[order]
     ends = np.cumsum(np.bincount(owner, minlength=distinct.size))

@@ -79,9 +79,15 @@ def compute(run: Run, stage: Stage) -> Facts:
         parent_version=pl.col("parent").replace_strict(versions, return_dtype=pl.String),
     )
     unions = _unions(found, described, versions)
+    needed = run.scan("ingestion/tables").filter(pl.col("status") == "retired")
+    parents = set(needed.select(pl.col("parents").explode()).collect()["parents"])
     sizes = pl.DataFrame(
-        {"table": list(tables), "bytes": [t.bytes for t in tables.values()]},
-        schema={"table": pl.String, "bytes": pl.Int64},
+        {
+            "table": list(tables),
+            "bytes": [t.bytes for t in tables.values()],
+            "pinned": [name in parents for name in tables],
+        },
+        schema={"table": pl.String, "bytes": pl.Int64, "pinned": pl.Boolean},
     )
     retention = plan_retention(sizes, edges, unions)
     stage.put(EDGES, edges)
@@ -207,7 +213,7 @@ def recheck(run: Run) -> list[CheckOutcome]:
         status: dict(tables.filter(status=status).select("table", "version").iter_rows())
         for status in ("ok", "retired")
     }
-    known, faults = known_records(run.state, of["retired"])
+    known, faults = known_records(run.state, of["retired"], of["ok"])
     faults |= damaged(known)
     changed = moved(known, of["ok"])
     for told in (faults, changed):

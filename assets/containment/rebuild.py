@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from assets.containment.certificate import Positions
+from assets.containment.certificate import Positions, is_in
 from assets.containment.held_parents import HeldParent, stored_source
 from assets.containment.parquet_rebuild import UnwritableError, write_delta, write_parquet
 from assets.containment.predicates import condition, holds
@@ -144,7 +144,7 @@ def gather(
         )
         for batch in parent.batches(names, as_written=as_written):
             at = batch.column(POSITION_COLUMN).to_numpy() + base
-            wanted = np.isin(at, distinct)
+            wanted = is_in(distinct, at)
             if wanted.any():
                 parts.append(_child_columns(batch.filter(pa.array(wanted)), shape, column_map))
                 places.append(at[wanted])

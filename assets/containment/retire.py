@@ -127,6 +127,14 @@ def retire(state: Path, way: Way, bounds: Bounds) -> dict[str, Any]:
     if needed_by:
         message = f"{table}: {', '.join(needed_by)} is rebuilt from it; restore that first, or keep {table}"
         raise RecipeError(message)
+    other = find_record(state, table)
+    if other is not None and not is_the_table(other, path):
+        message = (
+            f"{table}: {other.folder} says how another table of this name is rebuilt, retired on "
+            f"{other.told['retired_at'][:10]}; move this one elsewhere and restore that, or remove "
+            "the folder if nobody wants it back"
+        )
+        raise RecipeError(message)
     for left in leftovers(path):  # of a killed restore; the table itself is there
         remove(left)
     clear(state)

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from assets.containment.retire import find_record
 from resources.errors import StoreError
-from resources.retired import Record
+from resources.retired import Record, records
 
 
 def known_records(
-    state: Path, retired: Mapping[str, object]
+    state: Path, retired: Collection[str], there: Collection[str] = ()
 ) -> tuple[list[Record], dict[str, str]]:
-    """Return the records of retired tables, and why there is none for others."""
-    found, faults = [], {}
+    """Return the records of retired tables, and what is wrong where there is none, or no tombstone.
+
+    Parameters
+    ----------
+    state
+        The state root.
+    retired, there
+        Tables that a tombstone stands for, and tables that are there.
+    """
+    found: list[Record] = []
+    faults: dict[str, str] = {}
+    try:
+        for record in records(state):
+            if record.table not in retired and record.table not in there:
+                faults[record.table] = (
+                    "it is neither there nor told as retired; `sluice restore` brings it back"
+                )
+    except StoreError as error:
+        faults["(some table)"] = str(error)
     for table in sorted(retired):
         try:
             record = find_record(state, table)

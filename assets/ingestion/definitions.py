@@ -86,7 +86,7 @@ SPEC = StageSpec(
     name="ingestion",
     tables=(TABLES, COLUMNS, QUARANTINE),
     reads=(),
-    code_version=f"1+{READER_VERSION}",
+    code_version=f"2+{READER_VERSION}",
     layer="lake",
     extra=_fingerprints,
 )

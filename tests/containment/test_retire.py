@@ -248,7 +248,23 @@ def test_a_damaged_or_missing_record_is_told(lake: Lake) -> None:
     shutil.move(record.folder, lake.state / "elsewhere")
     with pytest.raises(CheckError, match="has no record"):
         lake.restore("sets/swahili.csv")
-    assert known_records(lake.state, {"sets/swahili.csv": 1})[1].keys() == {"sets/swahili.csv"}
+    assert known_records(lake.state, ["sets/swahili.csv"])[1].keys() == {"sets/swahili.csv"}
+
+
+def test_a_lost_tombstone_is_told_and_its_record_never_replaced(lake: Lake) -> None:
+    child = "sets/swahili.csv"
+    content = (lake.root / child).read_bytes()
+    lake.retire(child, "whole.csv")
+    lake.delete(child)
+    tombstone_of(lake.root / child).unlink()
+    assert known_records(lake.state, [], ["whole.csv"])[1].keys() == {child}
+    pl.read_csv(lake.root / "whole.csv")[:100].write_csv(lake.root / child)
+    other = open_lake(lake.root, lake.state)
+    with pytest.raises(RecipeError, match="says how another table of this name"):
+        other.retire(child, "whole.csv")
+    (lake.root / child).unlink()
+    assert lake.restore(child)["how"] == "rebuilt"
+    assert (lake.root / child).read_bytes() == content
 
 
 def test_other_content_at_the_place_is_never_replaced(lake: Lake) -> None:
