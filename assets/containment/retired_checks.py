@@ -25,9 +25,9 @@ def known_records(
     found: list[Record] = []
     faults: dict[str, str] = {}
     try:
-        for record in records(state):
-            if record.table not in retired and record.table not in there:
-                faults[record.table] = (
+        for lone in records(state):
+            if lone.table not in retired and lone.table not in there:
+                faults[lone.table] = (
                     "it is neither there nor told as retired; `sluice restore` brings it back"
                 )
     except StoreError as error:

@@ -71,7 +71,7 @@ def retire(
     as_json: bool,
 ) -> None:
     """Retire a table that others hold: prove it, keep how to rebuild it, delete it when told again."""
-    from assets.containment.retire import Bounds
+    from assets.containment.prove_rebuild import Bounds
     from assets.containment.retire import delete as delete_bytes
     from assets.containment.retire import retire as work
     from orchestration.commands.maintain import parse_hours
@@ -79,10 +79,10 @@ def retire(
     from orchestration.commands.watch import Watch
 
     roots = _roots(recipe, output)
-    hours = parse_hours(grace, "--grace")
+    hours, place = parse_hours(grace, "--grace"), roots.place(table)
     with _leased(roots, wait_seconds):
         if delete:
-            told = delete_bytes(roots.state, roots.place(table), dry_run=dry_run)
+            told = delete_bytes(roots.state, place, dry_run=dry_run)
         else:
             way = find_way(roots, table, parents)
             bounds = Bounds(

@@ -9,13 +9,14 @@ from typing import Any
 
 import polars as pl
 
-from assets.containment.retire import Way
+from assets.containment.prove_rebuild import Way
 from assets.deduplication.reading import held_by_others, read_by_rule
 from assets.ingestion.access import RegisteredTable, registered_tables
 from assets.ingestion.discover import discover, fingerprint
 from assets.ingestion.listing import read_options
 from assets.ingestion.model import Discovery, Source
 from assets.ingestion.register import content_version
+from assets.kernels.cell_hash import Equality
 from resources import delta
 from resources.errors import CheckError, RecipeError
 from resources.outputs import known_outputs
@@ -121,7 +122,7 @@ Parents = dict[str, dict[str, Any]]
 """By parent: `map` (parent column by child column) and `versions` (of child, if stated, and parent)."""
 
 
-def _edges(edges: pl.DataFrame, table: str) -> list[tuple[str, Parents]]:
+def _edges(edges: pl.DataFrame, table: str) -> list[tuple[Equality, Parents]]:
     whole = edges.filter(child=table, containment=1.0, exact=True)
     return [
         (
@@ -138,8 +139,8 @@ def _edges(edges: pl.DataFrame, table: str) -> list[tuple[str, Parents]]:
     ]
 
 
-def _unions(unions: pl.DataFrame, table: str) -> list[tuple[str, Parents]]:
-    found: list[tuple[str, Parents]] = []
+def _unions(unions: pl.DataFrame, table: str) -> list[tuple[Equality, Parents]]:
+    found: list[tuple[Equality, Parents]] = []
     for row in unions.filter(child=table, containment=1.0).iter_rows(named=True):
         parents: Parents = {
             parent: {"map": None, "versions": {parent: version}}

@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import write_deltalake
 
+from assets.containment.prove_rebuild import Bounds, Way
 from assets.containment.restore import restore
-from assets.containment.retire import Bounds, Way, delete, retire
+from assets.containment.retire import delete, retire
 from assets.ingestion.access import RegisteredTable, registered_tables
 from assets.ingestion.definitions import COLUMN_SCHEMA, TABLE_SCHEMA
 from assets.ingestion.discover import discover

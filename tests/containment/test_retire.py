@@ -13,9 +13,11 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
+from assets.containment import prove_rebuild as proving
 from assets.containment import rebuild as rebuilding
 from assets.containment import retire as retiring
 from assets.containment.parquet_rebuild import delta_difference
+from assets.containment.prove_rebuild import Bounds
 from assets.containment.rebuild import read_all
 from assets.containment.retired_checks import damaged, known_records, moved
 from assets.deduplication.files import FileColumnError, file_source
@@ -152,13 +154,13 @@ def test_a_zero_of_another_sign_is_not_lost(lake: Lake) -> None:
 def test_a_trial_that_gives_other_rows_is_refused(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = retiring.certify
+    whole = proving.certify
 
     def shifted(*told: Any) -> Any:
         proof, positions = whole(*told)
         return proof, np.where(positions == positions[7], positions[8], positions)
 
-    monkeypatch.setattr(retiring, "certify", shifted)
+    monkeypatch.setattr(proving, "certify", shifted)
     with pytest.raises(CheckError, match="a trial rebuild differs"):
         lake.retire("sets/stored.parquet", "stored.parquet")
     assert records(lake.state) == []
@@ -305,7 +307,7 @@ def test_of_equal_tables_one_stays(lake: Lake) -> None:
 
 def test_nothing_is_deleted_before_the_grace_period_is_over(lake: Lake) -> None:
     place = lake.root / "sets/swahili.csv"
-    bounds = retiring.Bounds(1 << 30, 24.0)
+    bounds = Bounds(1 << 30, 24.0)
     retiring.retire(lake.state, lake.way("sets/swahili.csv", "whole.csv"), bounds)
     with pytest.raises(RecipeError, match="its grace period ends at"):
         lake.delete("sets/swahili.csv")
@@ -338,22 +340,20 @@ def test_set_aside_rows_links_and_foreign_files_are_refused(lake: Lake) -> None:
 
 def test_a_table_larger_than_the_memory_allowed_is_refused(lake: Lake) -> None:
     with pytest.raises(CheckError, match=r"raise limits\.memory"):
-        retiring.retire(
-            lake.state, lake.way("sets/tabs.tsv", "whole.csv"), retiring.Bounds(30_000, 0.0)
-        )
+        retiring.retire(lake.state, lake.way("sets/tabs.tsv", "whole.csv"), Bounds(30_000, 0.0))
 
 
 def test_a_table_that_changes_while_it_is_looked_at_is_not_retired(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = retiring._try
+    whole = proving.try_rebuild
 
     def touched(record: Any, source: Any, key: bytes) -> None:
         whole(record, source, key)
         with source.path.open("a") as file:
             file.write("new\n")
 
-    monkeypatch.setattr(retiring, "_try", touched)
+    monkeypatch.setattr(proving, "try_rebuild", touched)
     with pytest.raises(CheckError, match="changed while it was looked at"):
         lake.retire("sets/swahili.csv", "whole.csv")
     assert not tombstone_of(lake.root / "sets/swahili.csv").exists()
