@@ -47,6 +47,7 @@ def restore(state: Path, table: str, path: Path) -> dict[str, Any]:
     stone = tombstone_of(path)
     found = find_record(state, table)
     if found is None and not stone.exists():
+        clear(state)  # a restore may have been killed at its very end
         message = f"{table} is not retired: there is no {stone.name}, and no record under {state / 'held'}"
         raise RecipeError(message)
     try:

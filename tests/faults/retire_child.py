@@ -54,7 +54,10 @@ def main() -> int:
             path = arguments[0]
         else:
             return
-        if isinstance(path, int) or not os.fsdecode(path).startswith(root):
+        if isinstance(path, int):
+            return
+        # names without a folder are those of a tree that is being removed
+        if not os.fsdecode(path).startswith(root) and os.path.isabs(path):
             return
         os.write(log, f"{event} {os.fsdecode(path)}\n".encode())
         if count == told.at:
