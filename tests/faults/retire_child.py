@@ -57,7 +57,7 @@ def main() -> int:
         if isinstance(path, int):
             return
         # names without a folder are those of a tree that is being removed
-        if not os.fsdecode(path).startswith(root) and os.path.isabs(path):
+        if not os.fsdecode(path).startswith(root) and Path(os.fsdecode(path)).is_absolute():
             return
         os.write(log, f"{event} {os.fsdecode(path)}\n".encode())
         if count == told.at:
