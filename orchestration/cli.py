@@ -11,6 +11,7 @@ import click
 
 from orchestration.arguments import pipeline, problems, records, tables
 from orchestration.commands.duplicates import duplicates
+from orchestration.commands.retire import restore, retire
 from resources.errors import EXIT_BAD_RECIPE, SluiceError
 from resources.version import CODE_VERSION
 
@@ -58,6 +59,8 @@ for command in (
     records.score,
     records.select,
     tables.containment,
+    retire,
+    restore,
     problems.laws,
     problems.allocate,
 ):

@@ -96,7 +96,7 @@ def _unmatched(recipe: Recipe, found: Discovery, rules: Mapping[str, int]) -> li
     names = [source.table for source in found.sources]
     if not names:
         return [f"lake: {recipe.lake} holds no table that can be read; check the path"]
-    used = set(rules.values())
+    used = set(rules.values()) | {matching_rule(recipe.records, r.table) for r in found.retired}
     for index, rule in enumerate(recipe.records):
         if index in used:
             continue

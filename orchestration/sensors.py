@@ -17,7 +17,8 @@ def lake_state(lake: Path) -> str:
     from assets.ingestion.discover import discover, fingerprint
 
     found = discover(lake)
-    return digest([[source.table, fingerprint(source)] for source in found.sources])
+    state = [[source.table, fingerprint(source)] for source in found.sources]
+    return digest(state + [[retired.table, "retired"] for retired in found.retired])
 
 
 def sensors_of(recipe: Recipe) -> list[dg.SensorDefinition]:

@@ -73,6 +73,8 @@ def stage_asset(
     *,
     checks: Mapping[str, str],
     advisory: Sequence[str] = (),
+    standing: Mapping[str, str] | None = None,
+    recheck: Callable[[Run], Sequence[CheckOutcome]] | None = None,
     deps: Sequence[str] | None = None,
     kinds: Sequence[str] = ("polars", "deltalake"),
     pool: str | None = None,
@@ -93,6 +95,9 @@ def stage_asset(
         Description and columns (name to meaning) of each table.
     advisory
         Checks among them that warn and hold nothing back.
+    standing, recheck
+        Name and description of audits of what stands, and what makes them: in every run, also where the stage is
+        adopted. They hold nothing back.
     deps
         Arrows to draw, where `spec.reads` would draw many that others imply.
     checks
@@ -118,6 +123,10 @@ def stage_asset(
     check_specs = [
         dg.AssetCheckSpec(name, asset=first, description=description, blocking=name not in advisory)
         for name, description in checks.items()
+    ]
+    check_specs += [
+        dg.AssetCheckSpec(name, asset=first, description=description)
+        for name, description in (standing or {}).items()
     ]
 
     @dg.multi_asset(
@@ -169,7 +178,12 @@ def stage_asset(
             run.failure = error
             raise
         seconds = time.monotonic() - started
-        yield from _results(context, run, stage, committed, facts, seconds, naming, specs, first)
+        for outcome in [] if recheck is None else recheck(run):
+            if outcome.name in selected_checks(context):
+                yield _check_result(outcome, first)
+        yield from _results(
+            context, run, stage, committed, facts, seconds, naming, specs, first, {*checks}
+        )
 
     return _asset
 
@@ -189,10 +203,11 @@ def _results(
     naming: Naming,
     specs: Mapping[str, StageSpec],
     first: dg.AssetKey,
+    audits: set[str],
 ) -> Iterator[Any]:
     outcomes = stage.checks or [
         CheckOutcome(name, passed=True, facts={"adopted": True})
-        for name in sorted(selected_checks(context))
+        for name in sorted(selected_checks(context) & audits)
     ]
     for outcome in outcomes:
         if outcome.name in selected_checks(context):

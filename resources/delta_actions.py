@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ from deltalake.transaction import AddAction
 _STATISTICS_TYPES = ("INT32", "INT64", "DOUBLE", "BOOLEAN")
 
 
-def add_action(uri: Path, file: Path) -> AddAction:
-    """Return the log's entry for one Parquet file in the folder of a table, with its statistics."""
+def add_action(
+    uri: Path, file: Path, partition_values: Mapping[str, str | None] | None = None
+) -> AddAction:
+    """Return the log's entry for one Parquet file below the folder of a table, with its statistics."""
     metadata = pq.read_metadata(file)
     return AddAction(
         path=file.relative_to(uri).as_posix(),
         size=file.stat().st_size,
-        partition_values={},
+        partition_values=dict(partition_values or {}),
         modification_time=int(time.time() * 1000),
         data_change=True,
         # as UTF-8: escaped pairs of surrogates come back from the log as other characters

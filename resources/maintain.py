@@ -1,9 +1,10 @@
 """Keep a store tidy: sweep what killed runs left, let go of releases nobody keeps, compact small files.
 
 What must stay is told by the releases: every version that a kept release names, of every table, and every landed
-table that those versions of `ingestion/tables` refer to. Also the newest version of each table stays, so that the next
-run finds the finished work of a killed one. The lake layer is shared, so there the releases of every output that is
-known to the state root count; if one of them can't be read, nothing of the lake layer's tables is removed.
+table that those versions of `ingestion/tables` refer to, or that a retired table is rebuilt from. Also the newest
+version of each table stays, so that the next run finds the finished work of a killed one. The lake layer is shared,
+so there the releases of every output that is known to the state root count; if one of them can't be read, nothing of
+the lake layer's tables is removed.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from resources.pins import (
     release_pins,
     split_releases,
 )
+from resources.retired import held_leftovers, held_versions, records
 from resources.stage_spec import Layer, Report, silent
 from resources.sweep import Kind, Sweep, Tally, sweep_log, sweep_notes
 from resources.table_log import TableLog, read_log
@@ -60,6 +62,8 @@ class Maintenance:
         Runs that died at work here and left their lease.
     stale_leases
         Leases of runs that died, which were taken over and given back.
+    held, damaged
+        How many retired tables there are, and which of them can't be rebuilt because a held file fails its hash.
     """
 
     output: Path
@@ -74,6 +78,8 @@ class Maintenance:
     left_alone: list[dict[str, str]] = field(default_factory=list)
     stale_leases: int = 0
     dead_runs: list[str] = field(default_factory=list)
+    held: int = 0
+    damaged: list[dict[str, str]] = field(default_factory=list)
 
 
 def maintain(
@@ -200,6 +206,7 @@ class _Work:
         if tables in stay:
             # after it, so that a version of it which can be read never refers to one that can't
             self._sweep_landed(landed_pins(done.state, logs[tables], stay[tables]))
+        self._verify_held()
         for uri in logs:
             self._checkpoint(uri)
 
@@ -226,8 +233,31 @@ class _Work:
         newest = {version for version, _ in delta.commits(uri, 1)} | {log.newest}
         return self._sweep_data(uri, log, pinned | (newest if log.live else set()))
 
+    def _verify_held(self) -> None:
+        """Hash what retired tables are rebuilt from; remove what killed retirements left."""
+        try:
+            known = records(self.done.state)
+            for path in held_leftovers(self.done.state):
+                self.sweep.tree("temporary files", path)
+        except StoreError as error:
+            self._leave("held", error)
+            return
+        for number, record in enumerate(known):
+            self.report("maintain", "hashing held files", number, len(known))
+            self.done.held += 1
+            faults = record.faults()
+            if faults:
+                told = {"table": record.table, "reason": "; ".join(faults[:5])}
+                self.done.damaged.append(told)
+
     def _sweep_landed(self, pins: Pins) -> None:
         """Sweep the landed tables; of those that nothing refers to any more no version stays."""
+        try:
+            for uri, versions in held_versions(self.done.state).items():
+                pins[uri] = pins.get(uri, set()) | versions
+        except StoreError as error:
+            self._leave(LANDED.as_posix(), error)
+            return
         folders = (self.done.state / LANDED).glob("*/")
         for uri, log in self._logs(folders).items():
             self._sweep_data(uri, log, pins.get(uri, set()))

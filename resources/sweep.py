@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,6 +75,18 @@ class Sweep:
         self.removed[kind].files += 1
         self.removed[kind].bytes += status.st_size
         return True
+
+    def tree(self, kind: Kind, path: Path) -> None:
+        """Remove a folder with all in it if none of its files is too young."""
+        files = [file for file in path.rglob("*") if not file.is_dir()]
+        # times of change go along with copies and links, so the folders' own count
+        if any(p.lstat().st_ctime > self.before for p in [path, *path.rglob("*")]):
+            return
+        self.fence()
+        for file in files:
+            self.file(kind, file)
+        if not self.dry_run:
+            shutil.rmtree(path, ignore_errors=True)
 
     def folder(self, kind: Kind, path: Path) -> None:
         """Remove a flat folder if all of its files are old enough."""

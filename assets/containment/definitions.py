@@ -21,7 +21,7 @@ from assets.kernels.cell_hash import SCHEME, UnhashableColumnError
 from resources.dagster_stage import Facts, Naming, TableInfo, stage_asset
 from resources.recipe import Recipe
 from resources.run import Run, Stage
-from resources.stage_spec import StageSpec
+from resources.stage_spec import CheckOutcome, StageSpec
 
 EDGES, UNIONS, RETENTION = "containment/edges", "containment/unions", "containment/retention"
 MIN_CONTAINMENT = 0.5
@@ -166,11 +166,13 @@ def compute_retention(run: Run, stage: Stage) -> Facts:
     tables, _ = pinned_tables(run)
     versions = {name: table.version for name, table in tables.items()}
     costs = stated_costs(run.recipe)
+    retired = run.read("ingestion/tables", ["status", "parents"]).filter(status="retired")
     planned = planned_tables(
         run.recipe,
         {name: table.bytes for name, table in tables.items()},
         {name: table.columns for name, table in tables.items()},
         costs,
+        needed=set(retired["parents"].explode().drop_nulls()),
     )
     plan = plan_retention(
         planned,
@@ -179,12 +181,12 @@ def compute_retention(run: Run, stage: Stage) -> Facts:
     )
     stage.put(RETENTION, plan)
     _audit_plan(stage, plan)
-    retired = plan.filter(pl.col("decision") == "retire")
+    could_go = plan.filter(pl.col("decision") == "retire")
     told = totals(plan)
     return {
         RETENTION: {
-            "retire": retired.height,
-            "bytes_saved": int(retired["bytes"].sum()),
+            "retire": could_go.height,
+            "bytes_saved": int(could_go["bytes"].sum()),
             "cost_of_keeping_all": told.keep_all,
             "cost": told.cost,
             "least_possible_cost": told.bound,
@@ -277,12 +279,49 @@ PLAN_CHECKS = {
 }
 
 
+STANDING = {
+    "retired_tables_can_be_rebuilt": "whatever retired tables are rebuilt from is there, and passes its hash",
+    "parents_have_not_moved": "the parents of retired tables are in the lake as they were when rows were proven",
+}
+
+
+def recheck(run: Run) -> list[CheckOutcome]:
+    """Look after retired tables: in every run, since files are damaged and moved without any run."""
+    from assets.containment.retired_checks import damaged, known_records, moved
+
+    tables = run.read("ingestion/tables", ["table", "status", "version"])
+    of = {
+        status: dict(tables.filter(status=status).select("table", "version").iter_rows())
+        for status in ("ok", "retired")
+    }
+    known, faults = known_records(run.state, of["retired"], of["ok"])
+    faults |= damaged(known)
+    changed = moved(known, of["ok"])
+    for told in (faults, changed):
+        for table, why in told.items():
+            run.report("containment", f"the retired table {table}: {why}", None, None)
+    return [
+        _outcome("retired_tables_can_be_rebuilt", of["retired"], faults, blocking=True),
+        _outcome("parents_have_not_moved", of["retired"], changed, blocking=False),
+    ]
+
+
+def _outcome(
+    name: str, retired: Mapping[str, str], told: Mapping[str, str], *, blocking: bool
+) -> CheckOutcome:
+    listed = "; ".join(f"{table}: {why}" for table, why in sorted(told.items())[:5])
+    facts = {"retired": len(retired), "at_fault": len(told), "which": listed}
+    return CheckOutcome(name, not told, facts, blocking)
+
+
 def define(
     recipe: Recipe, naming: Naming, specs: Mapping[str, StageSpec]
 ) -> list[dg.AssetsDefinition]:
     """Make the stage's assets."""
     return [
-        stage_asset(SPEC, naming, specs, compute, INFO, checks=CHECKS),
+        stage_asset(
+            SPEC, naming, specs, compute, INFO, checks=CHECKS, standing=STANDING, recheck=recheck
+        ),
         stage_asset(
             RETENTION_SPEC,
             naming,

@@ -49,6 +49,8 @@ class FolderSearch:
         it is a matter of the table's own log.
     unreadable
         Why a name in the folder was not compared, by table.
+    retired
+        What became of a retired table, by table; it is not compared.
     set_aside
         Records that a reader rejected, by table, of the tables that were read whole.
     notes
@@ -65,6 +67,7 @@ class FolderSearch:
     stages: pl.DataFrame
     bytes: dict[str, int]
     unreadable: dict[str, str]
+    retired: dict[str, str]
     set_aside: dict[str, int]
     notes: dict[str, list[str]]
     rows_read: int
@@ -213,6 +216,7 @@ def search_folder(
         pl.concat([pl.DataFrame([opened]), stages]),
         {name: 0 if name in earlier else table.bytes for name, table in readable.items()},
         dict(sorted(folder.unreadable.items())),
+        {entry.table: entry.reason for entry in found.retired},
         {name: table.rejected for name, table in readable.items() if table.rejected},
         {name: table.notes for name, table in readable.items() if table.notes},
         sum(table.rows or 0 for table in readable.values()),

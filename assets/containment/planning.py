@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
 import polars as pl
@@ -45,6 +45,7 @@ def planned_tables(
     sizes: Mapping[str, int],
     columns: Mapping[str, Sequence[str]],
     costs: CostTable,
+    needed: Set[str] = frozenset(),
 ) -> pl.DataFrame:
     """Put together what `plan_retention` is to know of each table.
 
@@ -58,13 +59,15 @@ def planned_tables(
         Columns by table.
     costs : CostTable
         What is stated.
+    needed : set of str
+        Tables that retired ones are rebuilt from.
 
     Returns
     -------
     pl.DataFrame
         A row for each table. Evaluation and target tables are pinned: what is measured on must
-        stay as it is. A table that becomes training records names how it is read, so that it is
-        only rebuilt from one whose rows become the same records.
+        stay as it is; so are tables that are needed. A table that becomes training records names
+        how it is read, so that it is only rebuilt from one whose rows become the same records.
     """
     rows = []
     for table, size in sorted(sizes.items()):
@@ -73,6 +76,8 @@ def planned_tables(
         pinned = None
         if role in UNTOUCHED_ROLES:
             pinned = f"the recipe reads it as {role} data"
+        elif table in needed:
+            pinned = "a retired table is rebuilt from it"
         elif costs.pinned(table):
             pinned = f"pinned by {Path(costs.origin).name}"
         rows.append(

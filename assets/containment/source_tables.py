@@ -172,7 +172,7 @@ class SourceTable:
         SourceError
             If the table can't be read, or changed since it was found.
         """
-        wanted = _top_level(columns, self.schema().names)
+        wanted = top_level(columns, self.schema().names)
         types = {}
         if cells == "typed" and self.landed:
             types = {name: self.types()[name] for name in wanted}
@@ -303,7 +303,7 @@ def _without_position(schema: pa.Schema) -> pa.Schema:
     return pa.schema([field for field in schema if field.name != POSITION_COLUMN])
 
 
-def _top_level(columns: Sequence[str], names: Sequence[str]) -> list[str]:
+def top_level(columns: Sequence[str], names: Sequence[str]) -> list[str]:
     """Name the columns that must be read for some flattened ones."""
     known = set(names)
     wanted = []

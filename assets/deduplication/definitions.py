@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from assets.deduplication.errors import DeduplicationError
 from assets.deduplication.kept_records import kept_records
-from assets.deduplication.reading import held_by_others, read_by_rule
+from assets.deduplication.reading import held_by_others, read_by_rule, retired_rows
 from assets.deduplication.records import RecordMaker, record_schema
 from assets.ingestion.listing import pinned_tables
 from assets.kernels.canonical import SCHEME
@@ -180,6 +180,7 @@ def _write_records(run: Run, stage: Stage) -> tuple[pl.DataFrame, int]:
     unread: list[tuple[str, str | None, int]] = [
         (name, parent, tables[name].rows) for name, parent in sorted(held.items())
     ]
+    unread += retired_rows(recipe, run.read("ingestion/tables"), rules, held)
     wanted = [name for name in rules if name not in held]
     kept = kept_records(run, SPEC, wanted)
     kept.write_to(staged)

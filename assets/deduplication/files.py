@@ -15,6 +15,7 @@ from assets.deduplication.survivor_order import DEFAULT_ORDER, order_columns, wa
 from assets.deduplication.text_containment import ContainedTexts
 from assets.ingestion.discover import discover, format_of
 from assets.ingestion.model import FileInfo, ReadOptions, Source
+from resources.retired import read_tombstone, tombstone_of
 
 MODES = ("star", "components")
 
@@ -44,8 +45,12 @@ def file_source(path: Path, name: str | None = None) -> list[Source]:
     Raises
     ------
     FileColumnError
-        The path does not exist or is of no known format.
+        The path does not exist, is retired, or is of no known format.
     """
+    stone = tombstone_of(path.resolve())
+    if stone.exists():
+        message = f"{path}: {read_tombstone(stone).reason}"
+        raise FileColumnError(message)
     if path.is_dir():
         found = [*discover(path).sources]
         if not found:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from assets.deduplication.contained import contained_tables
+from resources.errors import RecipeError
 from resources.recipe import Recipe
 from resources.rules import matching_rule, reading
 
@@ -75,3 +76,45 @@ def _keeps_names(edges: pl.DataFrame) -> list[bool]:
         return [True] * edges.height
     maps = [json.loads(text) for text in edges["column_map"]]
     return [all(mine == theirs for mine, theirs in own.items()) for own in maps]
+
+
+def retired_rows(
+    recipe: Recipe, tables: pl.DataFrame, rules: Mapping[str, int], held: Mapping[str, str]
+) -> list[tuple[str, str | None, int]]:
+    """Account for the retired tables that the recipe would read, by the tables that hold their rows.
+
+    Parameters
+    ----------
+    recipe
+        Whose rules they are.
+    tables
+        `ingestion/tables`.
+    rules, held
+        Of the tables that are there, as `read_by_rule` and `held_by_others` return them.
+
+    Returns
+    -------
+    list of (str, str, int)
+        table, parent that is read, rows.
+
+    Raises
+    ------
+    RecipeError
+        If a parent is not read by the same rule: the rows would be lost to this recipe.
+    """
+    found: list[tuple[str, str | None, int]] = []
+    gone = {
+        row["table"]: row
+        for row in tables.filter(pl.col("status") == "retired").iter_rows(named=True)
+    }
+    for table, rule in read_by_rule(recipe, list(gone)).items():
+        for parent in gone[table]["parents"]:
+            if rules.get(parent) != rule:
+                message = (
+                    f"records.{rule}: {table} is retired, and {parent}, which holds its rows, is not read by the same "
+                    f"rule; run `sluice restore {table}`, or give both one rule"
+                )
+                raise RecipeError(message)
+        first = gone[table]["parents"][0]
+        found.append((table, held.get(first, first), gone[table]["rows"]))
+    return found

@@ -11,7 +11,7 @@ import polars as pl
 
 from assets.ingestion.discover import fingerprint
 from assets.ingestion.listing import listing, read_options
-from assets.ingestion.model import ReadOptions, Reject, Source
+from assets.ingestion.model import ReadOptions, Reject, Retired, Source
 from assets.ingestion.register import (
     READER_VERSION,
     Registered,
@@ -28,7 +28,7 @@ from resources.run import Run, Stage
 from resources.stage_spec import StageSpec, digest
 
 TABLES, COLUMNS, QUARANTINE = "ingestion/tables", "ingestion/columns", "ingestion/quarantine"
-TABLE_SCHEMA = {
+TABLE_SCHEMA: dict[str, Any] = {
     "table": pl.String,
     "uri": pl.String,
     "format": pl.String,
@@ -46,6 +46,7 @@ TABLE_SCHEMA = {
     "data_uri": pl.String,
     "data_version": pl.Int64,
     "notes": pl.String,
+    "parents": pl.List(pl.String),
 }
 COLUMN_SCHEMA = {
     "table": pl.String,
@@ -73,18 +74,21 @@ def _fingerprints(run: Run) -> object:
         [s.table, fingerprint(s), options_digest(read_options(run.recipe, s.table))]
         for s in found.sources
     ]
-    return {
+    told: dict[str, object] = {
         "lake": run.recipe.lake,
         "sources": sources,
         "unreadable": [[u.table, u.reason] for u in found.unreadable],
     }
+    if found.retired:
+        told["retired"] = [[r.table, r.version, r.parents, r.reason] for r in found.retired]
+    return told
 
 
 SPEC = StageSpec(
     name="ingestion",
     tables=(TABLES, COLUMNS, QUARANTINE),
     reads=(),
-    code_version=f"1+{READER_VERSION}",
+    code_version=f"2+{READER_VERSION}",
     layer="lake",
     extra=_fingerprints,
 )
@@ -102,6 +106,7 @@ def compute(run: Run, stage: Stage) -> Facts:
     for entry in found.unreadable:
         rows.append(blank_row(entry.table, str(entry.path), None, "quarantined", entry.reason))
         _set_aside(aside, entry.table, str(entry.path), [Reject(None, entry.reason, "")])
+    rows += [_retired_row(entry) for entry in found.retired]
     for number, source in enumerate(found.sources):
         told = f"registering tables ({reused} unchanged)"
         run.report("ingestion", told, number, len(found.sources))
@@ -132,9 +137,18 @@ def compute(run: Run, stage: Stage) -> Facts:
         "unchanged": reused,
         "rows": int(tables["rows"].sum()),
         "bytes": int(tables["bytes"].sum()),
-        "not_ok": tables.filter(pl.col("status") != "ok").height,
+        "not_ok": tables.filter(~pl.col("status").is_in(["ok", "retired"])).height,
+        "retired": tables.filter(pl.col("status") == "retired").height,
     }
     return {TABLES: facts, QUARANTINE: {"rows_set_aside": aside.rows}}
+
+
+def _retired_row(entry: Retired) -> dict[str, Any]:
+    """Describe a retired table: its rows count, and are said to be in its parents."""
+    row = blank_row(entry.table, str(entry.path), None, "retired", entry.reason)
+    there = 0 if entry.source is None else sum(file.bytes for file in entry.source.files)
+    told = {"version": entry.version, "rows": entry.rows, "counted": entry.rows, "bytes": there}
+    return {**row, **told, "parents": list(entry.parents)}
 
 
 def _register(
@@ -280,7 +294,10 @@ def _audit(run: Run, stage: Stage, tables: pl.DataFrame) -> None:
     previous = run.previous(TABLES)
     lost_tables = lost_rows = 0.0
     if previous is not None:
-        before = previous.filter(pl.col("status") == "ok").select("rows").collect()
+        # what was retired since is not lost: its rows are in its parents
+        retired = tables.filter(pl.col("status") == "retired")["table"].to_list()
+        stood = (pl.col("status") == "ok") & ~pl.col("table").is_in(retired)
+        before = previous.filter(stood).select("rows").collect()
         lost_tables = 1 - readable.height / before.height if before.height else 0.0
         total = int(before["rows"].sum())
         lost_rows = 1 - int(readable["rows"].sum()) / total if total else 0.0
@@ -317,9 +334,10 @@ INFO = {
             "rows": "int64: rows delivered",
             "bytes": "int64: size on disk",
             "columns": "int64: number of columns",
-            "status": "string: ok, quarantined, or changed while it was read",
+            "status": "string: ok, quarantined, retired, or changed while it was read",
             "error": "string: why",
             "counted": "int64: rows by footer, log or line scan, independent of the reader",
+            "parents": "list: what a retired table is rebuilt from",
         },
     ),
     COLUMNS: TableInfo(

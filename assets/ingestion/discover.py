@@ -1,7 +1,7 @@
 """Find the tables of a lake by names, sizes and times; of the contents, only footers and logs.
 
 A folder is one table if it is Delta, or holds nothing but Parquet files of one schema; else each
-file is a table.
+file is a table. What a tombstone stands for is retired and no source.
 """
 
 from __future__ import annotations
@@ -20,10 +20,13 @@ from assets.ingestion.model import (
     Discovery,
     FileInfo,
     Format,
+    Retired,
     Source,
     SourceError,
     Unreadable,
 )
+from resources.errors import StoreError
+from resources.retired import TOMBSTONE, read_tombstone
 
 _FORMATS: dict[str, Format] = {
     ".parquet": "parquet",
@@ -61,7 +64,7 @@ def discover(root: Path, *, footers: dict[str, str] | None = None) -> Discovery:
     Returns
     -------
     Discovery
-        Sources and unreadable names, both sorted by table name.
+        Sources, unreadable names and retired tables, each sorted by table name.
 
     Raises
     ------
@@ -86,6 +89,7 @@ def discover(root: Path, *, footers: dict[str, str] | None = None) -> Discovery:
         tuple(sorted(walk.sources, key=lambda source: source.table)),
         tuple(sorted(walk.unreadable, key=lambda entry: entry.table)),
         walk.looked_up,
+        tuple(sorted(walk.retired, key=lambda retired: retired.table)),
     )
 
 
@@ -136,6 +140,7 @@ class _Folder:
     delta: bool = False
     files: list[FileInfo] = field(default_factory=list)
     folders: list[_Folder] = field(default_factory=list)
+    tombstones: dict[str, Path] = field(default_factory=dict)
 
 
 class _Walk:
@@ -145,6 +150,7 @@ class _Walk:
         self.looked_up: dict[str, str] = {}
         self.sources: list[Source] = []
         self.unreadable: list[Unreadable] = []
+        self.retired: list[Retired] = []
 
     def name(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
@@ -185,6 +191,8 @@ class _Walk:
                     self.refuse(entry, "symbolic link loop: it leads to a folder above itself")
                 else:
                     found.folders.append(self.folder(entry, child, above))
+            elif stat.S_ISREG(status.st_mode) and name.endswith(TOMBSTONE):
+                found.tombstones[name.removesuffix(TOMBSTONE)] = entry
             elif stat.S_ISREG(status.st_mode):
                 found.files.append(
                     FileInfo(entry, self.name(entry), status.st_size, status.st_mtime_ns)
@@ -202,15 +210,54 @@ class _Walk:
         if parquet is not None:
             self.sources.append(parquet)
             return
+        for name, tombstone in folder.tombstones.items():
+            self.tombstone(folder, name, tombstone)
         for file in folder.files:
-            self.file(file)
+            if file.path.name not in folder.tombstones:
+                self.file(file)
         for inner in folder.folders:
-            self.tables(inner)
+            if inner.path.name not in folder.tombstones:
+                self.tables(inner)
+
+    def tombstone(self, folder: _Folder, name: str, file: Path) -> None:
+        """Add a retired table, and say so if something else is at its place."""
+        place = folder.path / name
+        try:
+            stone = read_tombstone(file)
+        except StoreError as error:
+            self.refuse(place, f"it is retired, and its tombstone is damaged: {error}")
+            return
+        there = _Walk(self.root, self.known)
+        for here in folder.files:
+            if here.path == place:
+                there.file(here)
+        for inner in folder.folders:
+            if inner.path == place:
+                there.tables(inner)
+        self.looked_up |= there.looked_up
+        source = next((s for s in there.sources if s.path == place), None)
+        told, reason = stone.told, stone.reason
+        if place.exists() and (source is None or fingerprint(source) != told["fingerprint"]):
+            reason += ". Something else is at its place now and is not read: move it elsewhere, then restore"
+        parents = tuple(str(parent["table"]) for parent in told["parents"])
+        self.retired.append(
+            Retired(
+                self.name(place),
+                place,
+                str(told["version"]),
+                int(told["rows"]),
+                parents,
+                reason,
+                source,
+            )
+        )
 
     def one_parquet_table(self, folder: _Folder) -> Source | None:
         """Return the folder as one Parquet table, or None if it is something else."""
         if folder.path == self.root and (
-            folder.files or not all("=" in inner.path.name for inner in folder.folders)
+            folder.files
+            or folder.tombstones
+            or not all("=" in inner.path.name for inner in folder.folders)
         ):
             return None
         files = _all_parquet(folder)
@@ -304,8 +351,8 @@ class _Walk:
 
 
 def _all_parquet(folder: _Folder) -> list[FileInfo] | None:
-    """Return all files below, or None if any is not plain Parquet or a folder is Delta."""
-    if folder.delta:
+    """Return all files below, or None if any is not plain Parquet, or a folder is Delta or holds a tombstone."""
+    if folder.delta or folder.tombstones:
         return None
     files = list(folder.files)
     if any(format_of(file.path.name)[:2] != ("parquet", "none") for file in files):

@@ -84,6 +84,23 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True)
+class Retired:
+    """A table that a tombstone stands for.
+
+    Its rows are in other tables (`parents`), from which `sluice restore` rebuilds it; it is never read, whether
+    its bytes are still there or not. `source` is what is at its place, if anything.
+    """
+
+    table: str
+    path: Path
+    version: str
+    rows: int
+    parents: tuple[str, ...]
+    reason: str
+    source: Source | None
+
+
+@dataclass(frozen=True, slots=True)
 class Discovery:
     """What a lake holds, sorted by table name.
 
@@ -94,6 +111,7 @@ class Discovery:
     sources: tuple[Source, ...]
     unreadable: tuple[Unreadable, ...]
     footers: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
+    retired: tuple[Retired, ...] = ()
 
 
 class ReadOptions(BaseModel):

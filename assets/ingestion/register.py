@@ -119,6 +119,7 @@ def blank_row(
         "data_uri": None,
         "data_version": None,
         "notes": None,
+        "parents": None,
     }
 
 

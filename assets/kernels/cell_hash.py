@@ -47,6 +47,7 @@ from assets.kernels.xxh64 import Hashes, avalanche_all, hash_bytes, hash_slices,
 
 __all__ = [
     "DIGEST",
+    "DIGEST_SCHEME",
     "SCHEME",
     "Equality",
     "Hashes",
@@ -63,6 +64,9 @@ SCHEME = "xxh64-sum/3"
 
 DIGEST = np.dtype([("high", ">u8"), ("low", ">u8")])
 """The dtype of a 128-bit row digest; sorts like the digest's bytes."""
+
+DIGEST_SCHEME = "blake2b-128-rows/1"
+"""Name and version of what `row_digests` gives; part of every certificate."""
 
 
 def _chunks(array: pa.Array | pa.ChunkedArray) -> list[pa.Array]:

@@ -9,13 +9,19 @@ import polars as pl
 
 Scan = Callable[[str], pl.LazyFrame]
 ContentOf = Callable[[str, int], str | None]
+HeldAt = Callable[[str, int], tuple[str, str, int] | None]
 
 
 class TraceError(ValueError):
     """Nothing in the release answers to what was asked for."""
 
 
-def trace(scan: Scan, target: str, content_of: ContentOf | None = None) -> dict[str, Any]:
+def trace(
+    scan: Scan,
+    target: str,
+    content_of: ContentOf | None = None,
+    held_at: HeldAt | None = None,
+) -> dict[str, Any]:
     """Tell a record's way.
 
     Parameters
@@ -27,6 +33,8 @@ def trace(scan: Scan, target: str, content_of: ContentOf | None = None) -> dict[
 
     content_of
         Reads one row of a table that was not read into records and returns its content id.
+    held_at
+        Says from which row a retired table's row is rebuilt: parent, version of it, position.
 
     Returns
     -------
@@ -34,7 +42,8 @@ def trace(scan: Scan, target: str, content_of: ContentOf | None = None) -> dict[
         `asked`, and then as far as they apply: `source`, `record`, `duplicates`, `scores`, `pool`,
         `allocation`, `fate`,
         `published`, `held_out`; for a row that was set aside `quarantine`; for a row of a table that was not read again
-        `contained` and `held_by`, the same answer for its twin in the table that holds it.
+        `contained` and `held_by`, the same answer for its twin in the table that holds it; for a row of a retired
+        table `retired` (from which row it is rebuilt) and `held_by`.
 
     Raises
     ------
@@ -49,7 +58,7 @@ def trace(scan: Scan, target: str, content_of: ContentOf | None = None) -> dict[
             (pl.col("table") == table) & (pl.col("position") == int(position)),
         )
         if found is None:
-            return _without_record(scan, answer, table, int(position), content_of)
+            return _without_record(scan, answer, table, int(position), content_of, held_at)
     else:
         found = _one(scan("deduplication/records"), pl.col("record_id") == target)
         if found is None:
@@ -92,9 +101,14 @@ def _way(scan: Scan, answer: dict[str, Any], record: dict[str, Any]) -> dict[str
 
 
 def _without_record(
-    scan: Scan, answer: dict[str, Any], table: str, position: int, content_of: ContentOf | None
+    scan: Scan,
+    answer: dict[str, Any],
+    table: str,
+    position: int,
+    content_of: ContentOf | None,
+    held_at: HeldAt | None,
 ) -> dict[str, Any]:
-    """Tell of a row that never became a record: set aside, or held by another table."""
+    """Tell of a row that never became a record: set aside, held by another table, or of a retired table."""
     here = pl.col("table") == table
     aside = _one(scan("ingestion/quarantine"), here & (pl.col("position") == position))
     source = _one(scan("ingestion/tables"), here)
@@ -117,6 +131,8 @@ def _without_record(
         )
         answer["contained"] = edge or {"child": table, "parent": line["by"]}
         content = content_of(table, position) if content_of is not None else None
+        if source["status"] == "retired" or content is None:
+            answer |= _rebuilt_from(scan, table, position, content_of, held_at)
         here = (pl.col("table") == line["by"]) & pl.col("content_id").eq(pl.lit(content, pl.String))
         twin = _one(scan("deduplication/records"), here) if content is not None else None
         if twin is not None:
@@ -129,13 +145,43 @@ def _without_record(
     if outside is not None and position < int(source["rows"]) + int(source["rejected"]):
         answer["fate"] = _pick(outside, "fate", "stage", "reason")
         return answer
-    if source["status"] != "ok":
+    if source["status"] == "retired" and position < int(source["rows"]):
+        return answer | _rebuilt_from(scan, table, position, content_of, held_at)
+    if source["status"] not in ("ok", "retired"):
         answer["fate"] = {"fate": "quarantined", "stage": "ingestion", "reason": source["error"]}
         return answer
     message = f"table {table!r} has {source['rows']} rows and no record at position {position}"
     if line is None and source["rows"] is not None and position < int(source["rows"]):
         message = f"table {table!r} is read by no rule of this recipe (or its role is ignore)"
     raise TraceError(message)
+
+
+def _rebuilt_from(
+    scan: Scan,
+    table: str,
+    position: int,
+    content_of: ContentOf | None,
+    held_at: HeldAt | None,
+) -> dict[str, Any]:
+    """Tell from which row of which table a row of a retired one is rebuilt, and the way of that row."""
+    place = held_at(table, position) if held_at is not None else None
+    if place is None:
+        return {}
+    parent, version, at = place
+    told: dict[str, Any] = {
+        "retired": {"parent": parent, "parent_version": version, "parent_position": at}
+    }
+    now = _one(scan("ingestion/tables"), pl.col("table") == parent)
+    if now is None or now["version"] != version:
+        told["retired"]["note"] = (
+            "in this release the parent has another version, so its rows may have moved"
+        )
+        return told
+    try:
+        told["held_by"] = trace(scan, f"{parent}#{at}", content_of, held_at)
+    except TraceError as error:
+        told["retired"]["note"] = str(error)
+    return told
 
 
 def _one(frame: pl.LazyFrame, predicate: pl.Expr) -> dict[str, Any] | None:

@@ -170,7 +170,7 @@ def maintain(
     """Sweep what killed runs left, compact small files, and let go of releases that are not kept."""
     from orchestration.commands.maintain import maintain as work
 
-    work(
+    status = work(
         recipe,
         output=output,
         retention=retention,
@@ -180,3 +180,4 @@ def maintain(
         wait_seconds=wait_seconds,
         as_json=as_json,
     )
+    sys.exit(status)

@@ -97,6 +97,7 @@ def containment(
 
 def _told_aside(found: FolderSearch, limit: int) -> None:
     notes = [f"{table}: not compared: {reason}" for table, reason in found.unreadable.items()]
+    notes += [f"{table}: {reason}" for table, reason in found.retired.items()]
     notes += [f"{table}: {rows:,} records set aside" for table, rows in found.set_aside.items()]
     for table, own in found.notes.items():
         more = f" (and {len(own) - 1} more)" if len(own) > 1 else ""

@@ -33,6 +33,7 @@ def dry_run(path: Path, *, sample: float | None, as_json: bool) -> None:
     told = {
         "tables": tables,
         "unreadable": [{"table": u.table, "reason": u.reason} for u in preview.found.unreadable],
+        "retired": [{"table": r.table, "reason": r.reason} for r in preview.found.retired],
         "output": recipe.output if sample is None else sampled(recipe, sample).output,
         "note": None if sample is None else sample_note(recipe, sample),
         "up_to_date": ahead.up_to_date,
@@ -106,6 +107,8 @@ def _lines(recipe: Recipe, told: Mapping[str, Any], ahead: Forecast) -> list[str
     for index in [*range(len(recipe.records)), None]:
         if by_rule[index]:
             lines += _of_rule(recipe, index, by_rule[index])
+    for item in told["retired"][:MOST_TABLES]:
+        lines.append(f"retired: {item['table']}: {item['reason']}")
     for item in told["unreadable"][:MOST_TABLES]:
         lines.append(f"unreadable: {item['table']}: {item['reason']}")
     size = f"{told['bytes'] / 1e6:,.1f} MB in {len(told['tables']):,} tables"

@@ -14,7 +14,7 @@ from orchestration.commands.watch import Watch
 from orchestration.dead_runs import give_up
 from orchestration.execute import dagster_home
 from orchestration.stages import BY_TABLE
-from resources.errors import RecipeError
+from resources.errors import EXIT_CHECK_FAILED, EXIT_DONE, RecipeError
 from resources.maintain import Maintenance
 from resources.maintain import maintain as work
 from resources.recipe_file import load_recipe
@@ -33,9 +33,9 @@ def maintain(
     force: bool,
     wait_seconds: float,
     as_json: bool,
-) -> None:
-    """Maintain the store of a recipe, or of an output root, and print what was done."""
-    root, state = _roots(recipe, output)
+) -> int:
+    """Maintain the store of a recipe, or of an output root, and print what was done; returns the exit status."""
+    root, state = roots(recipe, output)
     done = work(
         root,
         state,
@@ -52,18 +52,20 @@ def maintain(
         with dg.DagsterInstance.get() as instance:
             give_up(instance, done.dead_runs)
     click.echo(json.dumps(_plain(done)) if as_json else as_text(done))
+    return EXIT_CHECK_FAILED if done.damaged else EXIT_DONE
 
 
-def parse_hours(text: str) -> float:
+def parse_hours(text: str, option: str = "--retention") -> float:
     """Read a time such as ``7d``, ``36h`` or ``2w``."""
     match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([hdw])\s*", text)
     if match is None:
-        message = f"--retention is {text!r}; write hours, days or weeks, for example 36h, 7d or 2w"
+        message = f"{option} is {text!r}; write hours, days or weeks, for example 36h, 7d or 2w"
         raise RecipeError(message)
     return float(match[1]) * _HOURS[match[2]]
 
 
-def _roots(recipe: Path | None, output: Path | None) -> tuple[Path, Path]:
+def roots(recipe: Path | None, output: Path | None) -> tuple[Path, Path]:
+    """Return output and state root of a recipe, or of an output root."""
     if (recipe is None) == (output is None):
         message = "name one of RECIPE and --output ROOT"
         raise RecipeError(message)
@@ -112,6 +114,10 @@ def as_text(done: Maintenance) -> str:
         lines.append(f"Checkpoints {would}written: {', '.join(done.checkpoints)}")
     if done.stale_leases:
         lines.append(f"Stale leases taken over: {done.stale_leases}")
+    if done.held:
+        sound = done.held - len(done.damaged)
+        lines.append(f"Retired tables whose held files were hashed: {done.held:,}, sound {sound:,}")
+    lines += [f"{item['table']} can't be rebuilt: {item['reason']}" for item in done.damaged]
     for item in done.left_alone:
         lines.append(f"Nothing was removed from {item['place']}: {item['reason']}")
     if done.dry_run:

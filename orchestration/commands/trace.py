@@ -49,7 +49,10 @@ def trace(
     def content_of(table: str, position: int) -> str | None:
         return _content_of(recipe_then, scan, state, table, position)
 
-    answer = find(scan, target, content_of)
+    def held_at(table: str, position: int) -> tuple[str, str, int] | None:
+        return _held_at(state, table, position)
+
+    answer = find(scan, target, content_of, held_at)
     answer["release"] = row["release"]
     if as_json:
         click.echo(json.dumps(answer, default=str))
@@ -102,6 +105,19 @@ def _content_of(
     except SourceError:
         return None  # the file has changed since: its rows can't be shown, its fate can
     return None
+
+
+def _held_at(state: Path, table: str, position: int) -> tuple[str, str, int] | None:
+    """Say from which row a row of a retired table is rebuilt."""
+    from assets.containment.rebuild import chosen_positions
+    from assets.containment.retire import find_record
+
+    record = find_record(state, table)
+    if record is None or position >= record.told["rows"]:
+        return None
+    place = int(chosen_positions(record)[position])
+    parent = next(p for p in reversed(record.told["parents"]) if p["base"] <= place)
+    return parent["table"], parent["version"], place - parent["base"]
 
 
 def _roots(
