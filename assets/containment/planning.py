@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import polars as pl
@@ -45,7 +46,7 @@ def planned_tables(
     sizes: Mapping[str, int],
     columns: Mapping[str, Sequence[str]],
     costs: CostTable,
-    needed: Set[str] = frozenset(),
+    needed: AbstractSet[str] = frozenset(),
 ) -> pl.DataFrame:
     """Put together what `plan_retention` is to know of each table.
 
