@@ -21,6 +21,7 @@ stays above with one less.
 from __future__ import annotations
 
 import heapq
+import math
 
 import numpy as np
 
@@ -199,7 +200,7 @@ class _Book:
             if cost[cell] > left * (1 + 1e-12):
                 continue
             now = -self.gain(cell) / cost[cell]
-            if now > key + 1e-15 * abs(key):
+            if now > key and (math.isinf(key) or now > key + 1e-15 * abs(key)):
                 heapq.heappush(heap, (now, cell))
                 continue
             if now >= 0:

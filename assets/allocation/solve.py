@@ -310,10 +310,12 @@ def _finish_level(
     with np.errstate(divide="ignore"):
         weight[moving] = 1.0 / gain[moving]
     total = float(weight.sum())
-    # moving every group up by dt costs dt * sum 1/gain: its inverse is the worth of budget, and the
-    # weights that
+    # moving every group up by dt costs dt * sum 1/gain: its inverse is the worth of budget, and the weights that
     # would make the same plan optimal for a weighted sum are proportional to 1/gain
-    if total > 0:
+    if np.isinf(total):  # a group that stands where its curve has ended can't move at any price
+        stuck = np.isinf(weight)
+        weight = stuck / stuck.sum()
+    elif total > 0:
         weight /= total
     bound = np.isfinite(t) and float(spend.sum()) >= budget * (1 - 1e-9)
     price = 1.0 / total if total > 0 and bound else 0.0
