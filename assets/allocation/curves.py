@@ -109,8 +109,11 @@ class Curves:
             core[i] = y[0] + (n[i] - x[0]) * first if n[i] < x[0] else np.interp(n[i], x, y)
         return np.asarray(self.scale * core + self.shift)
 
-    def slope(self, n: Floats, *, left: bool = False) -> Floats:
-        """Return df_g/dn to the right (or left: they differ at the points of a table)."""
+    def slope(self, n: Floats, *, left: bool = False, reach: float = 0.0) -> Floats:
+        """Return df_g/dn to the right, or left; they differ at the points of a table.
+
+        `reach` is the share of n by which it may miss a point and still be on it.
+        """
         n = np.asarray(n, float)
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             rise = self.b * self.p * (n + self.offset) ** (-self.p - 1.0)
@@ -119,7 +122,8 @@ class Curves:
                 out = np.where(self.form == HYPERBOLA, self.a * self.b / (n + self.b) ** 2, out)
         for i, (x, y) in self.tables.items():
             slopes = np.append(np.diff(y) / np.diff(x), 0.0)
-            k = int(np.searchsorted(x, n[i], side="left" if left else "right")) - 1
+            near = n[i] * (1.0 - reach if left else 1.0 + reach)
+            k = int(np.searchsorted(x, near, side="left" if left else "right")) - 1
             out[i] = slopes[max(k, 0)]
         return np.asarray(self.scale * out)
 
@@ -183,9 +187,9 @@ class Welfare:
                 u = np.where(f > 0, np.maximum(f, 0.0) ** (1 - e) / (1 - e), bottom)
             return np.where(self.weight > 0, self.weight * u, 0.0)
 
-    def marginal(self, n: Floats, *, left: bool = False) -> Floats:
-        """Return w_g u'(f_g) f_g'(n), non-increasing in n."""
-        slope = self.curves.slope(n, left=left)
+    def marginal(self, n: Floats, *, left: bool = False, reach: float = 0.0) -> Floats:
+        """Return w_g u'(f_g) f_g'(n), non-increasing in n; `reach` as of `Curves.slope`."""
+        slope = self.curves.slope(n, left=left, reach=reach)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             if self.aversion == 0:
                 out = self.weight * slope

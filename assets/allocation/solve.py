@@ -20,6 +20,9 @@ from assets.allocation.fill import Fill
 from assets.allocation.response import Response
 from assets.allocation.roots import Floats, scalar_root
 
+ON_A_POINT = 1e-11
+"""Share of a size by which a root may miss a point of a tabulated curve."""
+
 
 @dataclass(frozen=True)
 class Division:
@@ -160,8 +163,8 @@ def _finish_sum(
         free = (effective > floor_e * (1 + 1e-11)) & (spend > 0)
         open_ = (effective < fill.top_effective * (1 - 1e-11)) & (welfare.weight > 0)
         with np.errstate(invalid="ignore", over="ignore"):
-            left = welfare.marginal(held + effective, left=True) * before / price
-            right = welfare.marginal(held + effective) * after / price
+            left = welfare.marginal(held + effective, left=True, reach=ON_A_POINT) * before / price
+            right = welfare.marginal(held + effective, reach=ON_A_POINT) * after / price
         residual = max(residual, abs(1.0 - float(spend.sum()) / budget) if budget > 0 else 0.0)
         residual = max(residual, float(np.max(1.0 - left[free], initial=0.0)))
         if budget > floor_spend_total(fill, floor_e) * (1 + 1e-12):

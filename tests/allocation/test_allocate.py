@@ -498,3 +498,21 @@ def test_mutant_floors_added_after_solving_break_the_budget():
     answer = allocate(problem)
     assert after @ np.array([1, 2, 5]) > 50_000 * 1.1
     check_feasible(problem, answer)
+
+
+def test_an_answer_at_the_end_of_a_table_is_an_optimum_and_says_so():
+    # the root that finds the end of the table misses it by a rounding; there the slope falls from 0.00195 to 0
+    power = {"form": "power", "a": 0.75, "b": 1.0, "p": 1.0}
+    table = {"form": "tabulated", "n": [0, 10, 20], "value": [0.05, 0.0695, 0.08900000000000001]}
+    problem = {
+        "budget": 58.0,
+        "objective": {"kind": "weighted_sum"},
+        "groups": [
+            {"name": "g0", "weight": 1, "cost": 2, "available": 45, "curve": power},
+            {"name": "g1", "weight": 1, "cost": 1, "available": 5, "curve": power},
+            {"name": "g2", "weight": 1, "cost": 1, "available": 21, "curve": table},
+        ],
+    }
+    answer = allocate(problem)
+    assert [a["samples"] for a in answer["allocation"]] == pytest.approx([16.5, 5, 20])
+    assert answer["kkt_residual"] < 1e-9
