@@ -1,4 +1,4 @@
-"""The `sluice` command: its group, and what becomes of errors; `orchestration.arguments` reads the rest."""
+"""The `sluice` command: its group, and what becomes of errors; each subcommand reads its own arguments."""
 
 from __future__ import annotations
 
