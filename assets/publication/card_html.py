@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 #: Characters that a cell shows of names, reasons and messages.
 LONGEST = 400
-#: Bytes that a page may take; beyond them its longest folded tables are left out, and said so.
+#: Bytes that a page may take; beyond them its longest folded tables, then figures, are left out, and said so.
 LARGEST = 1_900_000
 
 
@@ -191,24 +191,34 @@ class Page:
 
 
 def _within(page: str) -> str:
-    """Leave out folded tables, longest first, until the page is small enough."""
-    excess = len(page.encode()) - LARGEST
+    """Leave out folded tables, then figures, longest first, until the page is small enough."""
+    note = '<p class="note">{} is left out, to keep the page small.</p>'
     # what stands between these tags is escaped, so that the next closing tag is the right one
     folded = re.compile("<details[^>]*>(<summary>.*?</summary>).*?</details>", re.DOTALL)
-    note = '<p class="note">{} is left out, to keep the page small.</p>'
+    page = _without_longest(
+        page,
+        folded,
+        lambda found: note.format(
+            found.group(1).removeprefix("<summary>").removesuffix("</summary>")
+        ),
+    )
+    drawn = re.compile("<svg.*?</svg>", re.DOTALL)
+    return _without_longest(page, drawn, lambda _: note.format("The figure"))
+
+
+def _without_longest(
+    page: str, blocks: re.Pattern[str], instead: Callable[[re.Match[str]], str]
+) -> str:
+    excess = len(page.encode()) - LARGEST
     gone: set[str] = set()
-    for block in sorted((match.group() for match in folded.finditer(page)), key=len, reverse=True):
+    for block in sorted((match.group() for match in blocks.finditer(page)), key=len, reverse=True):
         if excess <= 0:
             break
         gone.add(block)
         excess -= len(block.encode()) - 200
-
-    def shorter(match: re.Match[str]) -> str:
-        if match.group() not in gone:
-            return match.group()
-        return note.format(match.group(1).removeprefix("<summary>").removesuffix("</summary>"))
-
-    return folded.sub(shorter, page)
+    return blocks.sub(
+        lambda match: instead(match) if match.group() in gone else match.group(), page
+    )
 
 
 def definitions(pairs: Mapping[str, object]) -> Markup:
