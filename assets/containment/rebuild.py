@@ -21,7 +21,7 @@ from assets.containment.row_choice import BITMAP, ORDER, positions_of, unpack_or
 from assets.containment.source_tables import top_level
 from assets.containment.text_rebuild import apply_patch, pack, predict
 from assets.ingestion.decompress import ByteStream
-from assets.ingestion.delta_files import open_delta
+from assets.ingestion.delta_files import open_delta, snapshot
 from assets.ingestion.model import MIB, POSITION_COLUMN, Compression, Source, SourceError
 from assets.ingestion.read import read
 from assets.kernels.cell_hash import UnhashableColumnError, find_column, row_digests
@@ -207,14 +207,18 @@ def rows_hash(table: pa.Table, key: bytes) -> str:
 
 
 def is_unchanged(record: Record, place: Path) -> bool:
-    """Tell whether the very table that was retired is at a place: its bytes, or for Delta its version."""
+    """Tell whether the very table that was retired is at a place: its bytes, or a Delta version with all its files."""
     source = record.told["source"]
     if source["format"] == "delta":
         try:
             table = open_delta(place)
+            known = [str(table.metadata().id), table.version()] == source["delta"]
+            # the log may outlive data files while a table is being removed
+            return known and all(
+                file.path.is_file() for file in snapshot(source_at(place, source)).files
+            )
         except SourceError:
             return False
-        return bool([str(table.metadata().id), table.version()] == source["delta"])
     if source["kind"] == "folder" and place.is_dir():
         found = {p.relative_to(place).as_posix() for p in place.rglob("*") if p.is_file()}
     elif source["kind"] == "file" and place.is_file():

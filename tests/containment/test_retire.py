@@ -108,6 +108,22 @@ def test_a_delta_table_comes_back_as_its_newest_version(lake: Lake) -> None:
     assert (new.version, new.partition_columns) == (0, ("language",))
 
 
+def test_a_delta_table_that_lost_a_file_while_it_was_deleted_is_rebuilt_and_not_moved_back(
+    lake: Lake,
+) -> None:
+    # a removal goes file by file, and the log may go last
+    child = "sets/versioned"
+    before = read_all(lake.sources[child])
+    lake.retire(child, "versioned")
+    away = rebuilding.beside(lake.root / child, rebuilding.DELETING)
+    (lake.root / child).rename(away)
+    next(p for p in sorted(away.rglob("*.parquet")) if "_delta_log" not in p.parts).unlink()
+    assert lake.restore(child)["how"] == "rebuilt"
+    new = next(s for s in discover(lake.root).sources if s.table == child)
+    key = list(before.schema.names)
+    assert pl.DataFrame(read_all(new)).sort(key).equals(pl.DataFrame(before).sort(key))
+
+
 def test_a_table_is_rebuilt_from_two_parents_together(lake: Lake) -> None:
     before = files_of(lake.root / "sets/both.csv")
     with pytest.raises(CheckError, match="150 of its rows are in no parent"):
