@@ -30,6 +30,21 @@ from assets.kernels.xxh64 import avalanche_all
 PART_ROWS = 8192
 """Rows a part: its table of local ids and its bits fit the second-level cache."""
 
+COUNTED_SCHEMA = {
+    "child": pl.String,
+    "parent": pl.String,
+    "child_distinct": pl.Int64,
+    "common": pl.Int64,
+    "child_rows": pl.Int64,
+    "common_multiset": pl.Int64,
+    "parent_rows": pl.Int64,
+    "parent_distinct": pl.Int64,
+    "witness": pl.UInt64,
+    "containment": pl.Float64,
+    "multiset_containment": pl.Float64,
+}
+"""The columns of `contained_rows`."""
+
 
 Column = str | tuple[str, str]
 """A column, or (column, name under which it is hashed)."""

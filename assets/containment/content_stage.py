@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from assets.containment.content import first_rows
+from assets.containment.content import COUNTED_SCHEMA, first_rows
 from assets.containment.described import Described
 from assets.containment.edges import PairCounter
 from assets.containment.families import Names, Pair, by_columns, wanted_of
 from assets.containment.hash_store import Columns, Progress, WorkDone
-from assets.containment.pair_ledger import COUNTED_SCHEMA, PairLedger
+from assets.containment.pair_ledger import PairLedger
 from assets.containment.sampling import Sampling, sampled_containment
 from assets.containment.stage_clock import StageClock
 

@@ -17,21 +17,10 @@ from pathlib import Path
 import polars as pl
 import xxhash
 
+from assets.containment.content import COUNTED_SCHEMA
+
 Pair = tuple[str, str]
 
-COUNTED_SCHEMA = {
-    "child": pl.String,
-    "parent": pl.String,
-    "child_distinct": pl.Int64,
-    "common": pl.Int64,
-    "child_rows": pl.Int64,
-    "common_multiset": pl.Int64,
-    "parent_rows": pl.Int64,
-    "parent_distinct": pl.Int64,
-    "witness": pl.UInt64,
-    "containment": pl.Float64,
-    "multiset_containment": pl.Float64,
-}
 _FIGURES = {n: t for n, t in COUNTED_SCHEMA.items() if n not in ("child", "parent")}
 _KEYS = {"child_key": pl.UInt64, "parent_key": pl.UInt64, "parent_name": pl.UInt64}
 _LEDGER = {**_KEYS, **_FIGURES}

@@ -15,25 +15,10 @@ import numpy as np
 import polars as pl
 from scipy.stats import beta
 
-from assets.containment.content import InPieces
+from assets.containment.content import COUNTED_SCHEMA, InPieces
 from assets.kernels.cell_hash import Hashes
 
-SAMPLED_SCHEMA = {
-    "child": pl.String,
-    "parent": pl.String,
-    "child_distinct": pl.Int64,
-    "common": pl.Int64,
-    "child_rows": pl.Int64,
-    "common_multiset": pl.Int64,
-    "parent_rows": pl.Int64,
-    "parent_distinct": pl.Int64,
-    "witness": pl.UInt64,
-    "containment": pl.Float64,
-    "multiset_containment": pl.Float64,
-    "exact": pl.Boolean,
-    "low": pl.Float64,
-    "high": pl.Float64,
-}
+SAMPLED_SCHEMA = {**COUNTED_SCHEMA, "exact": pl.Boolean, "low": pl.Float64, "high": pl.Float64}
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ Unicode forms and lower case are those of the installed polars.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import polars as pl
 
 from assets.deduplication.errors import NormalisationSettingError
@@ -63,8 +65,8 @@ def normalised(expression: pl.Expr, setting: str) -> pl.Expr:
         elif step == "case":
             expression = expression.str.to_lowercase()
         else:
-            form = "NFC" if step == "nfc" else "NFKC"
-            expression = expression.str.normalize(form)  # type: ignore[arg-type]
+            form: Literal["NFC", "NFKC"] = "NFC" if step == "nfc" else "NFKC"
+            expression = expression.str.normalize(form)
     return expression
 
 

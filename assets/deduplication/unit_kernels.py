@@ -24,12 +24,11 @@ from assets.deduplication.wide_loads import (
     U8,
     compiled,
     high64,
-    load8,
     lower64,
-    ones,
     store8,
     trailing_zeros,
 )
+from assets.kernels.intrinsics import load8, population_count
 
 U64 = npt.NDArray[np.uint64]
 I32 = npt.NDArray[np.int32]
@@ -166,7 +165,7 @@ def _token_edges(data: U8, start: int, size: int, low: U8, edges: I32) -> int:
             bits &= (_1 << np.uint64(rest)) - _1
         edge = bits ^ ((bits << _1) | before)
         before = bits >> _63
-        following = count + np.int64(ones(edge))
+        following = count + np.int64(population_count(edge))
         while count < following:
             # four at a time: what is written too much is overwritten by the next block
             for index in range(4):

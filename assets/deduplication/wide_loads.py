@@ -45,16 +45,6 @@ def _spread(value: int) -> Any:  # noqa: ANN401 - llvmlite has no types
     return ir.Constant(_BYTES, [ir.Constant(_BYTE, value & 255)] * 64)
 
 
-def _load8(typing: Any, data: Any, position: Any) -> Any:  # noqa: ANN401 - numba's own types
-    """Load eight bytes, little endian, from any position of a uint8 array."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
-        place = _pointer(context, builder, signature.args[0], arguments, _WORD)
-        return builder.load(place, align=1)
-
-    return types.uint64(data, position), generate
-
-
 def _store8(typing: Any, data: Any, position: Any, word: Any) -> Any:  # noqa: ANN401 - numba's own types
     """Store eight bytes, little endian, at any position of a uint8 array."""
 
@@ -71,15 +61,6 @@ def _trailing_zeros(typing: Any, word: Any) -> Any:  # noqa: ANN401 - numba's ow
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
         return builder.cttz(arguments[0], ir.Constant(_BIT, 0))
-
-    return types.uint64(types.uint64), generate
-
-
-def _ones(typing: Any, word: Any) -> Any:  # noqa: ANN401 - numba's own types
-    """Count the bits of a 64-bit word that are set."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
-        return builder.ctpop(arguments[0])
 
     return types.uint64(types.uint64), generate
 
@@ -163,10 +144,8 @@ def _lower_minima(
     return types.void(hashes, types.intp, factors, addends, minima, types.intp), generate
 
 
-load8: Callable[[U8, int], np.uint64] = intrinsic(_load8)
 store8: Callable[[U8, int, np.uint64], None] = intrinsic(_store8)
 trailing_zeros: Callable[[np.uint64], np.uint64] = intrinsic(_trailing_zeros)
-ones: Callable[[np.uint64], np.uint64] = intrinsic(_ones)
 high64: Callable[[U8, int], np.uint64] = intrinsic(_high64)
 lower64: Callable[[U8, int, U8, int], np.uint64] = intrinsic(_lower64)
 lower_minima: Callable[[U32, int, U32, U32, U32, int], None] = intrinsic(_lower_minima)

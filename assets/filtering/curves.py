@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -248,8 +249,9 @@ def read_curves(frame: pl.DataFrame) -> Curves:
             f"curves: direction {direction!r} is not known; use 'lower' or 'higher' (is better)"
         )
         raise CurveError(message)
-    chance = _one_value(frame, "chance_level", None)
-    top = float(frame["metric_value"].max())  # type: ignore[arg-type]
+    # a number, since `_prepare` has cast the column
+    chance = cast("float | None", _one_value(frame, "chance_level", None))
+    top = float(frame["metric_value"].to_numpy().max())
     ceiling = (1.0 if top <= 1.0 else 100.0) if direction == "higher" else 0.0
     if direction == "higher" and top > 100.0:
         message = (
@@ -311,7 +313,7 @@ def read_curves(frame: pl.DataFrame) -> Curves:
         direction=direction,
         chance_error=None
         if chance is None
-        else (ceiling - float(chance) if direction == "higher" else float(chance)),  # type: ignore[arg-type]
+        else (ceiling - chance if direction == "higher" else chance),
         ceiling=ceiling,
     )
 

@@ -224,8 +224,8 @@ def pool_bands(
     study: Answers, curves: pl.DataFrame, sizes: Mapping[str, int]
 ) -> list[dict[str, Any]]:
     """Predict each pool's own curve on fresh records, from the smallest run to four times the largest."""
-    seen = curves["samples_seen"].cast(pl.Float64)
-    grid = np.geomspace(float(seen.min() or 1.0), 4.0 * float(seen.max() or 1.0), 24)  # type: ignore[arg-type]
+    seen = curves["samples_seen"].cast(pl.Float64).drop_nulls().to_numpy()
+    grid = np.geomspace(max(seen.min(), 1.0), 4.0 * max(seen.max(), 1.0), 24)
     points = [(pool, float(max(n, size)), n) for pool, size in sizes.items() for n in grid]
     asked = pl.DataFrame(
         points,

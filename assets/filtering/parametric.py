@@ -73,10 +73,9 @@ def fit_parametric(model_size: Array, tokens: Array, loss: Array) -> ParametricF
     from scipy.optimize import minimize
 
     data = (np.log(model_size), np.log(tokens), np.log(loss))
-    best: tuple[float, Array] | None = None
     starts = product((2.0, 6.0, 10.0), (2.0, 6.0, 10.0), (-0.5, 0.5, 1.0), (0.3, 0.8), (0.3, 0.8))
-    for start in starts:
-        found = minimize(
+    fits = (
+        minimize(
             _objective,
             np.array(start),
             args=data,
@@ -84,17 +83,15 @@ def fit_parametric(model_size: Array, tokens: Array, loss: Array) -> ParametricF
             method="L-BFGS-B",
             options={"maxiter": 2000, "maxfun": 4000, "ftol": 1e-15, "gtol": 1e-10},
         )
-        if best is None or found.fun < best[0]:
-            best = (float(found.fun), np.asarray(found.x))
-    if best is None:  # pragma: no cover - the grid is not empty
-        message = "no start"
-        raise RuntimeError(message)
-    a, b, e, alpha, beta = best[1]
+        for start in starts
+    )
+    best = min(fits, key=lambda found: float(found.fun))
+    a, b, e, alpha, beta = best.x
     return ParametricFit(
         float(np.exp(a)),
         float(np.exp(b)),
         float(np.exp(e)),
         float(alpha),
         float(beta),
-        best[0] / 1e4,
+        float(best.fun) / 1e4,
     )

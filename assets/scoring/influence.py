@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from assets.kernels.unit_vectors import SCALE, to_grid
+from assets.kernels.unit_vectors import SCALE
 from assets.scoring.protocol import (
     Direction,
     Needs,
@@ -33,7 +33,7 @@ from assets.scoring.protocol import (
     ScoringError,
     reasons_from,
 )
-from assets.scoring.samples import NO_LABEL, label_hashes, usable
+from assets.scoring.samples import NO_LABEL, label_hashes, stored_grid, usable
 from assets.scoring.target_sample import AgainstTarget
 
 _BITS = 26
@@ -151,7 +151,7 @@ class Influence(AgainstTarget):
 
 def _whole(vectors: NDArray[Any]) -> NDArray[np.float64]:
     """Return grid units of stored vectors with a last column of `SCALE`, the bias."""
-    grid = to_grid(vectors.astype(np.float16).astype(np.float32)).astype(np.float64)
+    grid = stored_grid(vectors).astype(np.float64)
     return np.column_stack([grid, np.full(len(grid), SCALE)])
 
 

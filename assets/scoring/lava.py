@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assets.kernels.sinkhorn import sinkhorn, soft_minimum
-from assets.kernels.unit_vectors import UNIT, to_grid
+from assets.kernels.unit_vectors import UNIT
 from assets.scoring.protocol import (
     Direction,
     Needs,
@@ -31,7 +31,7 @@ from assets.scoring.protocol import (
     ScoringError,
     reasons_from,
 )
-from assets.scoring.samples import usable
+from assets.scoring.samples import stored_grid, usable
 from assets.scoring.target_sample import AgainstTarget
 
 BLOCK_CELLS = 1 << 21
@@ -79,8 +79,8 @@ class Lava(AgainstTarget):
     def finish(self, summary: ScorerState, context: ScoreContext) -> ScorerState:
         """Solve the transport between the samples."""
         train, target = self.side(summary, "train"), self.side(summary, "target")
-        rows = to_grid(train["vectors"].astype(np.float32))
-        columns = to_grid(target["vectors"].astype(np.float32))
+        rows = stored_grid(train["vectors"])
+        columns = stored_grid(target["vectors"])
         n, m = len(rows), len(columns)
         solved = sinkhorn(
             lambda some: _costs(rows[some], columns),
@@ -104,11 +104,11 @@ class Lava(AgainstTarget):
         n = len(batch)
         values = np.full(n, np.nan)
         rows = np.flatnonzero(usable(batch))
-        columns = to_grid(state.arrays["targets"].astype(np.float32))
+        columns = stored_grid(state.arrays["targets"])
         g = state.arrays["potential"]
         log_mass = np.full(len(g), -np.log(len(g)))
         if batch.embedding is not None and len(rows):
-            grid = to_grid(batch.embedding[rows].astype(np.float16).astype(np.float32))
+            grid = stored_grid(batch.embedding[rows])
             step = max(1, BLOCK_CELLS // len(columns))
             for start in range(0, len(rows), step):
                 costs = _costs(grid[start : start + step], columns)

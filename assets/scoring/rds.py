@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from assets.kernels.unit_vectors import UNIT, to_grid
+from assets.kernels.unit_vectors import UNIT
 from assets.scoring.protocol import (
     Direction,
     Needs,
@@ -25,7 +25,7 @@ from assets.scoring.protocol import (
     ScoringError,
     reasons_from,
 )
-from assets.scoring.samples import usable
+from assets.scoring.samples import stored_grid, usable
 from assets.scoring.target_sample import AgainstTarget
 
 BLOCK_CELLS = 1 << 22
@@ -74,10 +74,9 @@ class Rds(AgainstTarget):
         n = len(batch)
         values = np.full(n, np.nan)
         rows = np.flatnonzero(usable(batch))
-        targets = to_grid(state.arrays["targets"].astype(np.float32))
+        targets = stored_grid(state.arrays["targets"])
         if batch.embedding is not None and len(rows):
-            # as stored, so that a score from stored vectors is the same
-            grid = to_grid(batch.embedding[rows].astype(np.float16).astype(np.float32))
+            grid = stored_grid(batch.embedding[rows])
             step = max(1, BLOCK_CELLS // len(targets))
             for start in range(0, len(rows), step):
                 near = (grid[start : start + step] @ targets.T).max(axis=1)

@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from assets.kernels.keyed_random import hash64, hash_words, id_words
+from assets.kernels.unit_vectors import to_grid
 from assets.scoring.protocol import ScoreBatch, ScoringError
 
 Arrays = dict[str, NDArray[Any]]
@@ -31,6 +32,11 @@ def usable(batch: ScoreBatch) -> NDArray[np.bool_]:
     with np.errstate(over="ignore", invalid="ignore"):
         vectors = batch.embedding.astype(np.float16)
     return np.asarray(np.isfinite(vectors).all(axis=1) & vectors.any(axis=1))
+
+
+def stored_grid(vectors: NDArray[Any]) -> NDArray[np.float32]:
+    """Put vectors on the grid as they are once stored, so that a score from stored vectors is the same."""
+    return to_grid(vectors.astype(np.float16).astype(np.float32))
 
 
 def label_hashes(batch: ScoreBatch) -> NDArray[np.uint64]:
