@@ -14,6 +14,7 @@ import orjson
 
 _LONG_DIGITS = re.compile(rb"\d{19}")
 _NESTING = 200
+_KEY_END = re.compile(rb'"\s*:')
 
 
 class JsonError(ValueError):
@@ -24,7 +25,7 @@ def parse_json(raw: bytes) -> Any:  # noqa: ANN401 - a JSON value
     """Parse one JSON text.
 
     NaN, Infinity and -Infinity are accepted as floats. Integers keep all their digits. Repeated
-    keys: the last one wins.
+    keys: the last one wins; `repeated_key` tells whether there is one.
 
     Raises
     ------
@@ -40,6 +41,35 @@ def parse_json(raw: bytes) -> Any:  # noqa: ANN401 - a JSON value
             _check_text(value)
         return value
     return _parse_exactly(raw, "")
+
+
+def repeated_key(raw: bytes, value: Any) -> str | None:  # noqa: ANN401
+    """Return a key that stands twice in one object of a text that was parsed to `value`, or None.
+
+    Notes
+    -----
+    Every key is a string before a colon, so a text with no more of those than the value has keys repeats none. Only
+    the others (a repeated key, or a colon after a quotation mark inside of a string) are parsed again, slowly.
+    """
+    if len(_KEY_END.findall(raw)) <= _keys(value):
+        return None
+    found: list[str] = []
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                found.append(key)
+            seen.add(key)
+
+    json.loads(raw, object_pairs_hook=look)
+    return found[0] if found else None
+
+
+def _keys(value: Any) -> int:  # noqa: ANN401
+    if isinstance(value, dict):
+        return len(value) + sum(map(_keys, value.values()))
+    return sum(map(_keys, value)) if isinstance(value, list) else 0
 
 
 def _parse_exactly(raw: bytes, first_error: str) -> Any:  # noqa: ANN401

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from assets.ingestion.json_parse import JsonError, json_text, parse_json
+from assets.ingestion.json_parse import JsonError, json_text, parse_json, repeated_key
 from assets.ingestion.json_types import TypeNode
 from assets.ingestion.lines import Lines
 from assets.ingestion.model import (
@@ -97,7 +98,11 @@ def read_json(
                 raw = json_text(element).encode("utf-8", "backslashreplace")
                 yield position, raw, None, f"a {_kind(element)}, not an object"
 
-    return _typed_stream(source, items, batch_rows, as_text=as_text)
+    stream = _typed_stream(source, items, batch_rows, as_text=as_text)
+    again = repeated_key(content, document)
+    if again is not None:
+        stream.notes.append(f"key {again!r} stands twice in an object: its last value is kept")
+    return stream
 
 
 def load_document(source: Source, options: ReadOptions) -> bytes:
@@ -176,6 +181,28 @@ def _line_items(lines: Lines, options: ReadOptions) -> Iterator[Item]:
             position += 1
 
 
+@dataclass
+class _Repeated:
+    """Count the records in which a key stands twice."""
+
+    records: int = 0
+    first: str = ""
+
+    def look(self, position: int, raw: bytes, record: dict[str, Any] | None) -> None:
+        """Look at one line and what it was parsed to."""
+        key = repeated_key(raw, record) if record is not None and raw else None
+        if key is not None:
+            self.records += 1
+            self.first = self.first or f"key {key!r} of the record at position {position}"
+
+    def notes(self) -> list[str]:
+        """Say what was found."""
+        if not self.records:
+            return []
+        many = "1 record repeats" if self.records == 1 else f"{self.records:,} records repeat"
+        return [f"{many} a key, whose last value is kept: {self.first} first"]
+
+
 def _typed_stream(
     source: Source,
     items: Callable[[RowStream | None], Iterator[Item]],
@@ -184,7 +211,9 @@ def _typed_stream(
     as_text: bool,
 ) -> RowStream:
     nodes: dict[str, TypeNode] = {}
-    for _, _, record, _ in items(None):
+    repeated = _Repeated()
+    for position, raw, record, _ in items(None):
+        repeated.look(position, raw, record)
         for key, value in (record or {}).items():
             node = nodes.get(key)
             if node is None:
@@ -203,6 +232,7 @@ def _typed_stream(
         for name, kind in zip(names, types.values(), strict=True)
         if kind is None and not as_text
     ]
+    notes += repeated.notes()
     schema = with_position(
         pa.schema([(n, t or pa.string()) for n, t in zip(names, types.values(), strict=True)])
     )

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from orchestration.arguments.paths import DataPath
+
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document for machines."
 )
@@ -26,9 +28,7 @@ recipe_argument = click.argument("recipe", type=click.Path(path_type=Path))
 output_option = click.option(
     "--output", type=click.Path(path_type=Path), help="The output root itself, instead of a recipe."
 )
-files_argument = click.argument(
-    "files", nargs=-1, type=click.Path(path_type=Path, exists=True), metavar="FILE..."
-)
+files_argument = click.argument("files", nargs=-1, type=DataPath(), metavar="FILE...")
 id_option = click.option(
     "--id", "id_column", metavar="COL", help="Identifies records; path#position without it."
 )

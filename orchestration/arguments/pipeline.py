@@ -14,6 +14,7 @@ from orchestration.arguments.options import (
     sample_option,
     wait_option,
 )
+from orchestration.arguments.paths import DataPath
 
 
 @click.command()
@@ -42,7 +43,7 @@ from orchestration.arguments.options import (
 @click.option(
     "--calibration",
     "calibration_from",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    type=DataPath(file_okay=False),
     metavar="OUTPUT",
     help="Keep to the calibration and the held-out records of another output's last release.",
 )

@@ -10,10 +10,11 @@ import click
 from orchestration.arguments.options import (
     json_option,
 )
+from orchestration.arguments.paths import DataPath
 
 
 @click.command()
-@click.argument("curves", type=click.Path(path_type=Path, exists=True))
+@click.argument("curves", type=DataPath())
 @click.option(
     "--law",
     type=click.Choice(["utility", "saturation", "power", "data_constrained", "average"]),
@@ -26,7 +27,7 @@ from orchestration.arguments.options import (
     help="Plan for samples=N, tokens=N, flops=N,parameters=N or gpu_hours=N,peak=FLOP/s,utilisation=S,parameters=N; "
     "further: tokens_per_sample, scoring_flops, or scorer_parameters and scored_tokens.",
 )
-@click.option("--predict", type=click.Path(path_type=Path, exists=True), help="Points to predict.")
+@click.option("--predict", type=DataPath(), help="Points to predict.")
 @click.option("--max-passes", type=float, help="Cap on how often a record may be shown.")
 @click.option(
     "--schedule",
@@ -48,7 +49,7 @@ def laws(curves: Path, **asked: Any) -> None:  # noqa: ANN401 - the options abov
 
 
 @click.command()
-@click.argument("problem", type=click.Path(path_type=Path, exists=True))
+@click.argument("problem", type=DataPath())
 @click.option(
     "--joint", is_flag=True, help="Groups, quality pools and passes under one compute budget."
 )
@@ -61,9 +62,7 @@ def laws(curves: Path, **asked: Any) -> None:  # noqa: ANN401 - the options abov
 @click.option(
     "--rounds", type=click.Path(path_type=Path), help="Plan the next round of a study kept here."
 )
-@click.option(
-    "--evaluations", type=click.Path(path_type=Path, exists=True), help="Of the rounds so far."
-)
+@click.option("--evaluations", type=DataPath(), help="Of the rounds so far.")
 @json_option
 def allocate(problem: Path, **settings: object) -> None:
     """Divide a budget between groups by the objective that the problem states."""

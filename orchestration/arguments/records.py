@@ -21,6 +21,7 @@ from orchestration.arguments.options import (
     table_out_option,
     text_option,
 )
+from orchestration.arguments.paths import DataPath
 
 
 @click.command()
@@ -36,7 +37,7 @@ from orchestration.arguments.options import (
     "--target",
     "targets",
     multiple=True,
-    type=click.Path(path_type=Path, exists=True),
+    type=DataPath(),
     metavar="FILE",
     help="What good records look like, with the same columns; may be given again.",
 )
@@ -104,7 +105,7 @@ def score(
 @click.option("--budget", metavar="N|tokens=N|bytes=N", help="How much; N is in records.")
 @click.option(
     "--scores",
-    type=click.Path(path_type=Path, exists=True),
+    type=DataPath(),
     metavar="F",
     help="What `sluice score` wrote for these files.",
 )
@@ -122,7 +123,7 @@ def score(
     "--target",
     "targets",
     multiple=True,
-    type=click.Path(path_type=Path, exists=True),
+    type=DataPath(),
     metavar="FILE",
     help="What good records look like, with the same columns; may be given again.",
 )

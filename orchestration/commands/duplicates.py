@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestration.arguments.paths import DataPath
+
 if TYPE_CHECKING:
     from assets.deduplication.file_texts import FileTexts
 
-_FILE = click.Path(path_type=Path, exists=True)
-_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+_FILE = DataPath()
+_FOLDER = DataPath(file_okay=False)
 _OUT = click.Path(path_type=Path)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner
 from deltalake import DeltaTable
 
 from assets.containment import prove_rebuild as proving
@@ -22,7 +23,8 @@ from assets.containment.rebuild import read_all
 from assets.containment.retired_checks import damaged, known_records, moved
 from assets.deduplication.files import FileColumnError, file_source
 from assets.ingestion.discover import discover, fingerprint
-from resources.errors import CheckError, RecipeError
+from orchestration.cli import main
+from resources.errors import EXIT_BAD_RECIPE, CheckError, RecipeError
 from resources.held import faults
 from resources.retired import held_leftovers, held_versions, read_tombstone, records, tombstone_of
 from tests.containment.retire_lake import Lake, build, files_of, open_lake
@@ -398,6 +400,18 @@ def test_a_file_of_a_retired_table_is_refused_by_name(lake: Lake) -> None:
     lake.retire("sets/swahili.csv", "whole.csv")
     with pytest.raises(FileColumnError, match=r"retired on .* whole\.csv.*sluice restore"):
         file_source(lake.root / "sets/swahili.csv")
+
+
+@pytest.mark.parametrize("command", ["duplicates", "score"])
+def test_a_deleted_file_of_a_retired_table_is_no_wrong_name(lake: Lake, command: str) -> None:
+    lake.retire("sets/swahili.csv", "whole.csv")
+    lake.delete("sets/swahili.csv")
+    gone = str(lake.root / "sets/swahili.csv")
+    told = CliRunner().invoke(main, [command, gone, "--text", "text"])
+    assert told.exit_code == EXIT_BAD_RECIPE
+    assert "retired on" in told.output
+    assert "sluice restore" in told.output
+    assert "does not exist" in CliRunner().invoke(main, [command, gone + "x"]).output
 
 
 def test_a_damaged_tombstone_hides_the_table_and_a_restore_does_without_it(lake: Lake) -> None:
