@@ -13,7 +13,8 @@ from assets.allocation.fill import Fill
 from assets.allocation.floor_paths import FloorPath
 from assets.allocation.repetition import Cells
 from assets.allocation.roots import Floats
-from assets.allocation.solve import Division, least_spend, maximise_level, maximise_sum
+from assets.allocation.solve import Division, maximise_sum
+from assets.allocation.solve_level import least_spend, maximise_level
 
 SUMS = ("weighted_sum", "isoelastic")
 
