@@ -18,6 +18,7 @@ from deltalake import DeltaTable, Schema
 from deltalake.transaction import create_table_with_add_actions
 
 from assets.ingestion.arrow_types import plain_schema
+from assets.ingestion.column_mapping import MODE
 from assets.ingestion.delta_files import snapshot
 from assets.ingestion.model import Source
 from assets.kernels.logical_types import is_list_like
@@ -186,6 +187,9 @@ def write_delta(path: Path, rows: pa.Table, manner: Manner) -> None:
     UnwritableError
         If the table has a feature that can't be written.
     """
+    if manner["configuration"].get(MODE, "none") != "none":
+        message = "the Delta table uses column mapping, which can't be written again"
+        raise UnwritableError(message)
     schema = Schema.from_json(manner["schema"])
     arrow = pa.schema(schema.to_arrow())
     stored = pa.schema([field for field in arrow if field.name not in manner["partitions"]])

@@ -38,7 +38,7 @@ class StoredFile:
         Its size on disk.
     identity
         Equal for equal content: device, inode, size and time of last change; of a file that is not
-        there its path and size.
+        there its path and size; where column mapping names its columns, that too.
     partition
         Values of the partition columns.
     kept
@@ -62,6 +62,8 @@ def stored_files(source: Source) -> list[StoredFile]:
     """
     if source.format == "delta":
         snap = snapshot(source)
+        # the same bytes under other names are other rows
+        names = () if snap.mapping is None else (snap.mapping.digest,)
         sizes = dict(
             zip(*(snap.actions.column(n).to_pylist() for n in ("path", "size_bytes")), strict=True)
         )
@@ -71,6 +73,7 @@ def stored_files(source: Source) -> list[StoredFile]:
                 sizes[file.key] or 0,
                 dict(zip(snap.partition_columns, file.partition, strict=True)),
                 file.kept,
+                names,
             )
             for file in snap.files
         ]
@@ -83,13 +86,17 @@ def stored_files(source: Source) -> list[StoredFile]:
 
 
 def _file(
-    path: Path, size: int, partition: Mapping[str, Any], kept: Mask | None = None
+    path: Path,
+    size: int,
+    partition: Mapping[str, Any],
+    kept: Mask | None = None,
+    names: tuple[str, ...] = (),
 ) -> StoredFile:
     try:
         found = path.stat()
-        identity = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+        identity = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, *names)
     except OSError:
-        return StoredFile(path, size, (str(path.resolve()), size), partition, kept)
+        return StoredFile(path, size, (str(path.resolve()), size, *names), partition, kept)
     return StoredFile(path, size, identity, partition, kept)
 
 

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
+from assets.ingestion.column_mapping import ColumnMapping, column_mapping
 from assets.ingestion.model import Source, SourceError
 
 _WIDE = re.compile(rb'tightBounds\\*"\s*:\s*false')
@@ -44,12 +45,17 @@ class DeltaFile:
 
 @dataclass(frozen=True, slots=True)
 class DeltaSnapshot:
-    """What the log says at one version. `actions` holds one row a file, with statistics."""
+    """What the log says at one version.
+
+    `actions` holds one row a file, with statistics under the table's own column names; `mapping`
+    says how data files name them, None where they use the same names.
+    """
 
     schema: pa.Schema
     partition_columns: tuple[str, ...]
     files: tuple[DeltaFile, ...]
     actions: pa.Table
+    mapping: ColumnMapping | None = None
 
 
 def open_delta(path: Path, version: int | None = None) -> DeltaTable:
@@ -68,16 +74,19 @@ def snapshot(source: Source) -> DeltaSnapshot:
     Raises
     ------
     SourceError
-        If the log cannot be read, or the table renames columns by column mapping.
+        If the log cannot be read, or contradicts itself about column mapping.
     """
     table = open_delta(source.path, source.version)
     metadata = table.metadata()
-    if metadata.configuration.get("delta.columnMapping.mode", "none") != "none":
-        reason = "the table uses column mapping, which this reader does not follow"
-        raise SourceError(source.path, reason, "Rewrite it without column mapping.")
+    try:
+        mapping = column_mapping(table.schema().to_json(), metadata.configuration)
+    except ValueError as error:
+        raise SourceError(source.path, str(error), "Restore the files under _delta_log.") from error
     partitions = tuple(metadata.partition_columns)
     try:
         actions = pa.table(table.get_add_actions(flatten=True))
+        if mapping is not None:
+            actions = mapping.statistics(actions)
         deleted = _kept_rows(table)
         log = source.path / "_delta_log"
         wide = _wide_files(log, log.stat().st_mtime_ns)
@@ -96,7 +105,7 @@ def snapshot(source: Source) -> DeltaSnapshot:
         files.append(DeltaFile(path, key, records[i], values, deleted.get(path), wide_here))
     files.sort(key=lambda file: str(file.path))
     schema = pa.schema(pa.schema(table.schema().to_arrow()))
-    return DeltaSnapshot(schema, partitions, tuple(files), actions)
+    return DeltaSnapshot(schema, partitions, tuple(files), actions, mapping)
 
 
 def _kept_rows(table: DeltaTable) -> dict[Path, Mask]:

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from assets.ingestion.arrow_types import plain_schema
+from assets.ingestion.column_mapping import ColumnMapping
 from assets.ingestion.delta_files import DeltaFile, Mask, snapshot
 from assets.ingestion.model import ReadOptions, RowStream, Source, unique_names, with_position
 from assets.ingestion.parquet_files import open_parquet
@@ -26,13 +27,14 @@ def read_delta(
     """Stream a Delta table, or one data file of it; see `assets.ingestion.read.read`.
 
     Data columns come in schema order, then partition columns. A column that a file lacks is null
-    there. Positions count the live rows, in the order of file paths and of rows within a file.
+    there; columns that column mapping renamed have the table's names. Positions count the live
+    rows, in the order of file paths and of rows within a file.
 
     Raises
     ------
     SourceError
-        If the log or a data file cannot be read (the file may have been vacuumed), or the table
-        uses column mapping; also while iterating.
+        If the log or a data file cannot be read (the file may have been vacuumed); also while
+        iterating.
     """
     del options  # a data file is never compressed as a whole
     snap = snapshot(source)
@@ -50,17 +52,24 @@ def read_delta(
                 continue
             constants = [_typed(v, f.type) for v, f in zip(file.partition, partitions, strict=True)]
             with open_parquet(file.path, dictionaries=dictionaries) as opened:
-                found = opened.schema_arrow
-                order = [
-                    index if (index := found.get_field_index(field.name)) >= 0 else None
-                    for field in data
-                ]
+                order = _order(opened.schema_arrow, [field.name for field in data], snap.mapping)
                 stored = opened.iter_batches(batch_size=batch_rows, use_threads=False)
+                if (
+                    snap.mapping is not None
+                ):  # first of all: ids of fields stand in the file's schema
+                    stored = map(snap.mapping.shown, stored)
                 for batch in _live(stored, file):
                     yield place(batch, order, constants, schema, position)
                     position += batch.num_rows
 
     return RowStream(schema, batches, notes)
+
+
+def _order(file: pa.Schema, columns: list[str], mapping: ColumnMapping | None) -> list[int | None]:
+    if mapping is not None:
+        return mapping.placed(file, columns)
+    found = [file.get_field_index(name) for name in columns]
+    return [index if index >= 0 else None for index in found]
 
 
 def _live(stored: Iterator[pa.RecordBatch], file: DeltaFile) -> Iterator[pa.RecordBatch]:

@@ -194,17 +194,6 @@ def test_composed_and_decomposed_text_are_two_texts(tmp_path):
     assert shares == {("nfc", "nfd"): 0.5, ("nfd", "nfc"): 0.5}
 
 
-def test_column_mapping_is_refused_and_said(tmp_path):
-    by_deltalake(tmp_path / "a", padded(pa.array([1, 2, 3, 4])), 1)
-    log = tmp_path / "a" / "_delta_log" / f"{0:020d}.json"
-    mapped = '"configuration":{"delta.columnMapping.mode":"name"}'
-    log.write_text(log.read_text().replace('"configuration":{}', mapped))
-    by_pyarrow(tmp_path / "b", padded(pa.array([1, 2, 3, 4])), 1)
-    found = search_folder(tmp_path)
-    assert found.edges.is_empty()
-    assert "column mapping" in found.unreadable["a"]
-
-
 def test_partition_values_and_file_points_refute_before_a_row_is_read(tmp_path):
     def table(days):
         names = [f"row number {i}" for i in range(4 * len(days))]
