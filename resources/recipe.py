@@ -294,11 +294,15 @@ class Allocation(_Section):
     by: str
     objective: Literal["weighted_sum", "isoelastic", "max_min", "leximin"]
     level: Literal["raw", "excess", "skill", "attainable"] | None = None
-    aversion: Annotated[float, Field(ge=0)] | None = None
-    weights: dict[str, Annotated[float, Field(ge=0)]] | Literal["equal", "proportional"] | None = (
-        None
+    aversion: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    weights: (
+        dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]]
+        | Literal["equal", "proportional"]
+        | None
+    ) = None
+    costs: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(
+        default_factory=dict
     )
-    costs: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
     floors: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
     fallback: Literal["proportional", "equal", "alpha_0.3"] = "proportional"
     within: Literal["hash", "best"] = "hash"
@@ -320,6 +324,15 @@ class Allocation(_Section):
             raise ValueError(message)
         if self.objective == "isoelastic" and self.aversion is None:
             message = "objective isoelastic needs aversion (0 is the plain sum, 1 the logarithm)"
+            raise ValueError(message)
+        if self.objective != "isoelastic" and self.aversion:
+            message = f"objective {self.objective} has no aversion; remove it, or use isoelastic"
+            raise ValueError(message)
+        if self.objective == "isoelastic" and self.level == "excess":
+            message = "level excess is a shortfall and can't go into isoelastic; use raw, skill or attainable"
+            raise ValueError(message)
+        if isinstance(self.weights, dict) and not any(self.weights.values()):
+            message = "every weight is 0, so nothing is worth buying; give some group a weight"
             raise ValueError(message)
         return self
 

@@ -13,6 +13,20 @@ from resources.errors import RecipeError
 from resources.recipe import GroupSource, Recipe, holds_credential
 
 
+class _OnceLoader(yaml.SafeLoader):
+    """A safe loader for which a key that stands twice is a fault: one of its values would be lost unseen."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001 - yaml's signature
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    problem = f"key {key.value!r} stands twice in one mapping; remove one"
+                    raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def load_recipe(path: str | Path) -> Recipe:
     """Read and check a recipe; relative places count from the recipe's own folder.
 
@@ -24,7 +38,7 @@ def load_recipe(path: str | Path) -> Recipe:
     """
     path = Path(path)
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.load(path.read_text(encoding="utf-8"), _OnceLoader)
     except FileNotFoundError as error:
         message = f"{path}: there is no such recipe; examples/minimal.yaml shows the least one"
         raise RecipeError(message) from error

@@ -17,7 +17,7 @@ from assets.allocation.levels import cells_of, level_curves
 from assets.allocation.problem import Problem, read_problem
 from assets.allocation.roots import Floats
 from assets.allocation.solve import Division
-from assets.allocation.stated import SUMS, Stated, floor_spend
+from assets.allocation.stated import SUMS, Stated, finite_welfare, floor_spend
 from assets.allocation.tally import sum_by
 
 
@@ -51,6 +51,7 @@ def allocate(problem: Mapping[str, Any], *, integer: bool = False) -> dict[str, 
     read = read_problem(problem)
     stated, floors = state(read)
     solved, division = divide_exactly(stated, floors)
+    finite_welfare(stated, division)
     samples = solved.samples(division.effective)
     if integer:
         samples = whole_samples(stated, samples, floors).astype(float)
@@ -62,10 +63,10 @@ def allocate(problem: Mapping[str, Any], *, integer: bool = False) -> dict[str, 
         "allocation": _entries(read, solved, division, samples, integer=integer),
         "objective": _number(_shown(stated, read, value, spend)),
         "spend": spend,
-        "shadow_price": division.price,
+        "shadow_price": _number(division.price),
         "kkt_residual": division.residual,
-        "gap": division.gap,
-        "level": _number(division.level) if division.level is not None else None,
+        "gap": _number(division.gap),
+        "level": _number(division.level),
         "baselines": _baselines(stated, read, budget),
         "warnings": _warnings(read, stated, division, spend),
     }
@@ -118,8 +119,8 @@ def _shown(stated: Stated, read: Problem, value: float, spend: float) -> float:
     return value
 
 
-def _number(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
+def _number(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(value)
 
 
 def _entries(

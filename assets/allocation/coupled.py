@@ -19,7 +19,7 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from assets.allocation.errors import AllocationError, InfeasibleFloors
-from assets.allocation.problem import NonNegative, Positive, Strict, known_keys
+from assets.allocation.problem import Name, NonNegative, Positive, Strict, known_keys
 from assets.allocation.problem_errors import ProblemError, explain
 from assets.allocation.roots import Floats
 
@@ -29,7 +29,7 @@ Kind = Literal["weighted_sum", "isoelastic", "max_min"]
 class CoupledCell(Strict):
     """Data that can be bought; it belongs to `groups`, or helps them by a share of a record."""
 
-    name: str
+    name: Name
     cost: Positive
     available: Positive
     floor: NonNegative = 0.0
@@ -39,7 +39,7 @@ class CoupledCell(Strict):
 class CoupledGroup(Strict):
     """f = a - b E^-p - t N^-q; `t` 0 has no transfer by the total."""
 
-    name: str
+    name: Name
     weight: NonNegative = 1.0
     a: float
     b: Positive

@@ -17,7 +17,7 @@ from assets.allocation.levels import level_curves
 from assets.allocation.repetition import Cells, slope_of_passes, worth_of_passes
 from assets.allocation.response import Response
 from assets.allocation.roots import Floats
-from assets.allocation.stated import SUMS, Stated, floor_spend
+from assets.allocation.stated import SUMS, Stated, finite_welfare, floor_spend
 from assets.allocation.tally import sum_by
 
 Answer = dict[str, Any]
@@ -56,6 +56,7 @@ class Effective:
             target=-target if target is not None and read.objective.level == "excess" else target,
         )
         self.solved, self.division = divide_exactly(self.stated, floors)
+        finite_welfare(self.stated, self.division)
 
     def answer(self) -> Answer:
         """Return the fields of `answer`: objective, samples, prices, certificate."""
@@ -127,7 +128,8 @@ def effective_pools(read: JointProblem, budget: float) -> list[int]:
     pooled = pooled_cells(read)
     fill = Fill(pooled, 1, budget)
     best = fill.effective(np.array([budget]))
-    return np.flatnonzero(fill.samples(best) > 1e-9 * max(budget, 1e-300)).tolist()
+    drawn = fill.samples(best)
+    return np.flatnonzero(drawn > 1e-9 * drawn.sum()).tolist()
 
 
 def staging_bound_of(joint: Effective, part: Effective) -> float | None:

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 
 from assets.allocation.curves import Curves
 from assets.allocation.problem import (
+    Name,
     NonNegative,
     Objective,
     Positive,
@@ -19,6 +20,7 @@ from assets.allocation.problem import (
 )
 from assets.allocation.problem_errors import ProblemError, explain
 from assets.allocation.repetition import Cells
+from assets.allocation.stated import SUMS
 from assets.allocation.tally import sum_by
 
 
@@ -38,7 +40,7 @@ class JointCell(Strict):
 class JointGroup(Strict):
     """A group: f = a - b E^-p, or (mixture) f = a - A exp(-V) with anchor n0."""
 
-    name: str
+    name: Name
     weight: NonNegative = 1.0
     a: float
     b: Positive | None = None
@@ -74,18 +76,7 @@ def read_joint(raw: Mapping[str, Any]) -> JointProblem:
             "; ".join(explain(e, raw, _JOINT_KEYS) for e in error.errors()[:5])
         ) from None
     mixture = problem.formulation == "mixture"
-    o = problem.objective
-    if (o.kind == "min_cost") != (problem.budget is None):
-        msg = "field budget: " + (
-            "min_cost looks for the least spend; remove it" if problem.budget else "missing"
-        )
-        raise ProblemError(msg)
-    if (o.kind == "min_cost") != (o.target is not None):
-        msg = "objective, field target: min_cost needs one, and only min_cost has one"
-        raise ProblemError(msg)
-    if o.kind == "isoelastic" and o.aversion is None:
-        msg = "objective, field aversion: isoelastic needs it"
-        raise ProblemError(msg)
+    _check_objective(problem)
     if mixture and problem.repetition != "power":
         msg = (
             "field repetition: the mixture form is derived for power repetition only; use power, "
@@ -101,7 +92,31 @@ def read_joint(raw: Mapping[str, Any]) -> JointProblem:
             raise ProblemError(msg)
         names.add(group.name)
         _check(group, problem, mixture=mixture)
+    if problem.objective.kind in SUMS and not any(g.weight for g in problem.groups):
+        msg = "groups, field weight: every weight is 0, so nothing is worth buying; give some group a weight"
+        raise ProblemError(msg)
     return problem
+
+
+def _check_objective(problem: JointProblem) -> None:
+    o = problem.objective
+    if (o.kind == "min_cost") != (problem.budget is None):
+        msg = "field budget: " + (
+            "min_cost looks for the least spend; remove it" if problem.budget else "missing"
+        )
+        raise ProblemError(msg)
+    if (o.kind == "min_cost") != (o.target is not None):
+        msg = "objective, field target: min_cost needs one, and only min_cost has one"
+        raise ProblemError(msg)
+    if o.kind == "isoelastic" and o.aversion is None:
+        msg = "objective, field aversion: isoelastic needs it (0 is the plain sum, 1 the log)"
+        raise ProblemError(msg)
+    if o.kind != "isoelastic" and o.aversion:
+        msg = f"objective, field aversion: {o.kind} has none; remove it or use kind isoelastic"
+        raise ProblemError(msg)
+    if o.kind == "isoelastic" and o.level == "excess":
+        msg = "objective, field level: excess is a shortfall and cannot go into isoelastic; use another"
+        raise ProblemError(msg)
 
 
 def _check(group: JointGroup, problem: JointProblem, *, mixture: bool) -> None:
@@ -111,9 +126,16 @@ def _check(group: JointGroup, problem: JointProblem, *, mixture: bool) -> None:
 
     if sum(cell.U for cell in group.cells) <= 0:
         fail("U", "no records in any pool; a group without data cannot be allocated")
-    if problem.objective.kind in ("weighted_sum", "isoelastic") and "weight" not in (
-        group.model_fields_set
-    ):
+    if not mixture and not any(cell.U * cell.worth for cell in group.cells):
+        fail("worth", "0 for every pool with records; give the reference pool worth 1")
+    named = [cell.name for cell in group.cells if cell.name is not None]
+    if len(set(named)) < len(named):
+        fail("cells", f"two pools have the same name among {named}; rename or merge them")
+    if problem.objective.level == "skill" and group.chance is None:
+        fail("chance", "level skill needs the performance of guessing for each group")
+    if group.chance is not None and group.chance >= 1:
+        fail("chance", f"{group.chance:g} leaves no room above chance; it must be below 1")
+    if problem.objective.kind in SUMS and "weight" not in (group.model_fields_set):
         fail("weight", f"{problem.objective.kind} needs one for each group")
     if mixture:
         if group.n0 is None:

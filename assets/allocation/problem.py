@@ -14,13 +14,14 @@ Level = Literal["raw", "excess", "skill", "attainable"]
 
 
 class Strict(BaseModel):
-    """Unknown keys, infinities and NaN are errors."""
+    """Unknown keys, infinities, NaN, and text or truth values in place of numbers are errors."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True, strict=True)
 
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
+Name = Annotated[str, Field(min_length=1)]
 
 
 class PowerCurve(Strict):
@@ -74,7 +75,7 @@ class Repeats(Strict):
 class Pool(Strict):
     """Part of a group's data; a sample is `worth` samples of the reference quality."""
 
-    name: str
+    name: Name
     worth: NonNegative
     cost: Positive
     available: NonNegative
@@ -83,7 +84,7 @@ class Pool(Strict):
 class Group(Strict):
     """A group; `floor` counts new samples, `held` effective ones already there."""
 
-    name: str
+    name: Name
     weight: NonNegative | None = None
     cost: Positive | None = None
     available: NonNegative | None = None

@@ -39,17 +39,45 @@ def explain(error: ErrorDetails, raw: Mapping[str, Any], known: Sequence[str]) -
     kind = error["type"]
     value = error.get("input")
     if kind == "extra_forbidden":
-        near = difflib.get_close_matches(field, known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        return f"{prefix}: unknown key{hint}"
+        return f"{prefix}: unknown key{_hint(field, known)}"
     if kind == "missing":
         return f"{prefix}: missing"
     if kind == "finite_number" or (isinstance(value, float) and not math.isfinite(value)):
         return f"{prefix}: {value!r} is not a finite number; refit or leave the group out"
+    if kind == "string_too_short":
+        return f"{prefix}: empty; give it a name"
+    if kind.startswith("union_tag"):
+        forms = "power, offset, hyperbola or tabulated"
+        stated = value.get("form") if isinstance(value, Mapping) else None
+        return f"{prefix}: form {stated!r} is not known; use {forms}"
+    if kind in _NOT_A:
+        return f"{prefix}: {_NOT_A[kind]}, got {_short(value)}"
     remedy = _REMEDY.get(field, "")
-    return f"{prefix}: {str(error['msg']).lower()}, got {value!r}{'; ' + remedy if remedy else ''}"
+    return f"{prefix}: {str(error['msg']).lower()}, got {_short(value)}{'; ' + remedy if remedy else ''}"
 
 
+def _hint(field: str, known: Sequence[str]) -> str:
+    if field in known:
+        return " here; move it to the part that has it, or remove it"
+    near = difflib.get_close_matches(field, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _short(value: object) -> str:
+    """Return the value for a message, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+_NOT_A = {
+    "model_type": "an object with keys is needed",
+    "model_attributes_type": "an object with keys is needed",
+    "dict_type": "an object with keys is needed",
+    "list_type": "a list is needed",
+    "float_type": "a number is needed",
+    "int_type": "a whole number is needed",
+    "string_type": "a text is needed",
+}
 _REMEDY = {
     "cost": "a cost is what one sample takes from the budget; use 1 where the budget counts "
     "samples",

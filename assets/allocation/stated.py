@@ -125,3 +125,13 @@ def floor_spend(fill: Fill, floors: Floats, names: Sequence[str]) -> Floats:
         )
         raise InfeasibleFloors(msg)
     return np.where(floors > 0, fill.spend_of_samples(floors), 0.0)
+
+
+def finite_welfare(stated: Stated, division: Division) -> None:
+    """Raise AllocationError where the aversion is so large that no welfare is a finite number."""
+    if stated.kind == "isoelastic" and not np.isfinite(division.residual):
+        msg = (
+            f"objective, field aversion: at {stated.aversion:g} the welfare of these levels is not "
+            "a finite number; use less, or max_min, which it approaches"
+        )
+        raise AllocationError(msg)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import click
 from pydantic import BaseModel, ConfigDict
 
+from orchestration.commands.allocate_file import as_text, naming, read_stated, shown
 from resources.errors import RecipeError
 
 
@@ -31,12 +31,13 @@ class AllocateSettings(BaseModel):
 def allocate(problem: Path, settings: AllocateSettings) -> None:
     """Solve a problem file and print the plan; with `rounds`, plan the next round of a study."""
     _check(settings)
+    stated = read_stated(problem)
+    with naming(problem):
+        _answer(stated, settings)
+
+
+def _answer(stated: dict[str, Any], settings: AllocateSettings) -> None:
     joint, integer, as_json = settings.joint, settings.integer, settings.as_json
-    try:
-        stated = json.loads(problem.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        message = f"{problem}: can't be read as JSON: {error}"
-        raise RecipeError(message) from error
     if settings.rounds is not None:
         from orchestration.commands.allocate_rounds import allocate_rounds
 
@@ -55,23 +56,23 @@ def allocate(problem: Path, settings: AllocateSettings) -> None:
         if settings.report is not None:
             _report(stated, answer, settings.report)
     if as_json or joint:
-        click.echo(json.dumps(answer, indent=None if as_json else 2))
+        click.echo(as_text(answer, compact=as_json))
         return
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"objective {answer['objective']:.6g}, spend {answer['spend']:.6g}")
+    table = Table(title=f"objective {shown(answer['objective'])}, spend {answer['spend']:.6g}")
     columns = ("group", "samples", "records", "passes", "performance", "bound", "marginal_value")
     for column in columns:
         table.add_column(column)
     for row in answer["allocation"]:
-        table.add_row(
-            *[f"{row[c]:.6g}" if isinstance(row[c], float) else str(row[c]) for c in columns]
-        )
+        table.add_row(*[shown(row[c]) for c in columns])
     console = Console()
     console.print(table)
     for name, value in answer["baselines"].items():
-        console.print(f"{name}: objective {value['objective']:.6g}, worst {value['worst']:.6g}")
+        console.print(
+            f"{name}: objective {shown(value['objective'])}, worst {shown(value['worst'])}"
+        )
     for warning in answer["warnings"]:
         console.print(f"[yellow]{warning}[/yellow]")
 

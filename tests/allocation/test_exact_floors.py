@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from assets.allocation.answer import allocate
 from assets.allocation.errors import InfeasibleFloors
 from assets.allocation.joint import solve_joint
+from tests.allocation.stated import as_cells, check_feasible
 from tests.allocation.strategies import groups
-from tests.allocation.test_allocate import as_cells, check_feasible
 from tests.oracles.allocation_solver import solve_cells
 
 COMMON = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from assets.allocation.answer import allocate
 from assets.allocation.errors import AllocationError
+from tests.allocation.stated import as_cells, check_feasible, three
 from tests.allocation.strategies import groups
-from tests.allocation.test_allocate import as_cells, check_feasible, three
 from tests.oracles.allocation_solver import brute_force
 
 COMMON = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))

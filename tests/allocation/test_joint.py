@@ -16,6 +16,7 @@ from assets.allocation.joint import solve_joint
 from assets.allocation.joint_mixture import mixture_sum
 from assets.allocation.mixture import MixtureGroup
 from assets.allocation.problem import ProblemError
+from tests.allocation.stated import two_by_two
 from tests.allocation.strategies import joint_problem
 from tests.oracles.allocation_solver import mixture_stepwise, phi, solve_cells
 
@@ -42,29 +43,6 @@ def test_open_oracles(case):
         assert result["staging_bound"] == pytest.approx(case["staging_bound"], rel=1e-6)
     if "gain" in case:
         assert result["gain"]["objective"] == pytest.approx(case["gain"]["objective"], abs=1e-7)
-
-
-def two_by_two(kind="weighted_sum"):
-    def group(name, clean):
-        return {
-            "name": name,
-            "weight": 0.5,
-            "a": 0.95,
-            "b": 2.0,
-            "p": 0.5,
-            "cells": [
-                {"U": clean, "worth": 1.0, "tau": 0.9},
-                {"U": 1000, "worth": 0.5, "tau": 0.9},
-            ],
-        }
-
-    return {
-        "formulation": "effective",
-        "repetition": "step",
-        "budget": 1000,
-        "objective": {"kind": kind},
-        "groups": [group("A", 1000), group("B", 60)],
-    }
 
 
 def test_simplest_case_by_hand():

@@ -15,7 +15,7 @@ from assets.allocation.comparisons import aversion_sweep, rule_samples
 from assets.allocation.fairness import Change, suppress_small
 from assets.allocation.report_page import croissant_rai, report_page
 from orchestration.cli import main
-from tests.allocation.test_allocate import three
+from tests.allocation.stated import three
 
 
 def test_the_worst_group_rises_and_the_mean_falls_with_aversion():
