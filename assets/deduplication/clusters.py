@@ -14,6 +14,7 @@ import numpy.typing as npt
 import polars as pl
 
 from assets.deduplication.errors import RankError
+from assets.deduplication.name_places import NamePlaces
 from assets.deduplication.order import sorted_order
 from assets.deduplication.verify import component_labels
 
@@ -53,7 +54,8 @@ def components(pairs: pl.DataFrame, twins: pl.DataFrame | None = None) -> pl.Dat
         ]
     )
     nodes = pl.concat([edges["left"], edges["right"]]).unique().sort()
-    left, right = _places(nodes, edges["left"]), _places(nodes, edges["right"])
+    places = NamePlaces(nodes)
+    left, right = places.find(edges["left"]), places.find(edges["right"])
     label = component_labels(len(nodes), left, right)
     return pl.DataFrame({"key": nodes, "cluster": nodes.gather(label)}, schema=_FIRST_TWO)
 
@@ -92,90 +94,77 @@ def star_clusters(
     DataFrame
         key, cluster, keeper, similarity: every key of `rank` with a neighbour in it; the keeper of
         a kept key is itself, with similarity 1. `cluster` is the smallest key of the connected
-        component, so stars of one component share it. Sorted by key. Cost: a sort of the pairs.
+        component, so stars of one component share it. Sorted by key. Cost: a sort of the keys; about
+        60 bytes a key and 60 a pair beside what is given and returned.
 
     Raises
     ------
     RankError
         `rank` has no column `key`, or names a key twice.
     """
+    from assets.deduplication.graph_kernels import first_of_each, star_walk
+
     twins = _NO_TWINS if twins is None else twins
-    ranked = sorted_order(rank)
-    involved = (
-        pl.concat([pairs["left"], pairs["right"], twins["key"], twins["representative"]])
-        .unique()
-        .to_frame("key")
-    )
-    members = (
-        ranked.join(involved, on="key", how="semi")
-        .join(twins, on="key", how="left")
-        .with_columns(group=pl.coalesce("representative", "key"))
-        .sort("rank")
-    )
-    best = members.unique("group", keep="first", maintain_order=True)
-    names = best["group"]  # in survivor order
-    edges = pairs.filter(
-        pl.col("left").is_in(names.implode()) & pl.col("right").is_in(names.implode())
-    )
-    place = pl.DataFrame({"group": names}).with_row_index("place")
-    one = _joined_places(place, edges["left"])
-    two = _joined_places(place, edges["right"])
-    keeper, similarity = _walk(
-        len(names), one, two, edges["similarity"].to_numpy(), earlier_only=earlier_only
-    )
+    names = sorted_order(rank)["key"]  # a key's place in it is its number
+    places = NamePlaces(names)
+    group, groups, left, right = _groups(places, len(names), pairs, twins)
+    best = np.empty(groups + 1, np.int64)  # the last one stands for what is not known: -1
+    first_of_each(group, best)
+    one, two, similarity = best[left], best[right], pairs["similarity"].to_numpy().view()
+    del left, right
+    inside = (one >= 0) & (two >= 0)
+    if not inside.all():
+        one, two, similarity = one[inside], two[inside], similarity[inside]
+    similarity.flags.writeable = False  # one type for the compiled loop
+    keeper, near = np.empty(len(names), np.int64), np.empty(len(names))
+    star_walk(one, two, similarity, int(earlier_only), keeper, near)
     label = component_labels(len(names), one, two)
-    solved = pl.DataFrame(
+    del one, two, similarity
+    best = best[group]  # of each key the one that stands for all that are equal to it
+    together = np.bincount(label[best], minlength=len(names))
+    rows = places.by_name(np.flatnonzero(together[label[best]] > 1))
+    best = best[rows]
+    first = np.empty(len(names), np.int64)
+    first_of_each(label[best], first)
+    return pl.DataFrame(
         {
-            "group": names,
-            "best": best["key"],
-            "keeper": best["key"].gather(keeper),
-            "near": similarity,
-            "component": label,
-        }
+            "key": _gathered(names, rows),
+            "cluster": _gathered(names, rows[first[label[best]]]),
+            "keeper": _gathered(names, keeper[best]),
+            "similarity": near[best],
+        },
+        schema=CLUSTER_SCHEMA,
     )
-    result = (
-        members.join(solved, on="group", how="left")
-        .with_columns(
-            cluster=pl.col("key").min().over("component"),
-            similarity=pl.when(pl.col("keeper") == pl.col("best"))
-            .then(1.0)
-            .otherwise(pl.col("near")),
-            together=pl.len().over("component"),
-        )
-        .filter(pl.col("together") > 1)
-    )
-    return result.select(list(CLUSTER_SCHEMA)).cast(CLUSTER_SCHEMA).sort("key")
 
 
-def _walk(
-    count: int, one: I64, two: I64, similarity: F64, *, earlier_only: bool
-) -> tuple[I64, F64]:
-    """Return each node's keeper and the similarity to it; nodes are numbered in survivor order."""
-    head, tail = np.maximum(one, two), np.minimum(one, two)
-    order = np.lexsort((tail, head))
-    head, tail = head[order], tail[order]
-    begins = np.searchsorted(head, np.arange(count + 1)).tolist()
-    kept = bytearray(b"\1") * count
-    earlier = tail.tolist()
-    for node in range(count):
-        for edge in range(begins[node], begins[node + 1]):
-            if kept[earlier[edge]]:
-                kept[node] = 0
-                break
-    keeps = np.frombuffer(bytes(kept), np.uint8).astype(bool)
-    source, target = np.concatenate([one, two]), np.concatenate([two, one])
-    weight = np.concatenate([similarity, similarity])
-    useful = keeps[target] & ~keeps[source]
-    if earlier_only:
-        useful &= target < source
-    source, target, weight = source[useful], target[useful], weight[useful]
-    best = np.lexsort((target, -weight, source))
-    source, target, weight = source[best], target[best], weight[best]
-    first = np.ones(len(source), bool)
-    first[1:] = source[1:] != source[:-1]
-    keeper, near = np.arange(count), np.ones(count)
-    keeper[source[first]], near[source[first]] = target[first], weight[first]
-    return keeper, near
+def _groups(
+    places: NamePlaces, count: int, pairs: pl.DataFrame, twins: pl.DataFrame
+) -> tuple[I64, int, I64, I64]:
+    """Return the group of each key of the order (its own number, or that of its representative).
+
+    Also how many groups there may be, and those of both sides of all pairs, -1 where none is known. A
+    representative that the order lacks has a number beyond it.
+    """
+    lead = places.find(twins["representative"])
+    absent = twins["representative"].filter(pl.Series(lead < 0)).unique()
+    beyond = NamePlaces(absent)
+    group = np.arange(count)
+    key = places.find(twins["key"])
+    elsewhere = np.flatnonzero(lead < 0)
+    lead[elsewhere] = count + beyond.find(twins["representative"].gather(elsewhere))
+    group[key[key >= 0]] = lead[key >= 0]
+    sides = []
+    for side in ("left", "right"):
+        place = places.find(pairs[side])
+        elsewhere = np.flatnonzero(place < 0)
+        further = beyond.find(pairs[side].gather(elsewhere))
+        place[elsewhere] = np.where(further >= 0, further + count, -1)
+        sides.append(place)
+    return group, count + len(absent), sides[0], sides[1]
+
+
+def _gathered(names: pl.Series, places: I64) -> pl.Series:
+    return names.gather(places.astype(np.uint32))
 
 
 def component_clusters(
@@ -269,11 +258,6 @@ def component_report(
 
 def _places(nodes: pl.Series, values: pl.Series) -> I64:
     return np.asarray(nodes.search_sorted(values), dtype=np.int64)
-
-
-def _joined_places(place: pl.DataFrame, values: pl.Series) -> I64:
-    joined = values.to_frame("group").join(place, on="group", how="left", maintain_order="left")
-    return joined["place"].to_numpy().astype(np.int64)
 
 
 __all__ = [

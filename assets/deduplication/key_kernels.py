@@ -1,4 +1,4 @@
-"""Compiled loops over columns of keys: read hexadecimal digits, find keys that may repeat."""
+"""Compiled loops over columns of keys: read hexadecimal digits, place keys in a table, find repeats."""
 
 from __future__ import annotations
 
@@ -48,6 +48,18 @@ def read_digits(data: U8, start: int, high: U64, low: U64) -> int:
 
 
 @compiled
+def write_digits(high: U64, low: U64, data: U8) -> None:
+    """Write keys as 32 hexadecimal digits each, one after another."""
+    for row in range(high.size):
+        for half in range(2):
+            value = low[row] if half else high[row]
+            for digit in range(16):
+                four = np.uint8((value >> np.uint64(60 - 4 * digit)) & np.uint64(15))
+                letter = np.uint8(87) if four > 9 else np.uint8(48)  # a - 10, 0
+                data[32 * row + 16 * half + digit] = four + letter
+
+
+@compiled
 def may_repeat(keys: U32) -> I64:
     """Return the places of all keys that occur twice, and of a few (1 in 16) that do not.
 
@@ -70,3 +82,38 @@ def may_repeat(keys: U32) -> I64:
         found[count] = place
         count += np.int64((twice[key >> _6] >> (key & _63)) & _1)
     return found[:count].copy()
+
+
+@compiled
+def fill_table(mixed: U64, high: U64, low: U64, slots: U32) -> int:
+    """Put the keys' places + 1 into a table of open addresses; its size is a power of two above theirs.
+
+    Returns the first key that came before, or -1.
+    """
+    mask = np.uint64(slots.size - 1)
+    for row in range(high.size):
+        slot = mixed[row] & mask
+        while slots[slot]:
+            held = np.int64(slots[slot]) - 1
+            if high[held] == high[row] and low[held] == low[row]:
+                return row
+            slot = (slot + _1) & mask
+        slots[slot] = np.uint32(row + 1)
+    return -1
+
+
+@compiled
+def look_up(
+    mixed: U64, high: U64, low: U64, slots: U32, held_high: U64, held_low: U64, places: I64
+) -> None:
+    """Fill `places` with where each key is among those of the table, or -1."""
+    mask = np.uint64(slots.size - 1)
+    for row in range(high.size):
+        slot = mixed[row] & mask
+        places[row] = -1
+        while slots[slot]:
+            held = np.int64(slots[slot]) - 1
+            if held_high[held] == high[row] and held_low[held] == low[row]:
+                places[row] = held
+                break
+            slot = (slot + _1) & mask

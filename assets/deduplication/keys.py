@@ -10,14 +10,16 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 import pyarrow as pa
 
 from assets.deduplication.errors import KeyFormatError
 
 Keys: TypeAlias = pa.Array | pa.ChunkedArray | Sequence[str] | npt.NDArray[Any]
+I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
 
-_DIGITS = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
+CHUNK = 1 << 18  # keys that are held as text and as numbers at once
 
 
 def parse_keys(keys: Keys) -> tuple[U64, U64]:
@@ -43,19 +45,40 @@ def parse_keys(keys: Keys) -> tuple[U64, U64]:
     array = keys.combine_chunks() if isinstance(keys, pa.ChunkedArray) else keys
     if not isinstance(array, pa.Array):
         array = pa.array(list(array), type=pa.large_string())
+    read = read_keys(array)
+    if read is None:
+        _refuse(array)
+        raise AssertionError
+    return read
+
+
+def read_keys(array: pa.Array) -> tuple[U64, U64] | None:
+    """Do what `parse_keys` does for one array of strings; None where one of them is no such key."""
     array = array.cast(pa.large_string())
     count = len(array)
     if count == 0:
         return np.empty(0, np.uint64), np.empty(0, np.uint64)
     offsets = np.frombuffer(array.buffers()[1], dtype=np.int64)[array.offset :][: count + 1]
     if array.null_count or not bool((np.diff(offsets) == 32).all()):
-        _refuse(array)
+        return None
     from assets.deduplication.key_kernels import read_digits
 
     data = np.frombuffer(array.buffers()[2], dtype=np.uint8)
     high, low = np.empty(count, np.uint64), np.empty(count, np.uint64)
-    if read_digits(data, int(offsets[0]), high, low) >= 0:
-        _refuse(array)
+    return None if read_digits(data, int(offsets[0]), high, low) >= 0 else (high, low)
+
+
+def key_numbers(names: pl.Series) -> tuple[U64, U64] | None:
+    """Return both halves of names that all are keys of 32 hexadecimal digits, or None.
+
+    Names are read in chunks, so that no second copy of all of them is held.
+    """
+    high, low = np.empty(len(names), np.uint64), np.empty(len(names), np.uint64)
+    for first in range(0, len(names), CHUNK):
+        read = read_keys(names[first : first + CHUNK].to_arrow())
+        if read is None:
+            return None
+        high[first : first + CHUNK], low[first : first + CHUNK] = read
     return high, low
 
 
@@ -72,57 +95,50 @@ def format_keys(high: U64, low: U64) -> pa.Array:
     pyarrow.Array
         (n,) `large_string`.
     """
+    from assets.deduplication.key_kernels import write_digits
+
     count = len(high)
-    octets = np.empty((count, 2), dtype=">u8")
-    octets[:, 0] = high
-    octets[:, 1] = low
-    raw = octets.view(np.uint8).reshape(count, 16)
-    digits = np.empty((count, 16, 2), dtype=np.uint8)
-    digits[:, :, 0] = _DIGITS[raw >> 4]
-    digits[:, :, 1] = _DIGITS[raw & 15]
+    digits = np.empty(32 * count, np.uint8)
+    write_digits(high, low, digits)
     offsets = np.arange(count + 1, dtype=np.int64) * 32
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(digits)]
     return pa.Array.from_buffers(pa.large_string(), count, buffers)
 
 
 class KeyLookup:
-    """Find the places of keys in a list of distinct keys.
+    """Find the places of keys in a list of distinct keys: a table of 8 to 16 bytes a key.
 
-    Keys are sorted by a mix of both halves, so that ids that count up in one half are found as
-    fast as hashes; the rare keys with equal mixes are told apart by comparing the halves.
+    Parameters
+    ----------
+    high, low
+        (n,) halves of the keys; they are held, not copied.
+
+    Attributes
+    ----------
+    repeated
+        The place of a key that came before, or -1. Where it is not -1, keys from there on are not found.
     """
 
     def __init__(self, high: U64, low: U64) -> None:
-        mixed = _mixed(high, low)
-        self._order = np.argsort(mixed, kind="stable")
-        self._mixed = mixed[self._order]
-        self._high, self._low = high[self._order], low[self._order]
+        from assets.deduplication.key_kernels import fill_table
 
-    def find(self, high: U64, low: U64) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        self._high, self._low = high, low
+        self._slots = np.zeros(1 << max(4, (2 * len(high) - 1).bit_length()), np.uint32)
+        self.repeated = int(fill_table(_mixed(high, low), high, low, self._slots))
+
+    def find(self, high: U64, low: U64) -> tuple[I64, I64]:
         """Return which of the given keys are in the list (rows, ascending), and their places."""
-        last = len(self._mixed) - 1
-        if last < 0:
-            none = np.empty(0, np.int64)
-            return none, none
-        mixed = _mixed(high, low)
-        place = np.searchsorted(self._mixed, mixed)
-        rows = np.flatnonzero(self._mixed[np.minimum(place, last)] == mixed)
-        place = place[rows]
-        found_rows, found_places = [], []
-        while len(rows):
-            same = (self._high[place] == high[rows]) & (self._low[place] == low[rows])
-            found_rows.append(rows[same])
-            found_places.append(self._order[place[same]])
-            rows, place = rows[~same], place[~same] + 1
-            more = place <= last
-            rows, place = rows[more], place[more]
-            more = self._mixed[place] == mixed[rows]
-            rows, place = rows[more], place[more]
-        if not found_rows:
-            return rows, place
-        every = np.concatenate(found_rows)
-        order = np.argsort(every, kind="stable")
-        return every[order], np.concatenate(found_places)[order]
+        places = self.places(high, low)
+        rows = np.flatnonzero(places >= 0)
+        return rows, places[rows]
+
+    def places(self, high: U64, low: U64) -> I64:
+        """Return the place of each key in the list, or -1."""
+        from assets.deduplication.key_kernels import look_up
+
+        places = np.empty(len(high), np.int64)
+        look_up(_mixed(high, low), high, low, self._slots, self._high, self._low, places)
+        return places
 
 
 def _mixed(high: U64, low: U64) -> U64:

@@ -15,6 +15,9 @@ import polars as pl
 import pyarrow as pa
 
 from assets.deduplication.errors import RankError
+from assets.deduplication.keys import KeyLookup, key_numbers
+
+U64 = npt.NDArray[np.uint64]
 
 
 def sorted_order(order: pl.DataFrame) -> pl.DataFrame:
@@ -30,27 +33,46 @@ def sorted_order(order: pl.DataFrame) -> pl.DataFrame:
         raise RankError(message)
     columns = [name for name in order.columns if name != "key"]
     keys = order["key"]
-    if keys.null_count() or keys.n_unique() != len(keys):
-        twice = order.filter(pl.col("key").is_duplicated() | pl.col("key").is_null())["key"][0]
-        message = f"key {twice!r} is null or occurs twice in the survivor order; give each key once"
-        raise RankError(message)
-    by = [*columns, "key"]
-    return (
-        order.sort(by, nulls_last=True)
-        .select("key")
-        .with_row_index("rank")
-        .select("key", pl.col("rank").cast(pl.Int64))
+    numbers = key_numbers(keys)
+    if numbers is None:
+        if keys.null_count() or keys.n_unique() != len(keys):
+            place = int((keys.is_null() | keys.is_duplicated()).arg_max() or 0)
+            _refuse(keys[place])
+        rows = order.select(pl.arg_sort_by([*columns, "key"], nulls_last=True)).to_series()
+    else:
+        again = KeyLookup(*numbers).repeated
+        if again >= 0:
+            _refuse(keys[again])
+        rows = _by_columns_and_key(order.select(columns), *numbers)
+    return pl.DataFrame(
+        {"key": keys.gather(rows), "rank": np.arange(len(keys))},
+        schema={"key": pl.String, "rank": pl.Int64},
     )
+
+
+def _by_columns_and_key(columns: pl.DataFrame, high: U64, low: U64) -> pl.Series:
+    """Return the order of rows by some columns and then by their keys."""
+    if not columns.width:
+        return pl.Series(sorted_rows(high, low).astype(np.uint32))
+    names = [f"column_{place}" for place in range(columns.width)]
+    renamed = columns.rename(dict(zip(columns.columns, names, strict=True)))
+    whole = renamed.with_columns(high=pl.Series(high), low=pl.Series(low))
+    return whole.select(pl.arg_sort_by([*names, "high", "low"], nulls_last=True)).to_series()
+
+
+def _refuse(key: str | None) -> None:
+    message = f"key {key!r} is null or occurs twice in the survivor order; give each key once"
+    raise RankError(message)
 
 
 def order_ranks(keys: pa.Array, order: pl.DataFrame) -> npt.NDArray[np.int64]:
     """Return the rank of each key; keys that the order lacks come last, all equal."""
     ranked = sorted_order(order)
-    column = pl.Series("key", keys)
-    joined = pl.DataFrame({"key": column.cast(pl.String)}).join(
-        ranked, on="key", how="left", maintain_order="left"
-    )
-    return joined["rank"].fill_null(len(ranked)).to_numpy().astype(np.int64)
+    from assets.deduplication.name_places import NamePlaces
+
+    places = NamePlaces(ranked["key"]).find(pl.Series("key", keys, dtype=pl.String))
+    places[places < 0] = len(ranked)
+    return places
 
 
 def sorted_rows(first: npt.NDArray[np.uint64], *further: npt.NDArray[Any]) -> npt.NDArray[np.int64]:

@@ -21,14 +21,11 @@ U64 = npt.NDArray[np.uint64]
 
 def component_labels(count: int, left: I64, right: I64) -> I64:
     """Label the connected components of a graph of `count` nodes by their smallest node."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
+    from assets.deduplication.graph_kernels import component_roots
 
-    graph = coo_array((np.ones(len(left), np.int8), (left, right)), shape=(count, count))
-    _, label = connected_components(graph, directed=False)
-    smallest = np.full(int(label.max(initial=-1)) + 1, count, np.int64)
-    np.minimum.at(smallest, label, np.arange(count))
-    return np.asarray(smallest[label], dtype=np.int64)
+    label = np.empty(count, np.int64)
+    component_roots(left, right, label)
+    return label
 
 
 def rounds(left: I64, right: I64, set_sizes: I64, *, budget_bytes: int) -> Iterator[I64]:

@@ -94,6 +94,60 @@ def test_stars_with_collapsed_twins_equal_stars_with_all_pairs(edges, names, mor
     assert a.equals(b)
 
 
+def wide(name):
+    return f"{int(name) * 0x1F3D5B79 + 7:032x}"  # a key that sorts as the name does
+
+
+@settings(deadline=None)
+@given(
+    EDGES,
+    st.permutations(NAMES),
+    st.integers(5, 14),
+    st.dictionaries(st.sampled_from(NAMES[7:]), st.sampled_from(NAMES[:7])),
+    st.booleans(),
+)
+def test_keys_that_are_numbers_give_what_other_names_give(edges, names, count, twin_of, earlier):
+    """With twins whose representative takes no part, and keys that the order lacks."""
+    edges = [e for e in edges if e[0] not in twin_of and e[1] not in twin_of]
+    led = {**twin_of, **{lead: lead for lead in twin_of.values()}}
+    got = []
+    for name_of in (str, wide):
+        pairs = frame([(name_of(a), name_of(b), s) for a, b, s in edges])
+        twins = pl.DataFrame(
+            [(name_of(a), name_of(b)) for a, b in led.items()], schema=TWINS, orient="row"
+        )
+        rank = ranking([name_of(name) for name in names[:count]])
+        stars = star_clusters(pairs, rank, twins, earlier_only=earlier)
+        got.append((stars, components(pairs, twins)))
+    for plain, numbers in zip(*got, strict=True):
+        assert numbers.height == plain.height
+        for column in set(plain.columns) - {"similarity"}:
+            assert numbers[column].to_list() == [wide(name) for name in plain[column]]
+    assert got[0][0]["similarity"].equals(got[1][0]["similarity"])
+
+
+def test_components_are_what_a_search_finds():
+    import numpy as np
+
+    from assets.deduplication.verify import component_labels
+
+    draw = np.random.default_rng(0)
+    for count in (1, 5, 40, 200):
+        left, right = draw.integers(0, count, (2, count // 2 + 1))
+        near = {node: {node} for node in range(count)}
+        for a, b in zip(left.tolist(), right.tolist(), strict=True):
+            near[a].add(b)
+            near[b].add(a)
+        label = [-1] * count
+        for node in range(count):
+            waiting = [node] if label[node] < 0 else []
+            while waiting:
+                one = waiting.pop()
+                label[one] = node
+                waiting += [other for other in near[one] if label[other] < 0]
+        assert component_labels(count, left, right).tolist() == label
+
+
 def test_chains_are_not_collapsed_in_star_mode():
     chain = frame([("00", "01", 0.8), ("01", "02", 0.8)])
     star = star_clusters(chain, ranking(["00", "01", "02"]))

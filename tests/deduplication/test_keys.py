@@ -1,12 +1,18 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assets.deduplication import keys as module
+from assets.deduplication import name_places
+from assets.deduplication.errors import RankError
 from assets.deduplication.keys import KeyLookup, format_keys, parse_keys
+from assets.deduplication.name_places import NamePlaces
+from assets.deduplication.order import sorted_order
 from tests.deduplication.corpora import key_of
 
 
@@ -45,3 +51,47 @@ def test_lookup_equals_a_dictionary(held, asked, clash):
         module._mixed = original
     want = [(i, places[t]) for i, t in enumerate(texts) if t in places]
     assert list(zip(rows.tolist(), found.tolist(), strict=True)) == want
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(0, 60), unique=True, max_size=30),
+    st.lists(st.one_of(st.none(), st.integers(0, 60)), max_size=30),
+    st.booleans(),
+    st.integers(1, 40),
+)
+def test_places_of_names_equal_a_dictionary(held, asked, numbers, chunk):
+    """Also names that are asked for and are no keys, such as null, and names in several chunks."""
+    name_of = key_of if numbers else str
+    names = [name_of(n) for n in held]
+    texts = [None if n is None else name_of(n) for n in asked]
+    original = name_places.CHUNK, module.CHUNK
+    name_places.CHUNK = module.CHUNK = chunk
+    try:
+        places = NamePlaces(pl.Series(names, dtype=pl.String))
+        got = places.find(pl.Series(texts, dtype=pl.String))
+        by_name = places.by_name(np.arange(len(names)))
+    finally:
+        name_places.CHUNK, module.CHUNK = original
+    want = {name: place for place, name in enumerate(names)}
+    assert got.tolist() == [want.get(text, -1) for text in texts]
+    assert by_name.tolist() == [want[name] for name in sorted(names)]
+
+
+def test_a_key_that_comes_again_is_named():
+    texts = [key_of(n) for n in (1, 2, 3, 2)]
+    assert KeyLookup(*parse_keys(texts)).repeated == 3
+    assert KeyLookup(*parse_keys(texts[:3])).repeated == -1
+    order = pl.DataFrame({"key": texts, "wish": [0, 1, 2, 3]})
+    with pytest.raises(RankError, match=texts[1]):
+        sorted_order(order)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9)), unique_by=lambda t: t[1]))
+def test_the_order_of_keys_equals_a_plain_sort(rows):
+    keys = [key_of(n) for _, n in rows]
+    wishes = [None if wish == 3 else wish for wish, _ in rows]
+    order = pl.DataFrame({"key": keys, "wish": wishes}, {"key": pl.String, "wish": pl.Int64})
+    want = sorted(zip(wishes, keys, strict=True), key=lambda t: (t[0] is None, t[0] or 0, t[1]))
+    assert sorted_order(order)["key"].to_list() == [key for _, key in want]
+    assert sorted_order(order.select("key"))["key"].to_list() == sorted(keys)
