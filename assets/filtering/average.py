@@ -210,27 +210,32 @@ def candidates(
     floor: float | None = None,
     anchor: float | None = None,
 ) -> list[tuple[LawName, float, Heights, Fit]]:
-    """Fit every member of the average, or the one law asked for (kappa 1, shared heights)."""
+    """Fit every member of the average, or the one law asked for (as published: kappa 1, one anchor).
+
+    Where repeats at several sizes of a pool show how its half-life grows with size, every exponent is
+    tried there. In the average it is the diversity exponent of mixtures too (a pool cut in parts and
+    mixed again is the pool); one law keeps the mixture rule that was published or asked for.
+    """
     sizes = [np.unique(curves.unique[curves.pool == p]).size for p in range(len(curves.pools))]
-    repeated = curves.passes.max() > 1.0
+    # without repeats at several sizes the exponent cannot touch the fit
+    shown = max(sizes) > 1 and bool(curves.passes.max() > 1.0) and law != "power"
+    tried = KAPPAS if kappa is None else (kappa,)
+    names: tuple[LawName, ...] = ("utility", "saturation") if law == "average" else (law,)
+    heights: tuple[Heights, ...] = ("shared",)
+    if law == "average":
+        pairs = [(value, value if shown else 0.0) for value in tried]
+        if len(curves.pools) > 1 and anchor is None:
+            heights = ("shared", "free")
+    else:
+        mixing = 1.0 if kappa is None else kappa
+        pairs = [(mixing, value) for value in (tried if shown else (0.0,))]
     out: list[tuple[LawName, float, Heights, Fit]] = []
-    if law != "average":
-        chosen = 1.0 if kappa is None else kappa
-        fitted = fit(curves, law, form=form, floor=floor, anchor=anchor)
-        return [(law, chosen, "shared", fitted)]
-    kappas = KAPPAS if kappa is None else (kappa,)
-    heights: tuple[Heights, ...] = (
-        ("shared", "free") if len(curves.pools) > 1 and anchor is None else ("shared",)
-    )
-    names: tuple[LawName, ...] = ("utility", "saturation")
     for name in names:
         for height in heights:
-            fitted_by_size: dict[float, Fit] = {}
-            for value in kappas:
-                # without repeats at several sizes the exponent cannot touch the fit
-                size_kappa = value if max(sizes) > 1 and repeated else 0.0
-                if size_kappa not in fitted_by_size:
-                    fitted_by_size[size_kappa] = fit(
+            done: dict[float, Fit] = {}
+            for value, size_kappa in pairs:
+                if size_kappa not in done:
+                    done[size_kappa] = fit(
                         curves,
                         name,
                         form=form,
@@ -239,7 +244,7 @@ def candidates(
                         floor=floor,
                         anchor=anchor,
                     )
-                out.append((name, value, height, fitted_by_size[size_kappa]))
+                out.append((name, value, height, done[size_kappa]))
     return out
 
 

@@ -22,12 +22,16 @@ MAX_PASSES = 4096
 
 
 @dataclass(frozen=True)
-class Cell:
-    """Hold the evaluations of one pool at one pool size: rows, size, terms (rows x passes)."""
+class Cells:
+    """Hold the evaluations of some pools, each at one pool size, as many of them at as many passes.
 
-    pool: int
+    Shapes: ``pool`` and ``log_relative_size`` (cells,), ``rows`` (cells, rows), ``terms`` (cells,
+    rows, passes). Cells of one shape stand together, so that a design costs a few products.
+    """
+
+    pool: npt.NDArray[np.int64]
     rows: npt.NDArray[np.int64]
-    log_relative_size: float
+    log_relative_size: Array
     terms: Array
 
 
@@ -36,7 +40,7 @@ class DesignTerms:
     """Hold the terms of all cells for one law."""
 
     law: LawName
-    cells: tuple[Cell, ...]
+    cells: tuple[Cells, ...]
     log_fresh: Array
     log_samples: Array
     passes: Array
@@ -64,22 +68,24 @@ class DesignTerms:
         if self.law == "power":
             value[:] = self.log_samples
             return value, slope
-        for cell in self.cells:
-            tau = np.exp(log_tau[:, cell.pool] + size_kappa * cell.log_relative_size)[:, None]
-            rows = cell.rows
+        for cells in self.cells:
+            scaled = log_tau[:, cells.pool] + size_kappa * cells.log_relative_size
+            tau, rows = np.exp(scaled)[:, :, None], cells.rows  # (draws, cells, 1), (cells, rows)
             if self.law == "data_constrained":
                 scale = tau / LN2
-                repeated = np.maximum(self.passes[rows][None, :] - 1.0, 0.0)
+                repeated = np.maximum(self.passes[rows] - 1.0, 0.0)
                 ratio = repeated / scale
                 gain = -np.expm1(-ratio)
                 worth = 1.0 + scale * gain
                 value[:, rows] = self.log_fresh[rows] + np.log(worth)
                 slope[:, rows] = (scale * gain - repeated * np.exp(-ratio)) / worth
                 continue
-            exponent = np.arange(cell.terms.shape[1])[None, :]
-            power = np.exp(-LN2 * exponent / tau)
-            total = power @ cell.terms.T
-            change = (power * exponent * (LN2 / tau)) @ cell.terms.T
+            exponent = np.arange(cells.terms.shape[2])
+            rate = LN2 / tau.transpose(1, 0, 2)  # (cells, draws, 1)
+            power = np.exp(-exponent * rate)
+            by_pass = cells.terms.transpose(0, 2, 1)
+            total = np.matmul(power, by_pass).transpose(1, 0, 2)
+            change = np.matmul(power * (exponent * rate), by_pass).transpose(1, 0, 2)
             if self.law == "saturation":
                 value[:, rows] = np.log(total)
                 slope[:, rows] = change / total
@@ -91,7 +97,7 @@ class DesignTerms:
 
 def build_terms(curves: Curves, law: LawName) -> DesignTerms:
     """Return the terms of ``curves`` for ``law``; passes beyond 4096 count as pass 4096."""
-    cells = []
+    shapes: dict[tuple[int, ...], list[tuple[int, npt.NDArray[np.int64], float, Array]]] = {}
     for pool in range(len(curves.pools)):
         for unique in np.unique(curves.unique[curves.pool == pool]):
             rows = np.flatnonzero((curves.pool == pool) & (curves.unique == unique))
@@ -108,7 +114,11 @@ def build_terms(curves: Curves, law: LawName) -> DesignTerms:
                 terms = np.where(inside, np.log(end) - np.log(np.maximum(start, 1e-300)), 0.0)
                 terms[:, 0] = np.log(np.minimum(n, unique))
             size = float(np.log(unique / curves.pool_sizes[pool]))
-            cells.append(Cell(pool, rows, size, terms))
+            shapes.setdefault(terms.shape, []).append((pool, rows, size, terms))
+    cells = [
+        Cells(*(np.stack([np.asarray(cell[i]) for cell in same]) for i in range(4)))
+        for same in shapes.values()
+    ]
     return DesignTerms(
         law=law,
         cells=tuple(cells),

@@ -43,59 +43,89 @@ def minimise(
         evaluations parameters^2).
     """
     theta = np.clip(np.asarray(start, float), problem.lower, problem.upper)
-    draws, size = theta.shape
+    draws = len(theta)
     weight = np.broadcast_to(weight, (draws, weight.shape[-1]))
+    target = np.broadcast_to(target, weight.shape)
+    mean = np.broadcast_to(prior_mean, theta.shape)
     prior = np.where(problem.free, 1.0 / problem.prior_sd**2, 0.0)[None, :] * prior_weight[:, None]
-    damping = np.full(draws, 1e-3)
-    identity = np.eye(size)
     value, jacobian = problem.values(theta)
     residual = value - target
-    cost = _cost(residual, weight, theta, prior_mean, prior)
-    moving = np.ones(draws, dtype=bool)
+    cost = _cost(residual, weight, theta, mean, prior)
+    found, least = theta.copy(), cost.copy()
+    damping = np.full(draws, 1e-3)
+    at = np.arange(draws)
     for _ in range(iterations):
-        weighted = jacobian * weight[:, :, None]
-        hessian = np.matmul(weighted.transpose(0, 2, 1), jacobian)
-        gradient = np.einsum("bnp,bn->bp", weighted, residual) + prior * (theta - prior_mean)
-        hessian += prior[:, :, None] * identity
-        blocked = (
-            ~problem.free[None, :]
-            | ((theta <= problem.lower) & (gradient > 0))
-            | ((theta >= problem.upper) & (gradient < 0))
-        )
-        usable = ~blocked
-        diagonal = np.einsum("bpp->bp", hessian).copy()
-        scale = np.where(usable, diagonal, 1.0)
-        # a direction without curvature gets a little, so that the system has a solution
-        scale = np.maximum(scale, 1e-13 * scale.max(axis=1, keepdims=True) + 1e-300)
-        root = 1.0 / np.sqrt(scale)
-        system = hessian * root[:, :, None] * root[:, None, :]
-        system = np.where(usable[:, :, None] & usable[:, None, :], system, 0.0)
-        system += (np.where(usable, damping[:, None], 1.0) + 1e-14)[:, :, None] * identity
-        step = (
-            -root
-            * np.linalg.solve(system, (np.where(usable, gradient, 0.0) * root)[..., None])[..., 0]
-        )
-        # half-lives and exponents are logarithms: more than a factor of e^2 in one step is never
-        # trusted
-        step = np.clip(step, -2.0, 2.0)
-        trial = np.clip(theta + np.where(moving[:, None], step, 0.0), problem.lower, problem.upper)
+        step = _step(problem, theta, residual, jacobian, weight, mean, prior, damping)
+        trial = np.clip(theta + step, problem.lower, problem.upper)
         trial_value, trial_jacobian = problem.values(trial)
         trial_residual = trial_value - target
-        trial_cost = _cost(trial_residual, weight, trial, prior_mean, prior)
-        better = (trial_cost < cost) & moving
-        largest = np.abs(trial - theta).max(axis=1)
+        trial_cost = _cost(trial_residual, weight, trial, mean, prior)
+        better = trial_cost < cost
+        largest = np.abs(trial - theta).max(axis=1, initial=0.0)
         gain = np.where(better, (cost - trial_cost) / np.maximum(cost, 1e-300), 0.0)
         theta = np.where(better[:, None], trial, theta)
         residual = np.where(better[:, None], trial_residual, residual)
         jacobian = np.where(better[:, None, None], trial_jacobian, jacobian)
         cost = np.where(better, trial_cost, cost)
+        found[at], least[at] = theta, cost
         damping = np.where(better, damping * 0.2, damping * 5.0)
         damping = np.clip(damping, 1e-12, 1e12)
-        settled = (better & (gain < 1e-13) & (largest < 1e-7)) | (~better & (damping >= 1e9))
-        moving &= ~(settled | (largest < 1e-13))
+        # a step too small to matter that does not help is the rounding of the objective
+        small = largest < 1e-7
+        settled = (small & (gain < 1e-13)) | (~better & (damping >= 1e9))
+        moving = ~(settled | (largest < 1e-13))
         if not moving.any():
             break
-    return theta, cost
+        if not moving.all():
+            # what has converged is not computed again
+            at, theta, residual, jacobian = (
+                at[moving],
+                theta[moving],
+                residual[moving],
+                jacobian[moving],
+            )
+            weight, target, mean, prior = (
+                weight[moving],
+                target[moving],
+                mean[moving],
+                prior[moving],
+            )
+            cost, damping = cost[moving], damping[moving]
+    return found, least
+
+
+def _step(
+    problem: Problem,
+    theta: Array,
+    residual: Array,
+    jacobian: Array,
+    weight: Array,
+    mean: Array,
+    prior: Array,
+    damping: Array,
+) -> Array:
+    """Return the damped step of each draw; parameters that are held by a bound do not move."""
+    identity = np.eye(theta.shape[1])
+    weighted = jacobian * weight[:, :, None]
+    hessian = np.matmul(weighted.transpose(0, 2, 1), jacobian)
+    gradient = np.matmul(residual[:, None, :], weighted)[:, 0] + prior * (theta - mean)
+    hessian += prior[:, :, None] * identity
+    blocked = (
+        ~problem.free[None, :]
+        | ((theta <= problem.lower) & (gradient > 0))
+        | ((theta >= problem.upper) & (gradient < 0))
+    )
+    usable = ~blocked
+    diagonal = np.einsum("bpp->bp", hessian)
+    scale = np.where(usable, diagonal, 1.0)
+    # a direction without curvature gets a little, so that the system has a solution
+    scale = np.maximum(scale, 1e-13 * scale.max(axis=1, keepdims=True) + 1e-300)
+    root = np.where(usable, 1.0 / np.sqrt(scale), 0.0)
+    system = hessian * root[:, :, None] * root[:, None, :]
+    system += (np.where(usable, damping[:, None], 1.0) + 1e-14)[:, :, None] * identity
+    step = -root * np.linalg.solve(system, (gradient * root)[..., None])[..., 0]
+    # half-lives and exponents are logarithms: more than a factor of e^2 in one step is never trusted
+    return np.asarray(np.clip(step, -2.0, 2.0))
 
 
 def _cost(residual: Array, weight: Array, theta: Array, mean: Array, prior: Array) -> Array:

@@ -23,7 +23,10 @@ def disagreement(
         error = mixture_error(
             point, plans.spend(budget), plans.weights, unique, model_size=setting.model_size
         )[0]
+        sizes = member.fitted.problem.size_kappa
         name = f"{member.law}, kappa {member.kappa:g}, {member.heights} heights"
+        if sizes not in (0.0, member.kappa):
+            name += f", sizes {sizes:g}"
         values[name] = error
     choices, cost = {}, 0.0
     best = {name: int(np.argmin(error)) for name, error in values.items()}

@@ -173,6 +173,44 @@ def test_weights_and_standard_errors_count():
     assert p.b[0, 0] == pytest.approx(-0.16, rel=1e-4)
 
 
+@pytest.mark.parametrize("growth", [0.0, 1.0])
+def test_one_law_learns_from_sizes_how_the_half_life_grows(growth):
+    # the mutant: one law with a half-life that is the same for every part of a pool
+    table = pl.concat(
+        [
+            curves(pools=[0, 1], sizes=(SIZE * part,), epochs=(0.5, 1, 2, 4, 8)).with_columns(
+                metric_value=pl.Series(
+                    [
+                        float(error_of_part(n, SIZE * part, pool, growth))
+                        for pool in (0, 1)
+                        for n in np.array([0.5, 1, 2, 4, 8]) * SIZE * part
+                    ]
+                )
+            )
+            for part in (1.0, 0.25, 1 / 16)
+        ]
+    )
+    ensemble = average(read_curves(table), law="utility", bootstraps=10)
+    assert {m.kappa for m in ensemble.members} == {1.0}
+    assert {m.fitted.problem.size_kappa for m in ensemble.members} == {growth}
+    at, sizes = np.array([20 * SIZE]), np.full((1, 2), SIZE)
+    predicted = ensemble.predict(at, np.eye(2)[:1], sizes)
+    assert predicted[0] == pytest.approx(float(error("utility", 20 * SIZE, 0)), rel=1e-5)
+
+
+def error_of_part(n, unique, pool, growth):
+    from assets.filtering import utility
+
+    return utility.error(
+        n,
+        unique,
+        b=UTILITY["b"][pool],
+        tau=UTILITY["tau"][pool] * (unique / SIZE) ** growth,
+        floor=0.1,
+        anchor=UTILITY["anchor"],
+    )
+
+
 def test_average_prefers_the_law_that_predicts_not_the_one_that_fits():
     # truth: saturation. In-sample averaging is the mutant: a flexible law wins it on any data
     table = curves("saturation", sd=0.0005, seed=0, epochs=(0.5, 1, 2, 3, 5, 8, 12, 20))
