@@ -20,6 +20,7 @@ from assets.allocation.joint_problem import (
     JointProblem,
     read_joint,
 )
+from assets.allocation.problem_errors import ProblemError
 from assets.allocation.stated import SUMS
 
 Answer = dict[str, Any]
@@ -51,6 +52,9 @@ def solve_joint(problem: Mapping[str, Any]) -> Answer:
         The problem is misstated or has no answer.
     """
     read = read_joint(problem)
+    if read.budgets is not None:
+        msg = "field budgets: one plan is for one budget; `answer_joint` takes several"
+        raise ProblemError(msg)
     warnings = _warnings(read)
     if read.formulation == "mixture":
         answer = mixture_answer(read, None)

@@ -54,11 +54,12 @@ class JointGroup(Strict):
 
 
 class JointProblem(Strict):
-    """The input object; `integer` asks for whole samples."""
+    """The input object; `budgets` asks for several plans, `integer` for whole samples."""
 
     formulation: Literal["effective", "mixture"] = "effective"
     repetition: Literal["none", "step", "exp", "power"] = "step"
     budget: Positive | None = None
+    budgets: Annotated[list[Positive], Field(min_length=1)] | None = None
     objective: Objective
     groups: Annotated[list[JointGroup], Field(min_length=1)]
     integer: bool = False
@@ -100,7 +101,9 @@ def read_joint(raw: Mapping[str, Any]) -> JointProblem:
 
 def _check_objective(problem: JointProblem) -> None:
     o = problem.objective
-    if (o.kind == "min_cost") != (problem.budget is None):
+    if problem.budgets is not None:
+        check_budgets(problem.budgets, o.kind)
+    elif (o.kind == "min_cost") != (problem.budget is None):
         msg = "field budget: " + (
             "min_cost looks for the least spend; remove it" if problem.budget else "missing"
         )
@@ -116,6 +119,17 @@ def _check_objective(problem: JointProblem) -> None:
         raise ProblemError(msg)
     if o.kind == "isoelastic" and o.level == "excess":
         msg = "objective, field level: excess is a shortfall and cannot go into isoelastic; use another"
+        raise ProblemError(msg)
+
+
+def check_budgets(budgets: list[float], kind: str) -> None:
+    """Refuse budgets that say nothing: with min_cost, or one of them twice."""
+    if kind == "min_cost":
+        msg = "field budgets: min_cost looks for the least spend; remove them"
+        raise ProblemError(msg)
+    twice = sorted({b for b in budgets if budgets.count(b) > 1})
+    if twice:
+        msg = f"field budgets: {twice[0]:g} stands twice; remove one"
         raise ProblemError(msg)
 
 

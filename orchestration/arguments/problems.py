@@ -51,7 +51,9 @@ def laws(curves: Path, **asked: Any) -> None:  # noqa: ANN401 - the options abov
 @click.command()
 @click.argument("problem", type=DataPath())
 @click.option(
-    "--joint", is_flag=True, help="Groups, quality pools and passes under one compute budget."
+    "--joint",
+    is_flag=True,
+    help="Groups, quality pools and passes under one compute budget; `budgets: […]` for several plans.",
 )
 @click.option("--integer", is_flag=True, help="Round to whole records, never past the budget.")
 @click.option(

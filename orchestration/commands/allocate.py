@@ -44,9 +44,9 @@ def _answer(stated: dict[str, Any], settings: AllocateSettings) -> None:
         allocate_rounds(stated, settings.rounds, settings.evaluations, as_json=as_json)
         return
     if joint:
-        from assets.allocation.joint import solve_joint
+        from assets.allocation.joint_budgets import answer_joint
 
-        answer = solve_joint(stated)
+        answer = answer_joint(stated)
     else:
         from assets.allocation.answer import allocate as solve
 
