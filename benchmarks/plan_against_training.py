@@ -36,9 +36,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from assets.filtering.analyse import study
 from assets.filtering.proxies.data import ProxyData
-from assets.filtering.proxies.design import RunSpec, design, run_on
+from assets.filtering.proxies.design import design, run_on
 from assets.filtering.proxies.run import execute, pool_curves
 from assets.filtering.proxies.settings import ProxyLimits, ProxySettings
+from assets.filtering.proxies.spec import RunSpec
 from assets.scoring.dsir import Dsir
 from assets.scoring.hashed import HashedEmbedder
 from assets.scoring.protocol import ScoreBatch, ScoreContext, fit

@@ -18,6 +18,7 @@ from assets.filtering.diagnostics import Diagnosis, diagnose, diagnose_reach
 from assets.filtering.frontier import frontier, next_budget, switch_points
 from assets.filtering.law_table import describe_laws
 from assets.filtering.laws import LawError
+from assets.filtering.mixture_check import MixtureCheck, check_mixtures, tell
 from assets.filtering.plan import make_plan
 from assets.filtering.points import predict_points
 from assets.filtering.predict import Setting
@@ -41,6 +42,8 @@ class Study:
         What the curves can't say.
     setting
         How plans are made.
+    mixture_check
+        How the mixture rule did on mixtures that were kept out of the fit.
     asked
         Law, form, draws and seed that were asked for, and the values that were fixed.
     """
@@ -49,6 +52,7 @@ class Study:
     ensemble: Ensemble
     diagnosis: Diagnosis
     setting: Setting
+    mixture_check: MixtureCheck
     asked: Mapping[str, Any]
 
     @cached_property
@@ -84,6 +88,7 @@ class Study:
             "switch_points": [],
             "predictions": [],
             "baselines": {},
+            "mixture_check": self.mixture_check.describe(ensemble),
         }
         if isinstance(budget, Compute):
             result["budget"], told = convert_budget(budget)
@@ -136,7 +141,7 @@ class Study:
                 "train the two plans at the largest scale you can afford, and add the runs to "
                 "the curves",
             )
-        if not self.curves.mixtures and len(self.curves.pools) > 1:
+        if self.mixture_check.verdict == "unchecked":
             diagnosis.add(
                 "mixture_unchecked",
                 "no trained mixture among the curves: the mixture rule is an assumption here",
@@ -257,9 +262,12 @@ def study(
         seed=seed,
         model_size=model_size,
     )
+    check = check_mixtures(ensemble, setting)
+    tell(check, ensemble, diagnosis)
+    setting = replace(setting, mixture_error=check.error)
     asked = {"law": law, "form": form, "bootstraps": bootstraps, "seed": seed}
     fixed = {"floor": floor, "anchor": anchor}
-    return Study(read, ensemble, diagnosis, setting, asked | fixed)
+    return Study(read, ensemble, diagnosis, setting, check, asked | fixed)
 
 
 def _undetermined(ensemble: Ensemble, diagnosis: Diagnosis) -> None:

@@ -23,8 +23,11 @@ OPTIONAL = (
     "se",
     "weight",
     "weights",
+    "purpose",
 )
 
+#: the ``purpose`` of a mixture that is kept out of every fit
+VALIDATION = "validation"
 TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -50,7 +53,8 @@ class Curves:
 
     ``error`` is the metric turned so that lower is better (``ceiling`` - value where higher is
     better). ``weight`` is relative precision, mean one. ``run`` numbers the clusters of dependent
-    evaluations.
+    evaluations. ``mixtures`` weigh mixture assumptions; those ``held_out`` (``purpose`` is
+    validation) only check the rule.
     """
 
     pools: tuple[str, ...]
@@ -67,6 +71,7 @@ class Curves:
     row: npt.NDArray[np.int64]
     pool_sizes: Array
     mixtures: tuple[MixtureRow, ...]
+    held_out: tuple[MixtureRow, ...]
     metric_name: str
     direction: str
     chance_error: float | None
@@ -220,7 +225,8 @@ def read_curves(frame: pl.DataFrame) -> Curves:
         Columns pool, pool_unique, samples_seen, metric_value; optional: metric_name, direction
         (lower, higher), chance_level, seed, run_id, model_size, annealed, se, weight. A pool named
         ``a+b`` whose parts are pools themselves is a mixture (``weights``: shares joined by ``+``,
-        else by size); mixtures check the mixture rule and are not fitted.
+        else by size); mixtures weigh mixture assumptions and are not fitted; those whose ``purpose``
+        is ``validation`` only check the mixture rule.
 
     Returns
     -------
@@ -283,6 +289,8 @@ def read_curves(frame: pl.DataFrame) -> Curves:
     unique = plain["pool_unique"].to_numpy().astype(float)
     sizes = np.array([unique[index == i].max() for i in range(len(pools))])
     value = plain["metric_value"].to_numpy().astype(float)
+    together = rows.filter(~pl.col("pool").is_in(pools))
+    validates = pl.col("purpose").fill_null("") == VALIDATION
     # a run trains on one pool, so equal ids in two pools are two runs
     runs = [f"{pool}|{run}" for pool, run in zip(plain["pool"], plain["run_id"], strict=True)]
     run_names = tuple(sorted(set(runs)))
@@ -306,9 +314,8 @@ def read_curves(frame: pl.DataFrame) -> Curves:
         se=se,
         row=plain["_row"].to_numpy().astype(np.int64),
         pool_sizes=sizes,
-        mixtures=_mixtures(
-            rows.filter(~pl.col("pool").is_in(pools)), mixed, number, sizes, ceiling
-        ),
+        mixtures=_mixtures(together.filter(~validates), mixed, number, sizes, ceiling),
+        held_out=_mixtures(together.filter(validates), mixed, number, sizes, ceiling),
         metric_name=metric,
         direction=direction,
         chance_error=None
@@ -367,6 +374,9 @@ def _with_defaults(frame: pl.DataFrame) -> pl.DataFrame:
         (
             pl.col("weights").cast(pl.String) if "weights" in has else pl.lit(None, dtype=pl.String)
         ).alias("weights"),
+        (
+            pl.col("purpose").cast(pl.String) if "purpose" in has else pl.lit(None, dtype=pl.String)
+        ).alias("purpose"),
     )
 
 

@@ -13,6 +13,7 @@ import polars as pl
 from assets.filtering.flow import (
     ANALYSIS_SCHEMA,
     law_rows,
+    mixture_table,
     plan_rows,
     pool_bands,
     pool_worths,
@@ -55,7 +56,7 @@ CURVES_SPEC = StageSpec(
     name="filtering/curves",
     tables=(CURVES,),
     reads=(RECORDS, FATES, EMBEDDINGS, POOLS, CUTS),
-    code_version="2",
+    code_version="3",
     layer="recipe",
     sections=("filtering.curves", "filtering.proxy", "scoring.embedder", "scoring.dimensions"),
     extra=_given_curves,
@@ -66,7 +67,7 @@ PLAN_SPEC = StageSpec(
     name="filtering/plan",
     tables=(LAWS, PLAN, ANALYSIS),
     reads=(CURVES, POOLS),
-    code_version="2",
+    code_version="3",
     layer="recipe",
     sections=("filtering", "unit"),
 )
@@ -257,6 +258,7 @@ def compute_plan(run: Run, stage: Stage) -> Facts:
             "pools": first["pools"],
             "predicted": first["predicted"] if first["predicted"] is not None else "no curve",
             "worths": json.dumps(worths),
+            "mixture_rule": dg.MetadataValue.md(mixture_table(answers[0] if answers else {})),
             "warnings": dg.MetadataValue.md(
                 "\n".join(f"* **{w['code']}**: {w['message']} {w['remedy']}" for w in warnings)
                 or "none"
@@ -317,6 +319,7 @@ INFO = {
             "se": "double: standard error",
             "seed": "int64: seed",
             "run_id": "string: hash of all that determines the run",
+            "purpose": "string: design, validation (kept out of every fit) or widening",
         },
     ),
     LAWS: TableInfo(
@@ -334,6 +337,7 @@ INFO = {
             "anchor": "double: samples at which the reducible error would be 1",
             "rmse": "double: misfit in sample",
             "log_score": "double: predictive score on runs left out; the average weighs by it",
+            "mixture_rule": "string: how the mixture rule did on mixtures that were kept out of the fit",
         },
     ),
     PLAN: TableInfo(
@@ -354,6 +358,7 @@ INFO = {
             "chosen": "bool: the plan of its budget",
             "published": "bool: the plan that publication's budget follows",
             "reason": "string: why, where a rule decided",
+            "mixture_rule": "string: held, failed, not validated, unchecked, or one pool",
         },
     ),
     ANALYSIS: TableInfo(

@@ -22,6 +22,7 @@ LAW_SCHEMA: dict[str, Any] = {
     "anchor": pl.Float64,
     "rmse": pl.Float64,
     "log_score": pl.Float64,
+    "mixture_rule": pl.String,
 }
 PLAN_SCHEMA: dict[str, Any] = {
     "budget": pl.Int64,
@@ -39,6 +40,7 @@ PLAN_SCHEMA: dict[str, Any] = {
     "chosen": pl.Boolean,
     "published": pl.Boolean,
     "reason": pl.String,
+    "mixture_rule": pl.String,
 }
 ANALYSIS_SCHEMA: dict[str, Any] = {
     "budget": pl.Int64,
@@ -101,6 +103,7 @@ def read_given_curves(path: Path, schema: Mapping[str, Any]) -> pl.DataFrame:
 def law_rows(answer: Mapping[str, Any] | None) -> pl.DataFrame:
     """Flatten fitted laws to a row a law and pool."""
     rows: list[dict[str, Any]] = []
+    verdict = (answer or {}).get("mixture_check", {}).get("verdict")
     for law, fitted in (answer or {"laws": {}})["laws"].items():
         shared = fitted.get("shared", {})
         for pool, values in fitted.get("pools", {}).items():
@@ -120,6 +123,7 @@ def law_rows(answer: Mapping[str, Any] | None) -> pl.DataFrame:
                     "anchor": values.get("anchor", shared.get("anchor")),
                     "rmse": fitted.get("rmse"),
                     "log_score": fitted.get("log_score"),
+                    "mixture_rule": verdict,
                 }
             )
     return pl.DataFrame(rows, schema=LAW_SCHEMA, orient="row").sort("law", "pool")
@@ -140,6 +144,7 @@ def plan_rows(
     rows: list[dict[str, Any]] = []
     for index, budget in enumerate(budgets):
         plans = answers[index]["plans"] if answers else []
+        verdict = answers[index].get("mixture_check", {}).get("verdict") if answers else None
         for rank, plan in enumerate(plans):
             lo80, hi80 = plan["interval80"]
             lo90, hi90 = plan["interval90"]
@@ -160,6 +165,7 @@ def plan_rows(
                     "chosen": rank == 0,
                     "published": rank == 0 and index == publish,
                     "reason": "ties go to fewer repeats" if plan.get("tie") else None,
+                    "mixture_rule": verdict if len(plan["pools"]) > 1 else "one pool",
                 }
             )
         if not plans:
@@ -177,6 +183,27 @@ def plan_rows(
                 }
             )
     return pl.DataFrame(rows, schema=PLAN_SCHEMA, orient="row")
+
+
+def mixture_table(answer: Mapping[str, Any]) -> str:
+    """Write how the mixture rule did on held-out mixtures, as Markdown."""
+    check = answer.get("mixture_check")
+    if check is None:
+        return "no law"
+    head = f"**{check['verdict']}**"
+    if not check["mixtures"]:
+        return head
+    lines = [
+        "| mixture | samples | passes | predicted | bounds | measured | runs |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in check["mixtures"]:
+        bounds = f"{row['lo']:.4g} to {row['hi']:.4g}"
+        lines.append(
+            f"| {'+'.join(row['pools'])} | {row['samples_seen']:.6g} | {row['passes']:.3g} | "
+            f"{row['predicted']:.4g} | {bounds} | {row['measured']:.4g} | {row['runs']} |"
+        )
+    return "\n".join([head, "", *lines])
 
 
 def pool_worths(study: Answers, sizes: Mapping[str, int]) -> dict[str, dict[str, float]]:

@@ -12,7 +12,7 @@ from assets.filtering.candidates import Candidates
 from assets.filtering.decay import Array
 from assets.filtering.marginal import disagreement, marginal
 from assets.filtering.predict import Setting, achieved, describe, interval, sample_plans
-from assets.filtering.ranking import SHOWN, Ranking, free_shares, rank_plans
+from assets.filtering.ranking import SHOWN, Ranking, free_shares, rank_plans, shares_are_ranked
 from assets.filtering.schedule import schedules
 
 
@@ -34,7 +34,7 @@ def make_plan(ensemble: Ensemble, budget: float, setting: Setting | None = None)
         plans (best first; ties go to the plan with fewest repeats), baselines, marginal,
         laws_disagree, beats_baselines, free_shares, schedules, unspent. Errors are turned back into
         the metric; ``regret`` is in its units. Shares other than by size are among the plans only where the
-        curves hold a trained mixture.
+        curves hold a trained mixture and the mixture rule has not failed its check.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def make_plan(ensemble: Ensemble, budget: float, setting: Setting | None = None)
             np.concatenate([values[chosen : chosen + 1], free_predicted]),
             budget,
             setting,
-            ranked=bool(curves.mixtures),
+            ranked=shares_are_ranked(ensemble, setting),
         ),
         "schedules": schedules(ensemble, few, chosen, found.order, budget, setting),
         "unspent": float(budget - few.spend(budget)[chosen]),
@@ -98,7 +98,7 @@ def _free(
 ) -> tuple[Array, Array]:
     """Return free shares that beat the plans by size, and their predictions."""
     count = found.by_size_count
-    if ensemble.curves.mixtures:
+    if shares_are_ranked(ensemble, setting):
         return found.plans.weights[count:], found.predicted[count:]
     return free_shares(ensemble, found.plans, found.predicted, budget, setting)
 
@@ -119,7 +119,11 @@ def _describe_free(
     note = (
         "ranked among the plans"
         if ranked
-        else ("not ranked: no trained mixture among the curves checks the rule that it rests on")
+        else (
+            "not ranked: the mixture rule that it rests on failed its check"
+            if setting.mixture_error > 0.0
+            else "not ranked: no trained mixture among the curves checks the rule that it rests on"
+        )
     )
     return [
         describe(ensemble, plans, i, budget)

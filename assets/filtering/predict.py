@@ -30,6 +30,8 @@ class Setting:
     nested_only: bool = False
     seed: int = 0
     model_size: float | None = None
+    #: relative error of the mixture rule, where held-out mixtures showed one
+    mixture_error: float = 0.0
 
 
 def quality_order(ensemble: Ensemble) -> npt.NDArray[np.int64]:
@@ -97,7 +99,10 @@ def widening(
     wide *= np.where(larger & (passes > 1.0), WIDER, 1.0)
     deep = max(FAR_REPEATS * float(curves.passes.max()), 4.0)
     wide *= np.where(passes > deep * (1 + 1e-9), WIDER, 1.0)
-    if not curves.mixtures and len({member.kappa for member in ensemble.members}) > 1:
+    if (
+        not (curves.mixtures or curves.held_out)
+        and len({member.kappa for member in ensemble.members}) > 1
+    ):
         wide *= np.where((weights > 0).sum(axis=1) > 1, UNCHECKED, 1.0)
     return wide
 
@@ -111,8 +116,11 @@ def sample_points(
     *,
     model_size: float | None = None,
 ) -> Array:
-    """Return draws of the true error, widened, shape (draws, points)."""
-    return ensemble.sample(
+    """Return draws of the true error, widened, shape (draws, points).
+
+    An error of the mixture rule is one disturbance a draw, shared by all points of several pools.
+    """
+    draws = ensemble.sample(
         samples,
         weights,
         unique,
@@ -120,6 +128,12 @@ def sample_points(
         inflate=widening(ensemble, samples, weights, unique, setting),
         seed=setting.seed,
     )
+    if setting.mixture_error > 0.0:
+        noise = np.random.Generator(np.random.PCG64([setting.seed, 29])).standard_normal(len(draws))
+        floor = float(np.mean(np.concatenate([p.floor for p in ensemble.draws])))
+        reducible = np.maximum(draws.mean(axis=0) - floor, 0.0) * ((weights > 0).sum(axis=1) > 1)
+        draws = draws + setting.mixture_error * noise[:, None] * reducible[None, :]
+    return draws
 
 
 def sample_plans(ensemble: Ensemble, plans: Candidates, budget: float, setting: Setting) -> Array:

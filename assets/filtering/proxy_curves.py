@@ -15,9 +15,10 @@ import polars as pl
 import pyarrow as pa
 
 from assets.filtering.proxies.data import ProxyData, sample_for_proxies
-from assets.filtering.proxies.design import RunSpec, design
+from assets.filtering.proxies.design import design
 from assets.filtering.proxies.run import SCHEMA, execute
 from assets.filtering.proxies.settings import ProxyLimits, ProxySettings
+from assets.filtering.proxies.spec import RunSpec
 from assets.scoring.hashed import from_stored
 from resources.device import choose_device
 from resources.run import Run

@@ -71,7 +71,7 @@ def rank_plans(ensemble: Ensemble, budget: float, setting: Setting) -> Ranking:
     )
     predicted = predict_plans(ensemble, plans, budget, setting)
     count = len(predicted)
-    if ensemble.curves.mixtures:
+    if shares_are_ranked(ensemble, setting):
         free, free_predicted = free_shares(ensemble, plans, predicted, budget, setting)
         plans = plans.with_shares(free)
         predicted = np.concatenate([predicted, free_predicted])
@@ -98,6 +98,11 @@ def rank_plans(ensemble: Ensemble, budget: float, setting: Setting) -> Ranking:
         names=names,
         predicted=predicted,
     )
+
+
+def shares_are_ranked(ensemble: Ensemble, setting: Setting) -> bool:
+    """Return whether a trained mixture supports shares other than by size, and no check failed."""
+    return bool(ensemble.curves.mixtures) and setting.mixture_error == 0.0
 
 
 def free_shares(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
 
@@ -184,6 +185,8 @@ class CardFacts:
         Candidate plans by budget, where the best one changes, and what the data can't say
         (``code``, ``message``, ``remedy``). Further columns of `plans`: `published` (bool), the
         one that the release follows; `tie` (bool), not told apart from the best prediction.
+    mixture_check
+        How the mixture rule did on mixtures kept out of the fit, as in `sluice laws --json`.
     group_curves, group_bands, allocation, policy
         Learning curves by group (`lo80` and `hi80` of a group's band hold four of five single runs),
         the plan that was followed, and who set its objective and why.
@@ -224,6 +227,7 @@ class CardFacts:
     plans: pl.DataFrame = _none("plans")
     switch_points: pl.DataFrame = _none("switch_points")
     warnings: list[dict[str, str]] = field(default_factory=list)
+    mixture_check: dict[str, Any] = field(default_factory=dict)
     group_curves: pl.DataFrame = _none("group_curves")
     group_bands: pl.DataFrame = _none("group_bands")
     allocation: pl.DataFrame = _none("allocation")

@@ -15,6 +15,7 @@ from assets.publication.card_html import (
     paragraph,
     table,
 )
+from assets.publication.card_mixtures import held_out_mixtures
 from assets.publication.card_plots_budget import frontier
 from assets.publication.card_sections_rows import empty
 
@@ -39,6 +40,7 @@ def budget(page: Page, facts: CardFacts) -> None:
         parts.append(empty("No plans were compared, since the recipe states no budget."))
     else:
         parts += _plans(page, facts)
+    parts += held_out_mixtures(facts.mixture_check)
     parts.append(element("h3", "What the data can't say"))
     if facts.warnings:
         parts += [

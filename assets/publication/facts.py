@@ -93,6 +93,7 @@ def gather(run: Run, release: Mapping[str, Any], versions: Mapping[str, int]) ->
         plans=frames.plans(run, analysis),
         switch_points=frames.switch_points(answer, unit_size),
         warnings=warnings,
+        mixture_check=answer.get("mixture_check", {}),
         group_curves=group_curves,
         group_bands=frames.group_bands(report, group_curves, allocation),
         allocation=allocation,

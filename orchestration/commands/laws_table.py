@@ -21,6 +21,7 @@ def show(answer: dict[str, Any]) -> None:
     _switches(console, answer["switch_points"])
     if answer["predictions"]:
         _predictions(console, answer["predictions"])
+    _held_out_mixtures(console, answer["mixture_check"])
     for warning in answer["warnings"]:
         console.print(f"[yellow]{warning['code']}[/yellow]: {warning['message']}.", highlight=False)
         console.print(f"  remedy: {warning['remedy']}", highlight=False)
@@ -53,6 +54,27 @@ def _same(values: Sequence[float]) -> str:
     """Write equal passes once, different ones by pool."""
     shown = [f"{value:.3g}" for value in values]
     return shown[0] if len(set(shown)) == 1 else " ".join(shown)
+
+
+def _held_out_mixtures(console: Console, check: dict[str, Any]) -> None:
+    """Print predicted and measured metric of mixtures that were kept out of every fit."""
+    if not check["mixtures"]:
+        return
+    rows = [
+        (
+            "+".join(row["pools"]),
+            row["samples_seen"],
+            row["passes"],
+            row["predicted"],
+            _span((row["lo"], row["hi"])),
+            row["measured"],
+            "yes" if row["inside"] else "NO",
+        )
+        for row in check["mixtures"]
+    ]
+    columns = ("mixture", "samples", "passes", "predicted", "bounds", "measured", "inside")
+    title = f"Mixtures kept out of the fit: the mixture rule {check['verdict']}"
+    console.print(_table(title, columns, rows))
 
 
 def _laws(console: Console, answer: dict[str, Any]) -> None:

@@ -80,7 +80,8 @@ def test_the_design_varies_size_and_repeats_at_equal_samples(measured):
         # sizes are nested
         sets = sorted((set(s.content_ids) for s in runs), key=len)
         assert all(a <= b for a, b in pairwise(sets))
-    assert [s.pools for s in specs if s.kind == "mixture"] == [(0, 1)]
+    fitted = [s for s in specs if s.kind == "mixture" and s.purpose == "design"]
+    assert [s.pools for s in fitted] == [(0, 1)]
     for name in ("g0", "g1", "g2"):
         runs = [s for s in specs if s.group == name]
         assert len({s.samples for s in runs if s.passes == 1.0}) >= 4
@@ -285,3 +286,22 @@ def test_merged_pool_models_estimate_mixtures_and_state_their_error():
         merge_pools(data, [(0,)], samples=16, check=[(1,)], settings=SETTINGS)
     with pytest.raises(ProxyError, match="no text"):
         merge_pools(head_data(60), [(0,)], samples=16, settings=SETTINGS)
+
+
+def test_the_design_keeps_mixtures_out_of_the_fit(measured):
+    _, specs, rows = measured
+    kept = [s for s in specs if s.purpose == "validation"]
+    assert {s.kind for s in kept} == {"mixture"}
+    assert sorted(s.passes for s in kept) == [1.0, 4.0]
+    # none of them is a mixture that is fitted or weighed as well
+    weighed = {s.content_ids for s in specs if s.kind == "mixture" and s.purpose == "design"}
+    assert not weighed & {s.content_ids for s in kept}
+    assert rows.filter(pl.col("purpose") == "validation").height == 2
+    answer = analyse(pool_curves(rows), bootstraps=20, pool_sizes={"0": 5e3, "1": 5e3})
+    assert len(answer["mixture_check"]["mixtures"]) == 2
+    three = design(text_data(1600, pools=(0.0, 0.2, 0.5)), limits=SMALL, settings=SETTINGS)
+    fresh = next(s for s in three if s.purpose == "validation" and s.passes == 1.0)
+    assert fresh.pools == (0, 1, 2)
+    assert fresh.shares == pytest.approx([1 / 3] * 3, abs=0.01)
+    without = ProxyLimits(seconds=6, flops_per_second=2e9, largest=400, held_out_mixtures=0)
+    assert all(s.purpose == "design" for s in design(text_data(), limits=without))

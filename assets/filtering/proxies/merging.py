@@ -17,9 +17,10 @@ import numpy as np
 
 from assets.filtering.proxies import language_model
 from assets.filtering.proxies.data import ProxyData, ProxyError
-from assets.filtering.proxies.design import RunSpec, run_on
+from assets.filtering.proxies.design import run_on
 from assets.filtering.proxies.run import order_of_training, rows_of
 from assets.filtering.proxies.settings import ProxySettings
+from assets.filtering.proxies.spec import RunSpec
 
 if TYPE_CHECKING:
     import torch

@@ -12,8 +12,8 @@ import polars as pl
 
 from assets.filtering.proxies import head, language_model
 from assets.filtering.proxies.data import ProxyData
-from assets.filtering.proxies.design import RunSpec
 from assets.filtering.proxies.settings import ProxySettings
+from assets.filtering.proxies.spec import RunSpec
 from assets.kernels.keyed_random import hash64
 
 NOTE = (
@@ -42,6 +42,7 @@ SCHEMA: dict[str, Any] = {
     "bytes_seen": pl.Int64,
     "flops": pl.Float64,
     "reason": pl.String,
+    "purpose": pl.String,
 }
 
 
@@ -203,6 +204,7 @@ def _blank(spec: RunSpec) -> dict[str, Any]:
         "bytes_seen": None,
         "flops": None,
         "reason": spec.reason,
+        "purpose": spec.purpose,
     }
 
 

@@ -74,6 +74,7 @@ class ProxyLimits:
     largest: int = 5000
     largest_group: int = 512
     mixtures: int = 1
+    held_out_mixtures: int = 2
     group_share: float = 0.35
 
     @property
