@@ -18,6 +18,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import xxhash
+from numba import njit
 from numpy.typing import NDArray
 
 from assets.kernels.keyed_random import hash_words
@@ -90,11 +91,27 @@ class Projection:
     def _sketch(
         self, rows: NDArray[np.float64], start: int, stop: int, out: NDArray[np.float64]
     ) -> None:
+        bucket, sign = self._buckets(start, stop)
+        _add_signed(np.ascontiguousarray(rows[:, start:stop]), bucket, sign, out)
+
+    def _buckets(self, start: int, stop: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         drawn = self._hashes(np.arange(start, stop, dtype=np.uint64), np.uint64(0))
         bucket = ((drawn >> np.uint64(1)) % np.uint64(self.size)).astype(np.int64)
-        signed = rows[:, start:stop] * np.where(drawn & np.uint64(1), 1.0, -1.0)
-        columns = out.T
-        np.add.at(columns, bucket, signed.T)
+        return bucket, np.where(drawn & np.uint64(1), 1.0, -1.0)
+
+    def transposed(self, small: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return a projected direction in the space of the vectors: (size,) to (dimensions,).
+
+        Its inner product with a vector is that of `small` with the projected vector, so that vectors need not be
+        projected to be compared with one direction.
+        """
+        if self.kind == "count_sketch":
+            bucket, sign = self._buckets(0, self.dimensions)
+            return np.asarray(small[bucket] * sign)
+        starts = range(0, self.dimensions, BLOCK_DIMENSIONS)
+        stops = [min(s + BLOCK_DIMENSIONS, self.dimensions) for s in starts]
+        parts = [self.signs(a, b) @ small for a, b in zip(starts, stops, strict=True)]
+        return np.concatenate(parts)
 
     def signs(self, start: int, stop: int) -> NDArray[np.float64]:
         """Return rows `start` to `stop` of the Rademacher matrix: float64, shape (stop - start, size)."""
@@ -113,3 +130,15 @@ class Projection:
         pairs = np.column_stack([place, np.broadcast_to(word, place.shape)])
         key = xxhash.xxh3_64_intdigest(f"{self.kind}/{self.dimensions}/{self.size}".encode())
         return hash_words(pairs, self.seed ^ key, f"projection {self.purpose}")
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+def _add_signed(
+    rows: NDArray[np.float64],
+    bucket: NDArray[np.int64],
+    sign: NDArray[np.float64],
+    out: NDArray[np.float64],
+) -> None:
+    for i in range(rows.shape[0]):
+        for j in range(rows.shape[1]):
+            out[i, bucket[j]] += sign[j] * rows[i, j]

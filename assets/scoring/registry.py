@@ -20,11 +20,14 @@ from assets.scoring.heuristics import Heuristics, Repetition
 from assets.scoring.influence import Influence
 from assets.scoring.knn_shapley import KnnShapley
 from assets.scoring.lava import Lava
+from assets.scoring.leverage import Leverage
 from assets.scoring.perplexity import Perplexity
 from assets.scoring.protocol import AnyScorer, Needs, ScoringError
 from assets.scoring.prototype import Prototype
 from assets.scoring.rds import Rds
 from assets.scoring.redundancy import RedundancyScorer
+from assets.scoring.training_difficulty import Forgetting, Grand
+from assets.scoring.training_influence import Less, TracIn, Trak
 
 SCORERS: dict[str, type[Any]] = {
     "random": RandomScore,
@@ -38,8 +41,14 @@ SCORERS: dict[str, type[Any]] = {
     "loss": Loss,
     "margin": Margin,
     "entropy": Entropy,
+    "grand": Grand,
+    "forgetting": Forgetting,
     "knn_shapley": KnnShapley,
     "influence": Influence,
+    "tracin": TracIn,
+    "less": Less,
+    "trak": Trak,
+    "leverage": Leverage,
     "rds": Rds,
     "lava": Lava,
 }
@@ -125,8 +134,13 @@ def split_by_needs(
     return active, left_out
 
 
+def exemptions(kind: type[Any]) -> Mapping[str, str]:
+    """Return the properties of the common suite that a method does not have, each with the reason."""
+    return cast("Mapping[str, str]", getattr(kind, "exempt", {}))
+
+
 def describe() -> pl.DataFrame:
-    """Return one row a scorer: name, version, needs, direction, row_local, in_recipes, cost, source, about."""
+    """Return one row a scorer: name, version, needs, direction, row_local, in_recipes, cost, source, about, exempt."""
     rows = []
     for name, kind in SCORERS.items():
         scorer = create(name)
@@ -145,6 +159,7 @@ def describe() -> pl.DataFrame:
                 "cost": scorer.cost,
                 "source": scorer.source,
                 "about": (kind.__doc__ or "").strip().split("\n", maxsplit=1)[0],
+                "exempt": "; ".join(f"{k}: {why}" for k, why in exemptions(kind).items()),
             }
         )
     return pl.DataFrame(rows)

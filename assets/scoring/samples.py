@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from assets.kernels.keyed_random import hash64, hash_words, id_words
@@ -16,13 +17,17 @@ Arrays = dict[str, NDArray[Any]]
 NO_LABEL = np.uint64(0)
 
 
-def empty_sample() -> Arrays:
-    """Return the sample of no records: `vectors` float16 (0, 0), `words` uint64 (0, 2), `labels` uint64 (0,)."""
-    return {
+def empty_sample(*, grouped: bool = False) -> Arrays:
+    """Return the sample of no records: `vectors` float16 (0, 0), `words` uint64 (0, 2), `labels` uint64 (0,).
+
+    One with groups has `groups` uint64 (0,) too.
+    """
+    found: Arrays = {
         "vectors": np.empty((0, 0), dtype=np.float16),
         "words": np.empty((0, 2), dtype=np.uint64),
         "labels": np.empty(0, dtype=np.uint64),
     }
+    return {**found, "groups": np.empty(0, dtype=np.uint64)} if grouped else found
 
 
 def usable(batch: ScoreBatch) -> NDArray[np.bool_]:
@@ -41,21 +46,31 @@ def stored_grid(vectors: NDArray[Any]) -> NDArray[np.float32]:
 
 def label_hashes(batch: ScoreBatch) -> NDArray[np.uint64]:
     """Hash labels, which may be of any length; `NO_LABEL` where there is none."""
-    if batch.label is None:
-        return np.full(len(batch), NO_LABEL)
-    hashes = hash64(pl.Series(batch.label).cast(pl.String).fill_null(""), 0, "label")
-    return np.where(np.asarray(batch.label.is_valid()), hashes, NO_LABEL)
+    return _hashes(batch.label, len(batch), "label")
 
 
-def sample_of(batch: ScoreBatch, rows: NDArray[np.int64]) -> Arrays:
-    """Return the given rows of a batch as a sample."""
+def group_hashes(batch: ScoreBatch) -> NDArray[np.uint64]:
+    """Hash groups; `NO_LABEL` where there is none."""
+    return _hashes(batch.group, len(batch), "group")
+
+
+def _hashes(column: pa.Array | None, rows: int, purpose: str) -> NDArray[np.uint64]:
+    if column is None:
+        return np.full(rows, NO_LABEL)
+    hashes = hash64(pl.Series(column).cast(pl.String).fill_null(""), 0, purpose)
+    return np.where(np.asarray(column.is_valid()), hashes, NO_LABEL)
+
+
+def sample_of(batch: ScoreBatch, rows: NDArray[np.int64], *, grouped: bool = False) -> Arrays:
+    """Return the given rows of a batch as a sample, with their groups if wanted."""
     if not len(rows) or batch.embedding is None:
-        return empty_sample()
-    return {
+        return empty_sample(grouped=grouped)
+    found: Arrays = {
         "vectors": batch.embedding[rows].astype(np.float16),
         "words": id_words(batch.ids.gather(rows)),
         "labels": label_hashes(batch)[rows],
     }
+    return {**found, "groups": group_hashes(batch)[rows]} if grouped else found
 
 
 def united(left: Arrays, right: Arrays, most: int, seed: int, purpose: str, scorer: str) -> Arrays:

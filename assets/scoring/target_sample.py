@@ -27,11 +27,15 @@ _REMEDY = {
 
 
 class AgainstTarget(ABC):
-    """Mergeable samples of train and target records; one with ``labelled`` set takes labelled records only."""
+    """Mergeable samples of train and target records.
+
+    With ``labelled`` set only labelled records are taken; with ``grouped`` their groups are noted.
+    """
 
     name: ClassVar[str]
     version: ClassVar[int]
     labelled: ClassVar[bool] = False
+    grouped: ClassVar[bool] = False
 
     @abstractmethod
     def limits(self) -> dict[str, int]:
@@ -39,13 +43,17 @@ class AgainstTarget(ABC):
 
     def summarise(self, batches: Iterable[ScoreBatch], context: ScoreContext) -> ScorerState:
         """Keep the rows of each side with the smallest hashes."""
-        state = self._state(dict.fromkeys(self.limits(), empty_sample()), context.seed)
+        state = self._state(
+            dict.fromkeys(self.limits(), empty_sample(grouped=self.grouped)), context.seed
+        )
         for batch in batches:
             fit = usable(batch)
             if self.labelled:
                 fit &= label_hashes(batch) != NO_LABEL
             part = {
-                side: sample_of(batch, np.flatnonzero(fit & batch.has_role(side)))
+                side: sample_of(
+                    batch, np.flatnonzero(fit & batch.has_role(side)), grouped=self.grouped
+                )
                 for side in self.limits()
             }
             state = self.merge(state, self._state(part, context.seed))
@@ -59,7 +67,12 @@ class AgainstTarget(ABC):
         seed = left.meta["seed"]
         merged = {
             side: united(
-                _side(left, side), _side(right, side), most, seed, f"sample of {side}", self.name
+                self._side(left, side),
+                self._side(right, side),
+                most,
+                seed,
+                f"sample of {side}",
+                self.name,
             )
             for side, most in self.limits().items()
         }
@@ -77,13 +90,12 @@ class AgainstTarget(ABC):
         ScoringError
             It is empty; says how to fill it.
         """
-        sample = _side(summary, side)
+        sample = self._side(summary, side)
         if not len(sample["words"]):
             what = "a vector and a label" if self.labelled else "a vector"
             message = f"{self.name} found no {side} record with {what}; {_REMEDY[side]}, or drop {self.name}"
             raise ScoringError(message)
         return in_id_order(sample)
 
-
-def _side(state: ScorerState, side: str) -> Arrays:
-    return {name: state.arrays[f"{side}/{name}"] for name in empty_sample()}
+    def _side(self, state: ScorerState, side: str) -> Arrays:
+        return {n: state.arrays[f"{side}/{n}"] for n in empty_sample(grouped=self.grouped)}

@@ -28,6 +28,8 @@ def test_it_is_one_keyed_linear_map(kind):
     assert np.array_equal(Projection(1500, 70, 3, "a", kind).apply(x), made.apply(x))
     for other in (Projection(1500, 70, 4, "a", kind), Projection(1500, 70, 3, "b", kind)):
         assert abs(np.corrcoef(matrix(other).ravel(), dense.ravel())[0, 1]) < 0.02
+    small = np.random.default_rng(1).normal(size=70)
+    assert np.allclose(made.transposed(small), dense @ small)
     if kind == "count_sketch":
         assert (np.abs(dense).sum(axis=1) == 1).all()  # each number goes to one sum
         filled = (dense != 0).sum(axis=0)
