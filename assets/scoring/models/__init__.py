@@ -1,0 +1,1 @@
+"""Real models: encoders and causal language models, by local path or by their id on a hub."""
