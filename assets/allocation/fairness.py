@@ -1,12 +1,12 @@
 """What a division did to the groups: equity-scaled scores, gaps, intervals, levelling down.
 
 Metrics are on 0..1, higher is better. The equity-scaled score depends on how many groups there are, so
-it never compares two groupings. Group metrics of predictions come from Fairlearn (extra `fairness`).
+it never compares two groupings. `group_metrics` has group metrics of predictions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,49 +109,35 @@ def suppress_small(
     return frame.with_columns(*blanked).with_columns(mask)
 
 
-def group_metrics(
-    metrics: Mapping[str, Callable[..., float]],
-    truth: Sequence[Any],
-    predicted: Sequence[Any],
-    groups: Sequence[Any],
-    *,
-    draws: int = 200,
-    seed: int = 0,
-    least: int = 10,
+def suppress_cells(
+    frame: pl.DataFrame, down: str, across: str, *, count: str = "rows", least: int = 10
 ) -> pl.DataFrame:
-    """Return metrics by group with 95 % bootstrap intervals, through Fairlearn's MetricFrame.
+    """Blank every number of cells with fewer than `least` people in a table of two attributes.
 
-    Returns
-    -------
-    DataFrame
-        group, rows, then for each metric its value, `_lo95` and `_hi95`; small groups suppressed.
-
-    Raises
-    ------
-    AllocationError
-        Fairlearn is not installed.
+    A row or column that would have just one blank cell gets a second one, the smallest that is left there, until there
+    is none such: else its total would give the cell away.
     """
-    try:
-        from fairlearn.metrics import MetricFrame, count
-    except ImportError as error:
-        msg = "group metrics need Fairlearn: install the extra `fairness` (pip install 'sluice[fairness]')"
-        raise AllocationError(msg) from error
-    made = MetricFrame(
-        metrics={"rows": count, **metrics},
-        y_true=list(truth),
-        y_pred=list(predicted),
-        sensitive_features=list(groups),
-        n_boot=draws,
-        ci_quantiles=[0.025, 0.975],
-        random_state=seed,
+    people = {(a, b): n for a, b, n in frame.select(down, across, count).iter_rows()}
+    hidden = {place for place, n in people.items() if n < least}
+    lines = [
+        [place for place in people if place[side] == name]
+        for side in (0, 1)
+        for name in {place[side] for place in people}
+    ]
+    again = True
+    while again:
+        again = False
+        for line in lines:
+            left = [place for place in line if place not in hidden]
+            if len(line) - len(left) == 1 and left:
+                hidden.add(min(left, key=lambda place: (people[place], place)))
+                again = True
+    mask = pl.Series(
+        "suppressed", [place in hidden for place in frame.select(down, across).iter_rows()]
     )
-    low, high = made.by_group_ci
-    columns: dict[str, Any] = {
-        "group": [str(g) for g in made.by_group.index],
-        "rows": made.by_group["rows"].astype(int).to_numpy(),
-    }
-    for name in metrics:
-        columns[name] = made.by_group[name].astype(float).to_numpy()
-        columns[f"{name}_lo95"] = low[name].astype(float).to_numpy()
-        columns[f"{name}_hi95"] = high[name].astype(float).to_numpy()
-    return suppress_small(pl.DataFrame(columns), least=least)
+    blanked = [
+        pl.when(~mask).then(pl.col(c)).otherwise(None).alias(c)
+        for c in frame.columns
+        if c not in (down, across)
+    ]
+    return frame.with_columns(*blanked).with_columns(mask)

@@ -105,11 +105,20 @@ class Objective(Strict):
     target: float | None = None
 
 
+class Policy(Strict):
+    """Who chose objective, weights, costs and floors, why, and when; recorded, never used."""
+
+    owner: Annotated[str, Field(min_length=1)]
+    reason: str | None = None
+    decided: str | None = None
+
+
 class Problem(Strict):
-    """A budget, an objective and groups."""
+    """A budget, an objective and groups, and who stated them."""
 
     budget: NonNegative | None = None
     objective: Objective
+    policy: Policy | None = None
     groups: Annotated[list[Group], Field(min_length=1)]
 
 
@@ -247,5 +256,5 @@ def known_keys(*models: type[BaseModel]) -> list[str]:
     return sorted({name for model in models for name in model.model_fields})
 
 
-_PARTS = (Objective, Group, Pool, Repeats, OffsetCurve, HyperbolaCurve, TabulatedCurve)
+_PARTS = (Objective, Policy, Group, Pool, Repeats, OffsetCurve, HyperbolaCurve, TabulatedCurve)
 KNOWN = known_keys(Problem, *_PARTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -65,9 +66,38 @@ def by_group(allocation: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+#: How a simple rule is marked: marker, colour, size, shift in the row.
+_GHOSTS = {
+    "proportional": ("v", "contaminated", 6.0, -0.3),
+    "equal": ("|", "ink", 15.0, 0.0),
+    "equal_spend": ("x", "ink", 6.0, 0.3),
+    "alpha_0.3": ("D", "contained", 5.0, 0.3),
+}
+
+
+def ghosts(allocation: pl.DataFrame, rules: pl.DataFrame | None) -> dict[str, dict[str, float]]:
+    """Return by rule the samples of each group: the given ones, or else the two that need no prices."""
+    if rules is None or rules.is_empty():
+        groups = by_group(allocation)
+        return {
+            rule: dict(groups.select("group", rule).drop_nulls().iter_rows())
+            for rule in ("proportional", "equal")
+        }
+    return {
+        rule: dict(rules.filter(pl.col("rule") == rule).select("group", "samples").iter_rows())
+        for rule in _GHOSTS
+        if rule in set(rules["rule"])
+    }
+
+
 @drawn
-def allocation_bars(allocation: pl.DataFrame, unit: str) -> Figure:
+def allocation_bars(
+    allocation: pl.DataFrame, unit: str, rules: pl.DataFrame | None = None
+) -> Figure:
     """Draw what is available and what was chosen by group.
+
+    `rules` (`rule`, `group`, `samples`) are marks of what simple rules would choose within the same caps, floors and
+    prices; without them the same total stands in proportion and in equal parts.
 
     The thick pale bar is what is available, the thin one what is drawn; the part of it that repeats
     records is hatched. A triangle marks the proportional rule, a bar the equal one. At most 60 groups
@@ -85,10 +115,12 @@ def allocation_bars(allocation: pl.DataFrame, unit: str) -> Figure:
     axes = axes_at(figure, margin, 30, WIDTH - margin - 100, step * max(1, groups.height))
     values = [
         float(value)
-        for name in ("available", "samples", "proportional", "equal")
+        for name in ("available", "samples")
         for value in groups[name].drop_nulls()
         if value > 0
     ]
+    marks = ghosts(allocation, rules)
+    values += [value for by in marks.values() for value in by.values() if value > 0]
     low, high = (min(values), max(values)) if values else (1.0, 10.0)
     left = 0.0
     if high / low > 100:
@@ -119,8 +151,10 @@ def allocation_bars(allocation: pl.DataFrame, unit: str) -> Figure:
                 edgecolor=light("page"),
                 linewidth=0,
             )
-        axes.plot([row["proportional"]], [place - 0.3], "v", color=light("contaminated"), ms=6)
-        axes.plot([row["equal"]], [place], "|", color=light("ink"), ms=15, mew=1.8)
+        for rule, counts in marks.items():
+            marker, token, points, shift = _GHOSTS[rule]
+            at = max(counts.get(row["group"], 0.0), left)
+            axes.plot([at], [place + shift], marker, color=light(token), ms=points, mew=1.7)
         axes.text(
             1.012,
             place,
@@ -136,11 +170,11 @@ def allocation_bars(allocation: pl.DataFrame, unit: str) -> Figure:
     axes.spines["left"].set_visible(False)
     axes.set_xlabel(f"{unit}, logarithmic scale" if left else unit)
     numbers_on(axes, across=True, most=8)
-    _legend(figure, margin)
+    _legend(figure, margin, list(marks))
     return figure
 
 
-def _legend(figure: Figure, left: float) -> None:
+def _legend(figure: Figure, left: float, rules: Sequence[str]) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -160,13 +194,21 @@ def _legend(figure: Figure, left: float) -> None:
                 linewidth=0,
                 label="chosen, repeats",
             ),
-            mark("v", light("contaminated"), 6, "if proportional"),
-            mark("|", light("ink"), 12, "if equal"),
+            *(
+                mark(
+                    _GHOSTS[rule][0],
+                    light(_GHOSTS[rule][1]),
+                    6 + 6 * (rule == "equal"),
+                    f"if {rule.replace('_', ' ')}",
+                )
+                for rule in rules
+            ),
         ],
         loc="upper left",
         bbox_to_anchor=((left - 8) / WIDTH, 1.0),
-        ncols=5,
+        ncols=7,
         fontsize=10,
         borderpad=0.1,
-        columnspacing=1.6,
+        columnspacing=1.2,
+        handletextpad=0.5,
     )

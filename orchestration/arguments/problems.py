@@ -60,11 +60,18 @@ def laws(curves: Path, **asked: Any) -> None:  # noqa: ANN401 - the options abov
     "--export", type=click.Path(path_type=Path), help="Write what trainers follow to this folder."
 )
 @click.option("--report", type=click.Path(path_type=Path), help="Write a page with pictures.")
+@click.option(
+    "--results",
+    type=DataPath(),
+    help="For --report: what trained models scored (group, arm, seed, metric), or predictions.",
+)
 @click.option("--schedule", metavar="RULE", help="For --export: alpha=, tau=, cooldown=, unimax=.")
 @click.option(
     "--rounds", type=click.Path(path_type=Path), help="Plan the next round of a study kept here."
 )
-@click.option("--evaluations", type=DataPath(), help="Of the rounds so far.")
+@click.option(
+    "--evaluations", type=DataPath(), help="Of the rounds so far; or curves for --report to draw."
+)
 @json_option
 def allocate(problem: Path, **settings: object) -> None:
     """Divide a budget between groups by the objective that the problem states."""

@@ -23,6 +23,7 @@ class AllocateSettings(BaseModel):
     export: Path | None = None
     schedule: str | None = None
     report: Path | None = None
+    results: Path | None = None
     rounds: Path | None = None
     evaluations: Path | None = None
     as_json: bool = False
@@ -54,7 +55,7 @@ def _answer(stated: dict[str, Any], settings: AllocateSettings) -> None:
         if settings.export is not None:
             _export(stated, answer, settings.export, settings.schedule)
         if settings.report is not None:
-            _report(stated, answer, settings.report)
+            _report(stated, answer, settings)
     if as_json or joint:
         click.echo(as_text(answer, compact=as_json))
         return
@@ -82,8 +83,10 @@ def _check(settings: AllocateSettings) -> None:
     fault = None
     if settings.schedule and not settings.export:
         fault = "--schedule is written by --export DIR; name the folder"
-    elif settings.evaluations and not settings.rounds:
-        fault = "--evaluations are read by --rounds DIR; name the folder"
+    elif settings.evaluations and not (settings.rounds or settings.report):
+        fault = "--evaluations are read by --rounds DIR and drawn by --report FILE; name one"
+    elif settings.results and not settings.report:
+        fault = "--results are drawn by --report FILE; name the page"
     elif settings.joint and (settings.export or settings.rounds or settings.report):
         fault = "--joint goes with none of --export, --report and --rounds; leave it out"
     if fault:
@@ -103,26 +106,14 @@ def _export(
     write_trainer_files(trainer_plan(answer), folder, steps)
 
 
-def _report(stated: Mapping[str, Any], answer: Mapping[str, Any], file: Path) -> None:
-    from assets.allocation import report_figures as draw
-    from assets.allocation.comparisons import aversion_sweep, rule_samples
-    from assets.allocation.report_page import report_page
+def _report(
+    stated: Mapping[str, Any], answer: Mapping[str, Any], settings: AllocateSettings
+) -> None:
+    from assets.publication.allocation_page import allocation_page, gather
+    from orchestration.commands.tables import read_table
 
-    figures = [
-        draw.learning_curves(stated, answer),
-        draw.allocation_bars(stated, answer, rule_samples(stated, answer["spend"])),
-        draw.where_to_collect(answer),
-    ]
-    sweep = aversion_sweep(stated)
-    if sweep.height > 1:
-        figures.insert(2, draw.price_of_fairness(sweep, _chosen(stated, answer)))
-    file.write_text(report_page(stated, answer, figures), encoding="utf-8")
-
-
-def _chosen(stated: Mapping[str, Any], answer: Mapping[str, Any]) -> tuple[float, float] | None:
-    """Return the plan's (worst, weighted mean) on the raw metric, None where it has none."""
-    f = [entry["performance"] for entry in answer["allocation"]]
-    weight = [float(group.get("weight") or 0.0) for group in stated["groups"]]
-    if None in f or sum(weight) <= 0:
-        return None
-    return min(f), sum(w * v for w, v in zip(weight, f, strict=True)) / sum(weight)
+    measured = None if settings.evaluations is None else read_table(settings.evaluations)
+    results = None if settings.results is None else read_table(settings.results)
+    page = allocation_page(gather(stated, answer, evaluations=measured, results=results))
+    if settings.report is not None:
+        settings.report.write_text(page, encoding="utf-8")
