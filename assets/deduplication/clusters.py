@@ -110,8 +110,9 @@ def star_clusters(
     group, groups, left, right = _groups(places, len(names), pairs, twins)
     best = np.empty(groups + 1, np.int64)  # the last one stands for what is not known: -1
     first_of_each(group, best)
-    one, two, similarity = best[left], best[right], pairs["similarity"].to_numpy().view()
-    del left, right
+    one, two, similarity = left, right, pairs["similarity"].to_numpy().view()
+    for side in (one, two):  # from groups to who stands for them, in place
+        np.take(best, side, out=side, mode="wrap")
     inside = (one >= 0) & (two >= 0)
     if not inside.all():
         one, two, similarity = one[inside], two[inside], similarity[inside]

@@ -244,11 +244,13 @@ def _near_duplicates(run: Run, texts: StageTexts) -> tuple[NearPairs, int]:
     from assets.deduplication.sketch_cache import SketchCache
 
     settings = run.recipe.deduplication
+    run.scratch.mkdir(parents=True, exist_ok=True)
     finder = NearDuplicates(
         settings.similarity,
         settings.shingle,
         workers=run.recipe.limits.workers,
         memory_bytes=run.recipe.limits.memory_bytes // 8,
+        scratch=run.scratch,
     )
     kept_apart = "" if settings.normalise == "none" else f"/text-{settings.normalise}"
     cache = SketchCache(run.scratch / "sketches", finder.scheme + kept_apart)

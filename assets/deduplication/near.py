@@ -13,11 +13,11 @@ order, not by arrival.
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -31,9 +31,9 @@ from assets.deduplication.bands import (
     prefix_pairs,
 )
 from assets.deduplication.equal_sets import equal_sets, survivor_places, twins
-from assets.deduplication.errors import ChangedTextError, SimilarityError
+from assets.deduplication.errors import SimilarityError
 from assets.deduplication.first_pass import Sketches, distinct_sets, joined, no_sketches
-from assets.deduplication.keys import KeyLookup, Keys, format_keys, parse_keys
+from assets.deduplication.keys import Keys, format_keys, parse_keys
 from assets.deduplication.minhash import (
     band_keys,
     choose_bands,
@@ -43,12 +43,13 @@ from assets.deduplication.minhash import (
 )
 from assets.deduplication.near_pairs import NearPairs, pair_frame
 from assets.deduplication.order import order_ranks
-from assets.deduplication.shingles import exact_sets, parse_shingle, write_sets
+from assets.deduplication.second_pass import ReadTexts, SecondPass
+from assets.deduplication.shingles import exact_sets, parse_shingle
 from assets.deduplication.sketch_frames import read_sketches, sketch_frame
 from assets.deduplication.text_spans import Texts, TextSpans, text_spans
-from assets.deduplication.verify import exact_jaccard, rounds
+from assets.deduplication.verify import exact_jaccard
+from assets.kernels.freed_memory import GiveBack, give_back
 
-ReadTexts = Callable[[], Iterator[tuple[Keys, Texts]]]
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
 
@@ -72,9 +73,11 @@ class NearDuplicates:
     workers
         Threads; None for one a core. The answer does not depend on it.
     memory_bytes
-        For the sets of the second pass; more text means more re-reading, not more memory.
+        For the sets of the second pass; those that do not fit go to a scratch file.
     pair_budget
         About how many candidate pairs may be enumerated.
+    scratch
+        The folder of the scratch file; None: where the system keeps temporary files.
 
     Examples
     --------
@@ -94,8 +97,9 @@ class NearDuplicates:
         *,
         exhaustive: bool = False,
         workers: int | None = None,
-        memory_bytes: int = 256 << 20,
+        memory_bytes: int = 64 << 20,
         pair_budget: int = PAIR_BUDGET,
+        scratch: Path | None = None,
     ) -> None:
         if not 0.0 < similarity <= 1.0:
             message = f"similarity {similarity} must lie above 0 and be at most 1"
@@ -110,7 +114,9 @@ class NearDuplicates:
         self.workers = workers or os.cpu_count() or 1
         self.memory_bytes = memory_bytes
         self.pair_budget = pair_budget
+        self.scratch = scratch
         self._permutations = permutations(self.bands[0] * self.bands[1], seed=seed)
+        self._freed = GiveBack()
         self._pool: ThreadPoolExecutor | None = None
         self._waiting: deque[Future[None]] = deque()
         self._parts: list[Sketches] = []
@@ -144,7 +150,8 @@ class NearDuplicates:
             raise ValueError(message)
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.workers)
-        for rows in _slices(spans):
+        self._freed.add(spans.size)
+        for rows in spans.slices():
             part = spans.take(rows)
             self._waiting.append(self._pool.submit(self._sketch, part, high[rows], low[rows]))
             while len(self._waiting) > 2 * self.workers:
@@ -220,6 +227,7 @@ class NearDuplicates:
         if self._pool is not None:
             self._pool.shutdown()
             self._pool = None
+            give_back()
 
     def shingled_keys(self) -> pl.Series:
         """Return the keys of all texts that have a shingle, sorted and distinct."""
@@ -246,13 +254,13 @@ class NearDuplicates:
         ----------
         read_texts
             Opens a stream of (keys, texts) batches with the same texts as the first pass, in any
-            order; called once for each round of `memory_bytes`, or never.
+            order; called once, or never.
         order
             The survivor order, as `star_clusters` takes it; it decides which sets of a very large
             bucket are compared with all others. None: more shingles first, then the key.
         on_stage
-            Called with the name of each stage as it ends: `bands`, then `second pass` and
-            `verification` for each round.
+            Called with the name of each stage as it ends: `bands`, `second pass` and
+            `verification`.
 
         Raises
         ------
@@ -281,14 +289,19 @@ class NearDuplicates:
             found = candidate_pairs(
                 BandKeys(kept.bands, rows), set_sizes, self.similarity, budget=self.pair_budget
             )
+            give_back()
             ended("bands")
-            similarity = self._settle(
-                found, high[chosen], low[chosen], set_sizes, read_texts, ended
+            second = SecondPass(
+                self.rule, self.similarity, self.memory_bytes, self.workers, self.scratch
+            )
+            similarity = second.settle(
+                found.left, found.right, high[chosen], low[chosen], set_sizes, read_texts, ended
             )
         good = similarity >= self.similarity
         pairs = pair_frame(
             high[chosen], low[chosen], found.left[good], found.right[good], similarity[good]
         )
+        give_back()
         miss = 0.0 if self.exhaustive else 1.0 - collision_probability(self.similarity, *self.bands)
         return NearPairs(pairs, twin_rows, len(found.left), found.large_buckets, miss)
 
@@ -306,86 +319,6 @@ class NearDuplicates:
         return found, exact_jaccard(
             flat, offsets, set_sizes, found.left, found.right, self.similarity, workers=self.workers
         )
-
-    def _settle(
-        self,
-        found: Candidates,
-        high: U64,
-        low: U64,
-        set_sizes: I64,
-        read_texts: ReadTexts,
-        ended: Callable[[str], None],
-    ) -> npt.NDArray[np.float64]:
-        similarity = np.full(len(found.left), -1.0)
-        for part in rounds(found.left, found.right, set_sizes, budget_bytes=self.memory_bytes):
-            left, right = found.left[part], found.right[part]
-            nodes = np.unique(np.concatenate([left, right]))
-            flat, offsets = self._read_sets(high[nodes], low[nodes], set_sizes[nodes], read_texts)
-            ended("second pass")
-            similarity[part] = exact_jaccard(
-                flat,
-                offsets,
-                set_sizes[nodes],
-                np.searchsorted(nodes, left),
-                np.searchsorted(nodes, right),
-                self.similarity,
-                workers=self.workers,
-            )
-            ended("verification")
-        return similarity
-
-    def _read_sets(self, high: U64, low: U64, sizes: I64, read_texts: ReadTexts) -> tuple[U64, I64]:
-        """Read the sets of some keys again, in the order of the keys."""
-        lookup = KeyLookup(high, low)
-        offsets = np.cumsum(sizes) - sizes
-        flat = np.empty(int(sizes.sum()), np.uint64)
-        seen = np.zeros(len(high), bool)
-        waiting: deque[Future[None]] = deque()
-
-        def write(spans: TextSpans, nodes: I64) -> None:
-            wrong = write_sets(spans, self.rule, offsets[nodes], sizes[nodes], flat)
-            if wrong >= 0:
-                key = format_keys(high[nodes[[wrong]]], low[nodes[[wrong]]])[0].as_py()
-                message = (
-                    f"the text of key {key} differs between the first and the second pass; "
-                    "pin the version of its source and read both times from that"
-                )
-                raise ChangedTextError(message)
-
-        with ThreadPoolExecutor(self.workers) as pool:
-            for keys, texts in read_texts():
-                rows, nodes = lookup.find(*parse_keys(keys))
-                fresh = ~seen[nodes]
-                rows, nodes = rows[fresh], nodes[fresh]
-                nodes, once = np.unique(nodes, return_index=True)
-                rows = rows[once]
-                seen[nodes] = True
-                spans = text_spans(texts).take(rows)
-                for cut in _slices(spans):
-                    waiting.append(pool.submit(write, spans.take(cut), nodes[cut]))
-                    while len(waiting) > 2 * self.workers:
-                        waiting.popleft().result()
-            while waiting:
-                waiting.popleft().result()
-        if not seen.all():
-            missing = np.flatnonzero(~seen)
-            key = format_keys(high[missing[:1]], low[missing[:1]])[0].as_py()
-            message = (
-                f"{len(missing)} texts of the first pass did not come in the second, such as key "
-                f"{key}; pin the version of their source and read both times from that"
-            )
-            raise ChangedTextError(message)
-        return flat, offsets
-
-
-def _slices(spans: TextSpans, target_bytes: int = 1 << 20) -> Iterator[slice]:
-    """Cut texts into runs of about `target_bytes`."""
-    if not len(spans.starts):
-        return
-    filled = np.cumsum(spans.ends - spans.starts) // target_bytes
-    cuts = np.flatnonzero(np.diff(filled)) + 1
-    bounds = [0, *cuts.tolist(), len(filled)]
-    yield from (slice(a, b) for a, b in itertools.pairwise(bounds))
 
 
 __all__ = ["NearDuplicates", "NearPairs", "ReadTexts"]

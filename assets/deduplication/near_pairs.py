@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from assets.deduplication.errors import PairBudgetError
-from assets.deduplication.keys import format_keys
+from assets.deduplication.keys import CHUNK, format_keys
 from assets.deduplication.order import sorted_rows
 
 I64 = npt.NDArray[np.int64]
@@ -79,6 +79,14 @@ class NearPairs:
     candidates: int
     large_buckets: int
     expected_miss: float
+
+    def keys(self) -> pl.Series:
+        """Return every key that has a pair or a twin, sorted; memory beside them is a few names a chunk."""
+        parts = [pl.Series("key", [], dtype=pl.String)]
+        for column in (self.pairs["left"], self.pairs["right"], self.twins["key"]):
+            firsts = range(0, len(column), CHUNK)
+            parts += [column[first : first + CHUNK].unique().alias("key") for first in firsts]
+        return pl.concat(parts).unique().sort()
 
     def expanded(self, *, limit: int = 50_000_000) -> pl.DataFrame:
         """Return every pair of texts: left, right, similarity, left < right, sorted.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -24,6 +25,20 @@ class TextSpans:
     def take(self, rows: npt.NDArray[Any] | slice) -> TextSpans:
         """Return the spans of some rows (index array, slice or mask), without copying text."""
         return TextSpans(self.data, self.starts[rows], self.ends[rows])
+
+    @property
+    def size(self) -> int:
+        """Return the bytes of all texts."""
+        return int((self.ends - self.starts).sum())
+
+    def slices(self, target_bytes: int = 1 << 20) -> Iterator[slice]:
+        """Cut the texts into runs of about `target_bytes`."""
+        if not len(self.starts):
+            return
+        filled = np.cumsum(self.ends - self.starts) // target_bytes
+        cuts = np.flatnonzero(np.diff(filled)) + 1
+        bounds = [0, *cuts.tolist(), len(filled)]
+        yield from (slice(a, b) for a, b in itertools.pairwise(bounds))
 
     def text(self, row: int) -> str:
         """Return one text."""

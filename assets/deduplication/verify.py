@@ -1,9 +1,9 @@
 """Exact Jaccard of candidate pairs, with no more sets in memory than a budget allows.
 
 The sizes of all sets are known from the first pass, so the work is cut into rounds beforehand:
-each round re-reads the texts that it needs, holds their sets (8 bytes a distinct shingle) and
-settles its pairs. Sets of one connected component lie side by side, so that a round usually
-settles whole components; a component above the budget is settled block against block.
+each round holds two blocks of sets (8 bytes a distinct shingle) and settles its pairs. Sets of
+one connected component lie side by side, so that a round usually settles whole components; a
+component above the budget is settled block against block.
 """
 
 from __future__ import annotations
@@ -28,37 +28,60 @@ def component_labels(count: int, left: I64, right: I64) -> I64:
     return label
 
 
-def rounds(left: I64, right: I64, set_sizes: I64, *, budget_bytes: int) -> Iterator[I64]:
-    """Cut pairs into rounds whose sets fit the budget.
+def node_blocks(left: I64, right: I64, sizes: I64, *, budget_bytes: int) -> I64:
+    """Cut sets into blocks of half a budget.
+
+    Parameters
+    ----------
+    left, right
+        (m,) pairs of sets; each of the sets is in one.
+    sizes
+        (n,) elements of each set, 8 bytes each.
+    budget_bytes
+        For two blocks.
+
+    Returns
+    -------
+    (n,) int64
+        All 0 where everything fits the budget. Otherwise numbers without a gap: a block holds at most
+        half the budget, or one set more. Sets of a connected component have blocks side by side.
+    """
+    if int(sizes.sum()) * 8 <= budget_bytes:
+        return np.zeros(len(sizes), np.int64)
+    label = component_labels(len(sizes), left, right)
+    order = np.argsort(label, kind="stable")
+    filled = (np.cumsum(sizes[order] * 8) - 1) // max(8, budget_bytes // 2)
+    block = np.empty(len(sizes), np.int64)
+    block[order] = np.concatenate([[0], np.cumsum(np.diff(filled) != 0)])
+    return block
+
+
+def rounds(left: I64, right: I64, block: I64) -> Iterator[tuple[I64, int, int]]:
+    """Cut pairs into rounds that need two blocks each.
 
     Yields
     ------
-    (k,) int64
-        Places in `left` and `right`, each exactly once over all rounds. A round holds at most two
-        blocks of `budget_bytes / 2`, or a single set more where one set is larger than that.
+    (k,) int64, int, int
+        Places in `left` and `right`, ascending, each exactly once over all rounds; and the two blocks (twice the
+        same where there is one). Rounds come sorted by their blocks, so that the first is seldom changed.
     """
     if not len(left):
         return
-    nodes = np.unique(np.concatenate([left, right]))
-    total = int(set_sizes[nodes].sum()) * 8
-    if total <= budget_bytes:
-        yield np.arange(len(left))
+    count = int(block.max()) + 1
+    if count == 1:
+        yield np.arange(len(left)), 0, 0
         return
-    label = component_labels(
-        len(nodes), np.searchsorted(nodes, left), np.searchsorted(nodes, right)
-    )
-    order = np.lexsort((nodes, label))
-    filled = np.cumsum(set_sizes[nodes[order]] * 8) - 1
-    block = np.empty(len(nodes), np.int64)
-    block[order] = filled // max(8, budget_bytes // 2)
-    one = block[np.searchsorted(nodes, left)]
-    two = block[np.searchsorted(nodes, right)]
-    one, two = np.minimum(one, two), np.maximum(one, two)
-    joint = (one >> 1) == (two >> 1)
-    one, two = np.where(joint, one & ~1, one), np.where(joint, one & ~1, two)
-    by_round = np.lexsort((two, one))
-    change = (np.diff(one[by_round]) != 0) | (np.diff(two[by_round]) != 0)
-    yield from (np.sort(part) for part in np.split(by_round, np.flatnonzero(change) + 1))
+    one, two = np.minimum(block[left], block[right]), np.maximum(block[left], block[right])
+    joint = (one >> 1) == (two >> 1)  # neighbours are settled together, whichever of both they need
+    one[joint] &= ~1
+    two[joint] = np.minimum(one[joint] | 1, count - 1)
+    code = one * count + two
+    del one, two, joint
+    by_round = np.argsort(code.astype(np.min_scalar_type(count * count)), kind="stable")
+    code = code[by_round]
+    cuts = np.flatnonzero(np.diff(code)) + 1
+    for part, number in zip(np.split(by_round, cuts), code[[0, *cuts]], strict=True):
+        yield part, int(number) // count, int(number) % count
 
 
 def exact_jaccard(

@@ -43,12 +43,12 @@ class Clock:
 
 
 def peak_megabytes() -> float:
-    """Return the highest memory of this process so far, without what a parent held before it began."""
+    """Return the highest memory of this process so far in units of 10**6 bytes, without what a parent held."""
     status = Path("/proc/self/status")
     if status.exists():
         line = next(row for row in status.read_text().splitlines() if row.startswith("VmHWM"))
-        return int(line.split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return int(line.split()[1]) * 1024 / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
 def timed(job: Callable[[], Any]) -> dict[str, Any]:
@@ -81,8 +81,7 @@ def search(corpus: Path, bands: tuple[int, int] | None) -> tuple[pl.DataFrame, A
     near._finish_first_pass()
     clock.lap("signatures")
     found = near.collapsed(lambda: batches(corpus), on_stage=clock.lap)
-    involved = pl.concat([found.pairs["left"], found.pairs["right"], found.twins["key"]]).unique()
-    stars = star_clusters(found.pairs, involved.to_frame("key"), found.twins)
+    stars = star_clusters(found.pairs, found.keys().to_frame(), found.twins)
     clock.lap("clusters")
     about = {
         "stages": clock.laps,

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assets.deduplication import near as module
+from assets.deduplication import second_pass as module
 from assets.deduplication.bands import candidate_pairs
 from assets.deduplication.errors import (
     ChangedTextError,
@@ -17,7 +18,10 @@ from assets.deduplication.errors import (
     SimilarityError,
 )
 from assets.deduplication.near import NearDuplicates
-from assets.deduplication.verify import rounds
+from assets.deduplication.set_store import SetsOnDisk
+from assets.deduplication.shingles import parse_shingle
+from assets.deduplication.text_spans import text_spans
+from assets.deduplication.verify import node_blocks, rounds
 from tests.deduplication.corpora import TRICKY, corpus, find, key_of
 from tests.oracles.jaccard import near_pairs
 
@@ -80,6 +84,38 @@ def test_nothing_depends_on_order_batches_threads_or_memory(seed, batch, workers
         texts, 0.6, "word:2", batch=batch, order=shuffled, workers=workers, memory_bytes=memory
     )
     assert once == again
+
+
+@pytest.mark.parametrize("memory", [64, 1 << 28])
+def test_texts_are_read_once_whatever_the_memory(memory):
+    texts = corpus(3, size=200)
+    near = NearDuplicates(0.6, "word:2", memory_bytes=memory, workers=3)
+    near.add([*texts.values()], [*texts])
+    opened = []
+
+    def read():
+        opened.append(1)
+        for key, text in texts.items():
+            yield [key], [text]
+
+    ended = []
+    found = near.collapsed(read, on_stage=ended.append)
+    assert len(opened) == 1
+    assert ended == ["bands", "second pass", "verification"]
+    assert found.pairs.height > 10
+    involved = {*found.pairs["left"], *found.pairs["right"], *found.twins["key"]}
+    assert found.keys().to_list() == sorted(involved)
+
+
+def test_a_scratch_file_that_became_shorter_is_an_error():
+    store = SetsOnDisk(parse_shingle("word:1"), np.array([2, 1]), np.array([0, 1]), None)
+    assert store.write(text_spans(["a b", "c"]), np.array([0, 1])) == -1
+    assert store.read(0, 1)[0].size == 4
+    assert store.write(text_spans(["a b c"]), np.array([1])) == 0
+    damaged = SetsOnDisk(parse_shingle("word:1"), np.array([2, 1]), np.array([0, 1]), None)
+    damaged.write(text_spans(["a b"]), np.array([0]))
+    with pytest.raises(OSError, match="shorter"):
+        damaged.read(0, 1)
 
 
 def test_many_copies_stay_linear_and_twins_say_so():
@@ -174,24 +210,25 @@ def test_a_long_record_works():
     st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=60), st.integers(8, 2000)
 )
 def test_rounds_settle_every_pair_once_within_the_budget(edges, budget):
-    import numpy as np
-
     edges = sorted({(min(e), max(e)) for e in edges if e[0] != e[1]})
-    left = np.array([e[0] for e in edges], np.int64)
-    right = np.array([e[1] for e in edges], np.int64)
-    sizes = np.arange(1, 32, dtype=np.int64)
-    parts = list(rounds(left, right, sizes, budget_bytes=budget))
-    assert sorted(np.concatenate([*parts, np.empty(0, np.int64)]).tolist()) == list(
-        range(len(edges))
-    )
-    for part in parts:
-        nodes = np.unique(np.concatenate([left[part], right[part]]))
-        assert sizes[nodes].sum() * 8 <= budget + 2 * 31 * 8
+    nodes = sorted({node for edge in edges for node in edge})
+    left = np.array([nodes.index(e[0]) for e in edges], np.int64)
+    right = np.array([nodes.index(e[1]) for e in edges], np.int64)
+    sizes = np.array(nodes, np.int64) + 1
+    block = node_blocks(left, right, sizes, budget_bytes=budget)
+    assert set(block.tolist()) == set(range(int(block.max(initial=-1)) + 1))
+    parts = list(rounds(left, right, block))
+    every = np.concatenate([*(part for part, _, _ in parts), np.empty(0, np.int64)])
+    assert sorted(every.tolist()) == list(range(len(edges)))
+    for part, one, two in parts:
+        assert (np.diff(part) > 0).all()
+        held = np.isin(block, [one, two])
+        assert held[left[part]].all()
+        assert held[right[part]].all()
+        assert sizes[held].sum() * 8 <= budget + 2 * 31 * 8
 
 
 def test_candidates_are_the_pairs_that_share_a_band():
-    import numpy as np
-
     keys = np.random.default_rng(0).integers(0, 40, (6, 150)).astype(np.uint32)
     sizes = np.ones(150, np.int64)
     found = candidate_pairs(keys, sizes, 0.5)
