@@ -200,46 +200,64 @@ def _count(
     chunk_bits = _bits_for(total, chunk_rows)
     totals = [np.zeros(n, np.int64) for n in (len(arrays), child.size, child.size)]
     lacking = np.full((2, child.size), NONE_LACKING)
-    part_bits = min(_bits_for(total >> chunk_bits, PART_ROWS), 20)
-    for chunk in range(1 << chunk_bits):
-        sizes = np.zeros(1 << part_bits, np.int64)
-        for array in arrays:
-            for piece in _pieces(array):
-                histogram(piece, chunk, chunk_bits, part_bits, sizes)
-        starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
-        out = np.empty(int(starts[-1]), np.uint64)
-        owner = np.empty(out.size, np.int32)
-        cursor = starts[:-1].copy()
-        for table, array in enumerate(arrays):
-            for piece in _pieces(array):
-                scatter(piece, table, chunk, chunk_bits, part_bits, cursor, out, owner)
-        count = partial(_count_some, out, owner, len(arrays), child, parent)
-        edges = np.linspace(0, sizes.size, workers + 1).astype(np.int64)
-        slices = [starts[a : b + 1] for a, b in pairwise(edges)]
-        if workers == 1:
-            results = [count(starts)]
-        else:
-            with ThreadPoolExecutor(workers) as pool:
-                results = list(pool.map(count, slices))
-        for result, least in results:
-            for whole, part in zip(totals, result, strict=True):
-                whole += part
-            np.minimum(lacking, least, out=lacking)
+    part_rows = max(PART_ROWS, len(arrays))  # sizes by part and table take no more than the rows
+    part_bits = min(_bits_for(total >> chunk_bits, part_rows), 20)
+    with ThreadPoolExecutor(workers) as pool:
+        each = map if workers == 1 else pool.map
+        for chunk in range(1 << chunk_bits):
+            sizes = np.zeros((len(arrays), 1 << part_bits), np.int64)
+            measure = partial(_table_sizes, chunk, chunk_bits, part_bits)
+            for _ in each(measure, arrays, sizes):
+                pass
+            starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes.sum(axis=0))])
+            cursors = starts[:-1] + np.cumsum(sizes, axis=0) - sizes
+            out = np.empty(int(starts[-1]), np.uint64)
+            put = partial(_put_table, out, chunk, chunk_bits, part_bits)
+            for _ in each(put, arrays, cursors):
+                pass
+            by_part = np.ascontiguousarray(sizes.T)
+            edges = np.linspace(0, by_part.shape[0], workers + 1).astype(np.int64)
+            count = partial(_count_some, out, starts, by_part, child, parent)
+            for result, least in each(count, *zip(*pairwise(edges), strict=True)):
+                for whole, part in zip(totals, result, strict=True):
+                    whole += part
+                np.minimum(lacking, least, out=lacking)
     return totals[0], totals[1], totals[2], lacking
+
+
+def _table_sizes(
+    chunk: int, chunk_bits: int, part_bits: int, array: Hashes | InPieces, sizes: Integers
+) -> None:
+    for piece in _pieces(array):
+        histogram(piece, chunk, chunk_bits, part_bits, sizes)
+
+
+def _put_table(
+    out: Hashes,
+    chunk: int,
+    chunk_bits: int,
+    part_bits: int,
+    array: Hashes | InPieces,
+    cursor: Integers,
+) -> None:
+    for piece in _pieces(array):
+        scatter(piece, chunk, chunk_bits, part_bits, cursor, out)
 
 
 def _count_some(
     out: Hashes,
-    owner: np.ndarray[tuple[int], np.dtype[np.int32]],
-    n_tables: int,
+    starts: Integers,
+    sizes: Integers,
     child: Integers,
     parent: Integers,
-    starts: Integers,
+    first: int,
+    stop: int,
 ) -> tuple[list[Integers], Hashes]:
-    distinct = np.zeros(n_tables, np.int64)
+    distinct = np.zeros(sizes.shape[1], np.int64)
     common, surplus = np.zeros((2, child.size), np.int64)
     lacking = np.full((2, child.size), NONE_LACKING)
-    count_parts(out, owner, starts, n_tables, child, parent, distinct, common, surplus, lacking)
+    own = starts[first : stop + 1]
+    count_parts(out, own, sizes[first:stop], child, parent, distinct, common, surplus, lacking)
     return [distinct, common, surplus], lacking
 
 

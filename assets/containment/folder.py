@@ -150,7 +150,7 @@ def search_folder(
     folder = FolderTables(found, equality, Room(spare // 4), workers)
     kept = DescribedCache(cache) if cache else None
     before = folder.restore(kept) if kept else {}
-    described = folder.describe(told, every=renamed)
+    described = folder.describe(told, every=renamed, by_file=min_containment >= 1.0)
     opened = {
         "stage": "tables",
         "candidates_in": len(found.sources) + len(found.unreadable),

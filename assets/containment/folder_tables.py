@@ -112,18 +112,23 @@ class FolderTables:
         sources = {name: table.source for name, table in stored.items()}
         return FileProofs(sources, types, {name: table.files for name, table in stored.items()})
 
-    def describe(self, told: Progress, *, every: bool) -> dict[str, Described]:
-        """Open every table; those whose names fit another's, or all, are described to the full."""
+    def describe(self, told: Progress, *, every: bool, by_file: bool) -> dict[str, Described]:
+        """Open every table; those whose names fit another's, or all, are described to the full.
+
+        With `by_file` the bounds of each data file are read, too.
+        """
         names = self._each(
             "opening tables", sorted(self.tables), lambda t: flat_schema(t.schema(), "text"), told
         )
         if self.equality == "text":
-            return {name: self._described(name, keys) for name, keys in names.items()}
+            return {
+                name: self._described(name, keys, by_file=by_file) for name, keys in names.items()
+            }
         named_alike = {table for pair in schema_edges(names) for table in pair}
         fitting = sorted(names if every else named_alike)
         keys = self._each("inferring types", fitting, self._keys, told)
         return {
-            name: self._described(name, keys.get(name, {}))
+            name: self._described(name, keys.get(name, {}), by_file=by_file)
             for name in names
             if name not in self.unreadable
         }
@@ -140,11 +145,11 @@ class FolderTables:
             for name in types
         }
 
-    def _described(self, name: str, keys: dict[str, str]) -> Described:
+    def _described(self, name: str, keys: dict[str, str], *, by_file: bool) -> Described:
         table = self.tables[name]
         rows, _ = table.summaries()
         known = self.equality != "text" and keys
-        bounds = table.statistics() if known else TableStatistics(rows, {})
+        bounds = table.statistics(by_file=by_file) if known else TableStatistics(rows, {})
         return Described(name, self.version(name), rows, keys, _Facts(table), bounds, table.bytes)
 
     def _each(

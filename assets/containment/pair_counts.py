@@ -66,64 +66,59 @@ def histogram(hashes: Hashes, chunk: int, skip_bits: int, part_bits: int, counts
 
 @_compiled
 def scatter(
-    hashes: Hashes,
-    table: int,
-    chunk: int,
-    skip_bits: int,
-    part_bits: int,
-    cursor: Integers,
-    out: Hashes,
-    owner: npt.NDArray[np.int32],
+    hashes: Hashes, chunk: int, skip_bits: int, part_bits: int, cursor: Integers, out: Hashes
 ) -> None:
-    """Append one table's hashes of one chunk to their parts; `cursor` moves on in place.
+    """Put one table's hashes of one chunk into their parts; `cursor` moves on in place.
 
     Parameters
     ----------
     hashes, chunk, skip_bits, part_bits
         As in `histogram`.
-    table : int
-        Number of the table; tables must come in ascending order.
     cursor : np.ndarray
-        The next free position of each part.
-    out, owner : np.ndarray
-        All hashes by part, and the table of each; written in place.
+        The table's next free position in each part; no two tables share one.
+    out : np.ndarray
+        The hashes of all tables, by part and in it by table; written in place.
     """
     for value in hashes:
         if _elsewhere(value, chunk, skip_bits):
             continue
         part = _part_of(value, skip_bits, part_bits)
         out[cursor[part]] = value
-        owner[cursor[part]] = table
         cursor[part] += 1
 
 
 @_compiled
-def _local_ids(hashes: Hashes, ids: Integers) -> int:
-    """Give each distinct hash a number, in order of first occurrence; return how many."""
+def _local_ids(hashes: Hashes, ids: Integers, slots: Integers, value: Hashes) -> int:
+    """Give each distinct hash a number, in order of first occurrence; return how many.
+
+    `slots` is a table of at least twice as many places as hashes, a power of two; `value` receives
+    the hash of each number.
+    """
     size = 16
     while size < 2 * hashes.size:
         size *= 2
-    slots = np.full(size, -1, np.int64)
-    keys = np.empty(size, np.uint64)
+    slots[:size] = -1
     mask = np.uint64(size - 1)
     found = 0
     for i in range(hashes.size):
         slot = hashes[i] & mask
-        while slots[slot] >= 0 and keys[slot] != hashes[i]:
+        at = slots[slot]
+        while at >= 0 and value[at] != hashes[i]:
             slot = (slot + np.uint64(1)) & mask
-        if slots[slot] < 0:
-            slots[slot] = found
-            keys[slot] = hashes[i]
+            at = slots[slot]
+        if at < 0:
+            slots[slot] = at = found
+            value[found] = hashes[i]
             found += 1
-        ids[i] = slots[slot]
+        ids[i] = at
     return found
 
 
 @_compiled
 def _count_part(
     hashes: Hashes,
-    owner: npt.NDArray[np.int32],
-    n_tables: int,
+    sizes: Integers,
+    slots: Integers,
     child: Integers,
     parent: Integers,
     distinct: Integers,
@@ -131,21 +126,20 @@ def _count_part(
     surplus: Integers,
     lacking: Hashes,
 ) -> None:
-    n = hashes.size
+    n, n_tables = hashes.size, sizes.size
     ids = np.empty(n, np.int64)
-    words = (_local_ids(hashes, ids) + 63) // 64
-    value = np.empty(words * 64, np.uint64)
-    for i in range(n):
-        value[ids[i]] = hashes[i]
+    value = np.empty(n, np.uint64)
+    words = (_local_ids(hashes, ids, slots, value) + 63) // 64
     bits = np.zeros((n_tables, words), np.uint64)
     unique = np.empty(n, np.int64)  # the distinct ids of each table, one table after the other
     unique_from = np.zeros(n_tables + 1, np.int64)
     repeat = np.empty(n, np.int64)  # the ids that a table holds again, each time, sorted
     repeat_from = np.zeros(n_tables + 1, np.int64)
-    i = uniques = repeats = 0
+    uniques = repeats = end = 0
     for table in range(n_tables):
-        first = repeats
-        while i < n and owner[i] == table:
+        first, start = repeats, end
+        end += sizes[table]
+        for i in range(start, end):
             word, bit = ids[i] // 64, np.uint64(1) << np.uint64(ids[i] % 64)
             if bits[table, word] & bit:
                 repeat[repeats] = ids[i]
@@ -154,7 +148,6 @@ def _count_part(
                 bits[table, word] |= bit
                 unique[uniques] = ids[i]
                 uniques += 1
-            i += 1
         if repeats > first + 1:
             repeat[first:repeats] = np.sort(repeat[first:repeats])
         unique_from[table + 1] = uniques
@@ -162,22 +155,22 @@ def _count_part(
         distinct[table] += uniques - unique_from[table]
     for pair in range(child.size):
         c, p = child[pair], parent[pair]
+        ours = unique_from[c + 1] - unique_from[c]
+        theirs = unique_from[p + 1] - unique_from[p]
         shared = np.int64(0)
-        if unique_from[c + 1] - unique_from[c] < words:
-            for k in range(unique_from[c], unique_from[c + 1]):
+        if min(ours, theirs) < words:
+            few, many = (c, p) if ours <= theirs else (p, c)
+            for k in range(unique_from[few], unique_from[few + 1]):
                 word, shift = unique[k] // 64, np.uint64(unique[k] % 64)
-                shared += np.int64((bits[p, word] >> shift) & np.uint64(1))
+                shared += np.int64((bits[many, word] >> shift) & np.uint64(1))
         else:
             for word in range(words):
                 shared += np.int64(population_count(bits[c, word] & bits[p, word]))
         common[pair] += shared
-        for side, (a, b) in enumerate(((c, p), (p, c))):
-            missing = unique_from[a + 1] - unique_from[a] - shared
-            if missing and lacking[side, pair] == NONE_LACKING:
-                for k in range(unique_from[a], unique_from[a + 1]):
-                    word, shift = unique[k] // 64, np.uint64(unique[k] % 64)
-                    if not (bits[b, word] >> shift) & np.uint64(1):
-                        lacking[side, pair] = min(lacking[side, pair], value[unique[k]])
+        if ours > shared and lacking[0, pair] == NONE_LACKING:
+            lacking[0, pair] = _least_lacking(c, p, unique, unique_from, bits, value)
+        if theirs > shared and lacking[1, pair] == NONE_LACKING:
+            lacking[1, pair] = _least_lacking(p, c, unique, unique_from, bits, value)
         a, b = repeat_from[c], repeat_from[p]
         while a < repeat_from[c + 1] and b < repeat_from[p + 1]:
             if repeat[a] == repeat[b]:
@@ -191,11 +184,28 @@ def _count_part(
 
 
 @_compiled
+def _least_lacking(
+    ours: int,
+    theirs: int,
+    unique: Integers,
+    unique_from: Integers,
+    bits: npt.NDArray[np.uint64],
+    value: Hashes,
+) -> np.uint64:
+    """Return the least hash in a part that one table has and the other lacks."""
+    least = NONE_LACKING
+    for k in range(unique_from[ours], unique_from[ours + 1]):
+        word, shift = unique[k] // 64, np.uint64(unique[k] % 64)
+        if not (bits[theirs, word] >> shift) & np.uint64(1):
+            least = min(least, value[unique[k]])
+    return least
+
+
+@_compiled
 def count_parts(
     hashes: Hashes,
-    owner: npt.NDArray[np.int32],
     starts: Integers,
-    n_tables: int,
+    sizes: Integers,
     child: Integers,
     parent: Integers,
     distinct: Integers,
@@ -207,12 +217,12 @@ def count_parts(
 
     Parameters
     ----------
-    hashes, owner : np.ndarray
+    hashes : np.ndarray
         What `scatter` wrote.
     starts : np.ndarray
         Where each part starts, and where the last one ends.
-    n_tables : int
-        The number of tables.
+    sizes : np.ndarray
+        How many hashes each table has in each part (parts x tables).
     child, parent : np.ndarray
         Table numbers of each pair.
     distinct, common, surplus : np.ndarray
@@ -222,11 +232,18 @@ def count_parts(
         Lowered in place, 2 rows by pair: the least hash of the child that the parent lacks, and of
         the parent that the child lacks. The parts must come in ascending order.
     """
-    for part in range(starts.size - 1):
+    most = 0
+    for part in range(sizes.shape[0]):
+        most = max(most, starts[part + 1] - starts[part])
+    places = 16
+    while places < 2 * most:
+        places *= 2
+    slots = np.empty(places, np.int64)
+    for part in range(sizes.shape[0]):
         a, b = starts[part], starts[part + 1]
         if b > a:
             _count_part(
-                hashes[a:b], owner[a:b], n_tables, child, parent, distinct, common, surplus, lacking
+                hashes[a:b], sizes[part], slots, child, parent, distinct, common, surplus, lacking
             )
 
 

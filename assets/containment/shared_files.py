@@ -7,6 +7,7 @@ clones are the same file under any name. No data file is opened.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -175,11 +176,21 @@ class FileProofs:
                 files[name] = []
         return files
 
+    @cached_property
+    def _in_common(self) -> frozenset[str]:
+        """The tables that have a file, or a log, in common with another; only those prove anything."""
+        made_of: dict[str, set[tuple[Any, ...]]] = {
+            name: {file.identity for file in self._files[name]} | {("log", source.path)}
+            for name, source in self._sources.items()
+        }
+        users = Counter(part for parts in made_of.values() for part in parts)
+        return frozenset(n for n, parts in made_of.items() if any(users[p] > 1 for p in parts))
+
     def how(self, child: str, parent: str) -> str | None:
         """Say what proves that the parent has every row of the child: ``log``, ``files``, or None."""
-        ours, theirs = self._sources.get(child), self._sources.get(parent)
-        if ours is None or theirs is None:
+        if child not in self._in_common or parent not in self._in_common:
             return None
+        ours, theirs = self._sources[child], self._sources[parent]
         mine, other = self._types[child], self._types[parent]
         if any(other.get(name) != kind for name, kind in mine.items()):
             return None

@@ -110,9 +110,11 @@ class SourceTable:
             return from_delta_log(self.source)
         return None, {}
 
-    def statistics(self) -> TableStatistics:
-        """Return bounds of the table and its files; nothing where only reading tells them."""
-        return stored_statistics(self.source) if self.stored else TableStatistics(None, {})
+    def statistics(self, *, by_file: bool) -> TableStatistics:
+        """Return bounds of the table, and of its files if wanted; nothing where only reading tells them."""
+        if not self.stored:
+            return TableStatistics(None, {})
+        return stored_statistics(self.source, *self.summaries(), by_file=by_file)
 
     def take_bytes_read(self) -> int:
         """Return the bytes that passes over the whole table read since the last call."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,19 +14,25 @@ from assets.containment.delta_bounds import from_delta
 from assets.containment.described import summary_statistics
 from assets.containment.parquet_bounds import from_parquet
 from assets.ingestion.delta_files import snapshot
-from assets.ingestion.metadata_bounds import from_delta_log, from_parquet_footers
 from assets.ingestion.model import Source
-from assets.ingestion.parquet_files import open_parquet, partition_values
+from assets.ingestion.parquet_files import footer_of, partition_values
+from assets.ingestion.summaries import ColumnSummary
 from assets.kernels.logical_types import type_family
 
 
-def stored_statistics(source: Source) -> TableStatistics:
+def stored_statistics(
+    source: Source, rows: int | None, summaries: Mapping[str, ColumnSummary], *, by_file: bool
+) -> TableStatistics:
     """Read what footers or log say of a table and of each of its files.
 
     Parameters
     ----------
     source : Source
         A Parquet or Delta source.
+    rows, summaries
+        Of `from_delta_log` or `from_parquet_footers`.
+    by_file
+        Whether the bounds of each file are wanted, too; only refuting full containment needs them.
 
     Returns
     -------
@@ -38,14 +45,15 @@ def stored_statistics(source: Source) -> TableStatistics:
     SourceError
         If the log or a footer can't be read.
     """
+    whole = summary_statistics(summaries, rows)
+    if not by_file:
+        return whole
     if source.format == "delta":
-        rows, summaries = from_delta_log(source)
         snap = snapshot(source)
         loose = {file.key for file in snap.files if file.kept is not None or file.wide}
         files = from_delta(pl.DataFrame(snap.actions), loose_files=loose).files
-        return replace(summary_statistics(summaries, rows), files=files)
-    rows, summaries = from_parquet_footers(source)
-    return replace(summary_statistics(summaries, rows), files=tuple(_footers(source)))
+        return replace(whole, files=files)
+    return replace(whole, files=tuple(_footers(source)))
 
 
 def _footers(source: Source) -> list[FileStatistics]:
@@ -53,9 +61,9 @@ def _footers(source: Source) -> list[FileStatistics]:
     files = sorted(source.files, key=lambda file: file.relative)
     schema, values = partition_values(files, source.path)
     for file, row in zip(files, values, strict=True):
-        with open_parquet(file.path, source) as opened:
-            part = from_parquet(opened.metadata, file.relative)
-            own = opened.schema_arrow.names
+        footer = footer_of(file.path, source)
+        part = from_parquet(footer.metadata, file.relative)
+        own = footer.schema.names
         constants = {
             field.name: _constant(value, field.type, part.rows)
             for field, value in zip(schema, row, strict=True)

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from assets.ingestion.arrow_types import plain_schema
 from assets.ingestion.delta_files import DeltaFile, DeltaSnapshot, snapshot
 from assets.ingestion.model import Source
-from assets.ingestion.parquet_files import open_parquet, partition_values
+from assets.ingestion.parquet_files import footer_of, partition_values
 from assets.ingestion.summaries import ColumnState, ColumnSummary, Instant, text_above, unbounded
 
 # texts of this many bytes or more may have been cut: writers cut at 32 characters or 64 bytes
@@ -38,9 +38,8 @@ def from_parquet_footers(source: Source) -> tuple[int, dict[str, ColumnSummary]]
     files = sorted(source.files, key=lambda file: file.relative)
     partitions, values = partition_values(files, source.path)
     for file, row in zip(files, values, strict=True):
-        with open_parquet(file.path, source) as opened:
-            schema = plain_schema(opened.schema_arrow)
-            metadata = opened.metadata
+        footer = footer_of(file.path, source)
+        schema, metadata = footer.plain, footer.metadata
         rows += metadata.num_rows
         for name, state in _footer_states(metadata, schema).items():
             _merge(states, name, state)

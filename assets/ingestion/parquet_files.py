@@ -13,11 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from assets.ingestion.decompress import ByteStream
+from assets.ingestion.footers import RECENT, Footer
 from assets.ingestion.infer import canonical_integer
 from assets.ingestion.model import MIB, FileInfo, ReadOptions, Source, SourceError
 
-_DICTIONARY_BYTES = 2
-_GROUP_ROWS = 1 << 14
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 _REMEDY = "Write the file again, or remove it."
 
@@ -41,44 +40,34 @@ def open_parquet(
     """
     handle: Any = None
     try:
+        key, kept = None, None
+        stored: Any = str(path)
         if source is not None and source.compression != "none":
-            handle = _decompressed(path, source, options or ReadOptions())
-        stored = handle if handle is not None else str(path)
-        with pq.ParquetFile(stored, coerce_int96_timestamp_unit="us") as opened:
-            columns = _in_dictionaries(opened.metadata) if dictionaries else []
-            if not columns:
-                yield opened
-                return
-            with pq.ParquetFile(
-                stored,
-                metadata=opened.metadata,
-                read_dictionary=columns,
-                coerce_int96_timestamp_unit="us",
-            ) as encoded:
-                yield encoded
+            stored = handle = _decompressed(path, source, options or ReadOptions())
+        else:
+            key, kept = RECENT.find(path)
+        if kept is None:
+            with pq.ParquetFile(stored, coerce_int96_timestamp_unit="us") as opened:
+                found = Footer(opened.metadata, opened.schema_arrow)
+                if key is not None:
+                    RECENT.keep(key, found)
+                if not (dictionaries and found.in_dictionaries):
+                    yield opened
+                    return
+                kept = found
+        with pq.ParquetFile(
+            stored,
+            metadata=kept.metadata,
+            read_dictionary=list(kept.in_dictionaries) if dictionaries else None,
+            coerce_int96_timestamp_unit="us",
+        ) as opened:
+            yield opened
     except (pa.ArrowException, OSError) as error:
         reason = f"unreadable Parquet ({str(error).splitlines()[0] if str(error) else error!r})"
         raise SourceError(path, reason, _REMEDY) from error
     finally:
         if handle is not None:
             handle.close()
-
-
-def _in_dictionaries(metadata: pq.FileMetaData) -> list[str]:
-    """Name the top-level string columns that take at most two bytes a value, so that values must repeat."""
-    if metadata.num_rows < _GROUP_ROWS * (metadata.num_row_groups - 1):
-        return []  # batches with a dictionary end where a row group ends
-    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    found = []
-    for index in range(metadata.num_columns):
-        column = metadata.schema.column(index)
-        if column.physical_type != "BYTE_ARRAY" or "." in column.path:
-            continue
-        chunks = [group.column(index) for group in groups]
-        size = sum(chunk.total_uncompressed_size for chunk in chunks)
-        if size <= _DICTIONARY_BYTES * sum(chunk.num_values for chunk in chunks):
-            found.append(column.path)
-    return found
 
 
 def _decompressed(path: Path, source: Source, options: ReadOptions) -> Any:  # noqa: ANN401
@@ -93,10 +82,24 @@ def _decompressed(path: Path, source: Source, options: ReadOptions) -> Any:  # n
     return handle
 
 
+def footer_of(
+    path: Path, source: Source | None = None, options: ReadOptions | None = None
+) -> Footer:
+    """Return the footer of a Parquet file; raise `SourceError` if there is none. Reads no data."""
+    if source is None or source.compression == "none":
+        try:
+            _, kept = RECENT.find(path)
+        except OSError:
+            kept = None  # opening it says what is wrong
+        if kept is not None:
+            return kept
+    with open_parquet(path, source, options) as opened:
+        return Footer(opened.metadata, opened.schema_arrow)
+
+
 def footer_schema(path: Path) -> pa.Schema:
     """Return the Arrow schema in a footer; raise `SourceError` if there is none. Reads no data."""
-    with open_parquet(path) as opened:
-        return opened.schema_arrow
+    return footer_of(path).schema
 
 
 def partition_values(files: Sequence[FileInfo], root: Path) -> tuple[pa.Schema, list[list[Any]]]:

@@ -19,7 +19,7 @@ from assets.ingestion.model import (
     unique_names,
     with_position,
 )
-from assets.ingestion.parquet_files import open_parquet, partition_values
+from assets.ingestion.parquet_files import footer_of, open_parquet, partition_values
 
 
 def read_parquet(
@@ -46,8 +46,7 @@ def read_parquet(
     Memory: a few batches and one column chunk a column.
     """
     files = sorted(source.files, key=lambda file: file.relative)
-    with open_parquet(files[0].path, source, options) as first:
-        original = plain_schema(first.schema_arrow)
+    original = footer_of(files[0].path, source, options).plain
     partitions, values = partition_values(files, source.path)
     kept = [i for i, field in enumerate(partitions) if field.name not in original.names]
     names, notes = unique_names([*original.names, *(partitions.field(i).name for i in kept)])
