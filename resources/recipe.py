@@ -211,7 +211,11 @@ class Scoring(_Section):
 
     embedder: str = "hashed"
     dimensions: Annotated[int, Field(ge=8, le=4096)] = 256
-    scorers: tuple[str, ...] = ("dsir", "prototype", "heuristics")
+    scorers: tuple[str | dict[str, dict[str, Any] | None], ...] = (
+        "dsir",
+        "prototype",
+        "heuristics",
+    )
     combine: Literal["borda", "reciprocal_rank", "topsis"] = "borda"
 
 

@@ -24,6 +24,7 @@ from assets.scoring.lake_scores import (
     NEAREST,
     SILENT,
     LakeScores,
+    cohort_group,
     scored_records,
     targets,
 )
@@ -143,6 +144,7 @@ def _available(run: Run) -> Needs:
         Needs.FEATURES: any(rule.features for rule in rules),
         Needs.EMBEDDING: any(rule.text or rule.features for rule in rules),
         Needs.LABEL: any(rule.label is not None for rule in rules),
+        Needs.GROUP: cohort_group(run.recipe) is not None,
         Needs.TARGET: bool(targets(run).select(pl.len()).collect().item()),
     }
     found = ~Needs.NONE

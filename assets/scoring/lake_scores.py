@@ -55,6 +55,13 @@ def embedder(recipe: Recipe) -> HashedEmbedder:
     return HashedEmbedder(recipe.scoring.dimensions)
 
 
+def cohort_group(recipe: Recipe) -> str | None:
+    """Return the group that records are valued with: the allocation's, else the language, else none."""
+    if recipe.allocation is not None:
+        return recipe.allocation.by
+    return next((g for g in LANGUAGE_GROUPS if g in recipe.group_names), None)
+
+
 def column_of(table: pa.Table, name: str) -> pa.Array:
     """Return a column of a table as one array."""
     column = table.column(name)
@@ -119,6 +126,7 @@ class LakeScores:
         self.scorers = scorers
         self.context = context
         self.language = next((g for g in LANGUAGE_GROUPS if g in run.recipe.group_names), None)
+        self.cohort = cohort_group(run.recipe)
 
     def fit(self) -> dict[str, Any]:
         """Fit every scorer on the training records and the target."""
@@ -195,8 +203,8 @@ class LakeScores:
         )  # `kept_calibration` has found the stage's tables, so they stand too
         assert scores is not None
         keys = ["record_id", "content_id", "label", "rule"]
-        if self.language is not None and self.language in records.collect_schema().names():
-            keys.append(self.language)
+        held = records.collect_schema().names()
+        keys += [g for g in dict.fromkeys([self.language, self.cohort]) if g in held]
         kept = scores.select("record_id", *self.scorers, SILENT, NEAREST)
         found = records.select(keys).join(kept, on="record_id")
         if base.output != self.run.output:  # only the calibration is taken from another output
@@ -267,6 +275,7 @@ class LakeScores:
                     embedding=from_stored(column_of(table, "vector"), dim),
                     group=column_of(table, self.language) if self.language else None,
                     role=column_of(table, "role"),
+                    cohort=column_of(table, self.cohort) if self.cohort else None,
                 ),
                 batch,
             )

@@ -61,6 +61,9 @@ class ScoreBatch:
         float32, shape (n, d); a zero or NaN row is a record without a vector.
     group
         Arrow strings: the language where the recipe names one, else null.
+    cohort
+        Arrow strings: the group that a record is valued with (a recipe's allocation group, or --group); the language
+        where there is none.
     role
         ``train``, ``target`` or ``evaluation``: one for all rows, or an Arrow array.
     """
@@ -72,12 +75,13 @@ class ScoreBatch:
     embedding: NDArray[np.float32] | None = None
     group: pa.Array | None = None
     role: str | pa.Array = "train"
+    cohort: pa.Array | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.ids, pl.Series):
             object.__setattr__(self, "ids", pl.Series("id", self.ids, dtype=pl.String))
         n = len(self.ids)
-        for name in ("text", "features", "label", "group", "role"):
+        for name in ("text", "features", "label", "group", "role", "cohort"):
             column = getattr(self, name)
             if isinstance(column, pl.Series):
                 column = column.to_arrow()
@@ -121,6 +125,7 @@ class ScoreBatch:
             embedding,
             pick(self.group),
             role,
+            pick(self.cohort),
         )
 
 

@@ -35,6 +35,10 @@ class Columns:
         A column of lists of numbers, taken as the record's vector instead of a computed one.
     stratum
         A column, named by --column, that a batch has as its group instead of the language.
+    cohort
+        The column of the group that records are valued with, named by --group.
+    tags
+        A column of lists of tags, or of tags separated by commas.
     """
 
     text: str | None = None
@@ -44,6 +48,8 @@ class Columns:
     language: str | None = None
     id: str | None = None
     stratum: str | None = None
+    cohort: str | None = None
+    tags: str | None = None
 
     def __post_init__(self) -> None:
         if self.features and self.embedding:
@@ -53,7 +59,9 @@ class Columns:
     @property
     def gives(self) -> Needs:
         """What scorers can have of such records, but for a target."""
-        found = Needs.RANK | Needs.GROUP
+        found = Needs.RANK
+        if self.cohort or self.language:
+            found |= Needs.GROUP
         if self.text:
             found |= Needs.TEXT
         if self.label:
@@ -134,6 +142,7 @@ class RecordFiles:
             embedding=np.zeros((0, width), dtype=np.float32),
             group=none if given.language else None,
             role=self.role,
+            cohort=none if given.cohort else None,
         )
 
     def _check(self, source: Source, stream: RowStream) -> None:
@@ -141,6 +150,7 @@ class RecordFiles:
         given = self.columns
         wanted = [("text", given.text), ("label", given.label), ("embedding", given.embedding)]
         wanted += [("language", given.language), ("id", given.id), ("column", given.stratum)]
+        wanted += [("group", given.cohort), ("tags", given.tags)]
         wanted += [("features", name) for name in given.features]
         for option, column in wanted:
             if column is not None and column not in names:
@@ -168,6 +178,7 @@ class RecordFiles:
             embedding=embedding,
             group=self._strings(source, rows, *group),
             role=self.role,
+            cohort=self._strings(source, rows, "group", given.cohort),
         )
 
     def _strings(
@@ -243,6 +254,24 @@ def strings(source: Source, rows: pa.RecordBatch, option: str, column: str) -> p
             f"{rows.column(column).type}; name a column of text or numbers"
         )
         raise ScoringError(message) from error
+
+
+def tag_lists(rows: pa.RecordBatch, column: str) -> pl.Series:
+    """Return a column of tags as lists of strings: lists as they are, text split at commas.
+
+    Raises
+    ------
+    ScoringError
+        It holds neither.
+    """
+    values = pl.Series("tags", rows.column(column))
+    if values.dtype == pl.List(pl.String) or values.dtype == pl.List(pl.Null):
+        return values.cast(pl.List(pl.String))
+    if values.dtype not in (pl.String, pl.Null):
+        message = f"--tags: column {column!r} is {values.dtype}; give lists of text, or text with commas between tags"
+        raise ScoringError(message)
+    parts = values.cast(pl.String).str.split(",").list.eval(pl.element().str.strip_chars())
+    return parts.list.eval(pl.element().filter(pl.element() != ""))
 
 
 def record_ids(source: Source, rows: pa.RecordBatch, column: str | None) -> pl.Series:

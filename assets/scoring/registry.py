@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import polars as pl
@@ -16,6 +16,8 @@ import polars as pl
 from assets.scoring.baseline import RandomScore
 from assets.scoring.difficulty import El2n, Entropy, Loss, Margin
 from assets.scoring.dsir import Dsir
+from assets.scoring.got_d import GotD
+from assets.scoring.group_shapley import GroupShapley
 from assets.scoring.heuristics import Heuristics, Repetition
 from assets.scoring.influence import Influence
 from assets.scoring.knn_shapley import KnnShapley
@@ -26,6 +28,7 @@ from assets.scoring.protocol import AnyScorer, Needs, ScoringError
 from assets.scoring.prototype import Prototype
 from assets.scoring.rds import Rds
 from assets.scoring.redundancy import RedundancyScorer
+from assets.scoring.settings import scorer_settings
 from assets.scoring.training_difficulty import Forgetting, Grand
 from assets.scoring.training_influence import Less, TracIn, Trak
 
@@ -51,6 +54,8 @@ SCORERS: dict[str, type[Any]] = {
     "leverage": Leverage,
     "rds": Rds,
     "lava": Lava,
+    "got_d": GotD,
+    "group_shapley": GroupShapley,
 }
 COMMAND_ONLY = frozenset(
     {"knn_shapley"}
@@ -76,10 +81,16 @@ def create(
         if key not in known:
             message = f"{setting}.{name} has no setting {key!r}{_nearest(key, known)}"
             raise ScoringError(message)
-    return cast("AnyScorer", kind(**(settings or {})))
+    try:
+        return cast("AnyScorer", kind(**(settings or {})))
+    except TypeError as error:
+        message = f"{setting}.{name}: a setting is of a type that it can't be ({error})"
+        raise ScoringError(message) from error
 
 
-def from_recipe(entries: Sequence[str | Mapping[str, Mapping[str, Any]]]) -> dict[str, AnyScorer]:
+def from_recipe(
+    entries: Sequence[str | Mapping[str, Mapping[str, Any] | None]],
+) -> dict[str, AnyScorer]:
     """Make the scorers of ``scoring.scorers``, in its order; a name given twice is an error."""
     found: dict[str, AnyScorer] = {}
     for entry in entries:
@@ -97,14 +108,18 @@ def from_recipe(entries: Sequence[str | Mapping[str, Mapping[str, Any]]]) -> dic
     return found
 
 
-def named(names: str, *, setting: str = "--scorers") -> dict[str, AnyScorer]:
-    """Make the scorers of a list separated by commas, with their defaults."""
+def named(
+    names: str, settings: Iterable[str] = (), *, setting: str = "--scorers"
+) -> dict[str, AnyScorer]:
+    """Make the scorers of a list separated by commas, with settings ``SCORER.NAME=VALUE``."""
+    wanted = [part.strip() for part in names.split(",") if part.strip()]
+    own = scorer_settings(settings, wanted)
     found: dict[str, AnyScorer] = {}
-    for name in filter(None, (part.strip() for part in names.split(","))):
+    for name in wanted:
         if name in found:
             message = f"{setting} names {name!r} twice; keep one"
             raise ScoringError(message)
-        found[name] = create(name, setting=setting)
+        found[name] = create(name, own.get(name), setting="--set" if name in own else setting)
     if not found:
         message = f"{setting} names no scorer; known: {', '.join(sorted(SCORERS))}"
         raise ScoringError(message)

@@ -50,8 +50,9 @@ def label_hashes(batch: ScoreBatch) -> NDArray[np.uint64]:
 
 
 def group_hashes(batch: ScoreBatch) -> NDArray[np.uint64]:
-    """Hash groups; `NO_LABEL` where there is none."""
-    return _hashes(batch.group, len(batch), "group")
+    """Hash the groups that records are valued with; `NO_LABEL` where there is none."""
+    own = batch.group if batch.cohort is None else batch.cohort
+    return _hashes(own, len(batch), "group")
 
 
 def _hashes(column: pa.Array | None, rows: int, purpose: str) -> NDArray[np.uint64]:

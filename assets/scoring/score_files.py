@@ -42,6 +42,7 @@ REMEDIES = {
     Needs.EMBEDDING: "--text COL, --features A,B,… or --embedding COL",
     Needs.LABEL: "--label COL",
     Needs.TARGET: "--target FILE",
+    Needs.GROUP: "--group COL",
 }
 Report = Callable[[str, int], None]
 

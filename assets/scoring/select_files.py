@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from assets.deduplication.files import POSITION
 from assets.ingestion.model import unique_names
 from assets.ingestion.read import read
-from assets.scoring.record_files import Columns, RecordFiles, UniqueIds
+from assets.scoring.record_files import Columns, RecordFiles, UniqueIds, tag_lists
 from assets.scoring.registry import describe
 from assets.scoring.selectors.budget import Budget
 from assets.scoring.selectors.protocol import Candidates, SelectionError
@@ -116,9 +116,12 @@ def read_candidates(
     vectors: list[NDArray[np.float32]] = []
     strata = [pl.Series("stratum", [], dtype=pl.String)]
     unique = UniqueIds(files.columns.id)
-    for batch, _ in files.batches():
+    tags = [pl.Series("tags", [], dtype=pl.List(pl.String))]
+    for batch, rows in files.batches():
         unique.add(batch.ids)
         ids.append(batch.ids)
+        if files.columns.tags:
+            tags.append(tag_lists(rows, files.columns.tags))
         costs.append(budget.costs(batch.text, len(batch)))
         if batch.embedding is not None:
             vectors.append(batch.embedding)
@@ -133,7 +136,8 @@ def read_candidates(
             value = joined.cast(pl.Float64).fill_null(float("nan")).to_numpy()
         stratum = joined.cast(pl.String)
     embedding = _stacked(vectors) if vectors else None
-    return Candidates(everyone, value, stratum, embedding), np.concatenate(costs)
+    labels = pl.concat(tags) if files.columns.tags else None
+    return Candidates(everyone, value, stratum, embedding, tags=labels), np.concatenate(costs)
 
 
 def _joined(ids: pl.Series, scores: Scores, column: str) -> pl.Series:

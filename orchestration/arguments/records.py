@@ -34,6 +34,16 @@ from orchestration.arguments.paths import DataPath
 @embedding_option
 @click.option("--language", metavar="COL", help="The column with the language, where there is one.")
 @click.option(
+    "--group", metavar="COL", help="The column of the group that records are valued with."
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="SCORER.NAME=VALUE",
+    help="A setting of a scorer, for example lava.eps=0.1; may be given again.",
+)
+@click.option(
     "--target",
     "targets",
     multiple=True,
@@ -62,6 +72,8 @@ def score(
     features: str | None,
     embedding: str | None,
     language: str | None,
+    group: str | None,
+    settings: tuple[str, ...],
     targets: tuple[Path, ...],
     id_column: str | None,
     combine: str | None,
@@ -85,8 +97,9 @@ def score(
     names = listed_names(features)
     status = work(
         files,
-        columns=Columns(text, label, names, embedding, language, id_column),
+        columns=Columns(text, label, names, embedding, language, id_column, cohort=group),
         scorers=scorers,
+        settings=settings,
         targets=targets,
         combine=combine,
         dimensions=dimensions,
@@ -102,7 +115,7 @@ def score(
 @files_argument
 @list_option
 @click.option("--method", metavar="NAME", help="How to select.")
-@click.option("--budget", metavar="N|tokens=N|bytes=N", help="How much; N is in records.")
+@click.option("--budget", metavar="N|tokens=N|bytes=N|flops=N", help="How much; N is in records.")
 @click.option(
     "--scores",
     type=DataPath(),
@@ -127,6 +140,8 @@ def score(
     metavar="FILE",
     help="What good records look like, with the same columns; may be given again.",
 )
+@click.option("--parameters", type=float, help="Of the model, where the budget is in FLOPs.")
+@click.option("--tags", metavar="COL", help="The column with lists of tags, for mig.")
 @click.option("--text", metavar="COL", help="Whose tokens or bytes count; vectors are made of it.")
 @click.option("--features", metavar="A,B,...", help="Columns of numbers that make a vector.")
 @embedding_option
@@ -147,6 +162,8 @@ def select(
     temperature: float | None,
     settings: tuple[str, ...],
     targets: tuple[Path, ...],
+    parameters: float | None,
+    tags: str | None,
     text: str | None,
     features: str | None,
     embedding: str | None,
@@ -170,8 +187,8 @@ def select(
     names = listed_names(features)
     work(
         files,
-        Wanted(method, budget, column, direction, temperature, seed, settings),
-        columns=Columns(text, None, names, embedding, None, id_column),
+        Wanted(method, budget, column, direction, temperature, seed, settings, parameters),
+        columns=Columns(text, None, names, embedding, None, id_column, tags=tags),
         scores=scores,
         targets=targets,
         dimensions=dimensions,

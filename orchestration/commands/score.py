@@ -30,6 +30,7 @@ def score(
     *,
     columns: Columns,
     scorers: str,
+    settings: Sequence[str],
     targets: Sequence[Path],
     combine: str | None,
     dimensions: int,
@@ -40,7 +41,7 @@ def score(
 ) -> int:
     """Score the records of some files; returns the exit status."""
     started = time.monotonic()
-    wanted = named(scorers)
+    wanted = named(scorers, settings)
     check_output(out, [*files, *targets])
     embeds = any(Needs.EMBEDDING in s.needs for s in wanted.values()) and not columns.embedding
     embedder = HashedEmbedder(dimensions) if embeds else None
@@ -108,3 +109,5 @@ def list_methods(*, as_json: bool) -> None:
         where = "" if row["in_recipes"] else "; by this command only, not in recipes"
         click.echo(f"  needs {row['needs']}; {row['direction']} is better; {row['cost']}{where}")
         click.echo(f"  {row['source']}")
+        if row["exempt"]:
+            click.echo(f"  exempt from {row['exempt']}")

@@ -19,6 +19,7 @@ from assets.scoring.selectors.budget import Budget, selection_frame
 from assets.scoring.selectors.budget import select as choose
 from assets.scoring.selectors.protocol import SelectionError, Selector, SelectorNeeds
 from assets.scoring.selectors.registry import create, describe
+from assets.scoring.settings import Value, parse_value
 from assets.scoring.table_writer import check_output, written_metadata
 from orchestration.commands.tables import read_table
 
@@ -34,8 +35,9 @@ class Wanted:
     temperature: float | None
     seed: int
     settings: tuple[str, ...] = ()
+    parameters: float | None = None
 
-    def all_settings(self) -> dict[str, str | float | None]:
+    def all_settings(self) -> dict[str, Value | None]:
         """Return what is set, numbers as such.
 
         Raises
@@ -43,7 +45,7 @@ class Wanted:
         SelectionError
             One is not NAME=VALUE, or is given twice.
         """
-        found: dict[str, str | float | None] = {
+        found: dict[str, Value | None] = {
             "direction": self.direction,
             "temperature": self.temperature,
         }
@@ -55,17 +57,8 @@ class Wanted:
             if found.get(name) is not None:
                 message = f"--set {text}: {name} is given twice"
                 raise SelectionError(message)
-            found[name] = _number(value)
+            found[name] = parse_value(value)
         return found
-
-
-def _number(value: str) -> str | float:
-    for kind in (int, float):
-        try:
-            return kind(value)
-        except ValueError:
-            continue
-    return value
 
 
 def select(
@@ -82,7 +75,7 @@ def select(
     """Select records of some files, and write them in their order."""
     settings = wanted.all_settings()
     selector = create(wanted.method, settings)
-    budget = Budget.parse(wanted.budget)
+    budget = Budget.parse(wanted.budget, wanted.parameters)
     check_output(out, [*files, *targets, *([scores] if scores else [])])
     if budget.unit != "records" and columns.text is None:
         message = f"--budget {wanted.budget} counts {budget.unit} of the text; give --text COL"
@@ -111,7 +104,7 @@ def select(
         click.echo(json.dumps(told))
         return
     click.echo(f"{rows:,} of {len(candidates):,} records selected by {wanted.method}: {out}")
-    click.echo(f"  {chosen.spent:,} of {budget.amount:,} {budget.unit} spent")
+    click.echo(f"  {chosen.spent:,.0f} of {budget.amount:,} {budget.unit} spent")
     for why, count in left_out.items():
         click.echo(f"  {count:,} could not be selected: {why}")
     if set_aside:
@@ -123,6 +116,12 @@ def _records(
 ) -> RecordFiles:
     """Prepare the files, with vectors only where the method looks at them."""
     embedder = None
+    if (SelectorNeeds.TAGS in selector.needs) != (columns.tags is not None):
+        does = (
+            "needs --tags COL" if columns.tags is None else "does not look at tags; take --tags out"
+        )
+        message = f"--method {selector.name} {does}"
+        raise SelectionError(message)
     if SelectorNeeds.EMBEDDING not in selector.needs:
         columns = replace(columns, embedding=None, features=())
     elif not (columns.text or columns.features or columns.embedding):
@@ -145,7 +144,7 @@ def _target(
     if not targets:
         message = f"--method {selector.name} selects what is near a target; give --target FILE"
         raise SelectionError(message)
-    columns = replace(records.columns, stratum=None, id=None)
+    columns = replace(records.columns, stratum=None, id=None, tags=None)
     sources = [source for file in targets for source in file_source(file)]
     own = RecordFiles(sources, columns, records.embedder)
     vectors = [batch.embedding for batch, _ in own.batches() if batch.embedding is not None]

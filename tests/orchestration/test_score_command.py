@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from click.testing import CliRunner, Result
@@ -101,3 +102,34 @@ def test_an_input_is_never_overwritten(notes: Path) -> None:
     assert result.exit_code == EXIT_BAD_RECIPE
     assert "write elsewhere" in result.stderr
     assert notes.read_bytes() == before
+
+
+def test_settings_and_groups_reach_the_scorers(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = [
+        {
+            "v": (np.eye(4)[i % 3] + 0.2 * rng.normal(size=4)).tolist(),
+            "y": str(i % 3),
+            "g": "ab"[i % 2],
+        }
+        for i in range(60)
+    ]
+    path, goal = tmp_path / "rows.jsonl", tmp_path / "goal.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    goal.write_text("".join(json.dumps(row) + "\n" for row in rows[:20]), encoding="utf-8")
+    given = [path, "--embedding", "v", "--label", "y", "--target", goal, "--group", "g"]
+    frames = []
+    for number, setting in enumerate(("lava.eps=0.05", "lava.eps=0.5")):
+        out = tmp_path / f"{number}.parquet"
+        names = "lava,got_d,group_shapley,less,grand"
+        more = ["--scorers", names, "--set", setting, "--set", "grand.runs=2", "--out", out]
+        result = call(*given, *more)
+        assert result.exit_code == EXIT_DONE, result.output
+        frames.append(pl.read_parquet(out))
+    assert not frames[0]["lava"].equals(frames[1]["lava"])
+    assert frames[0]["got_d"].equals(frames[1]["got_d"])
+    by_group = frames[0].with_columns(g=pl.Series([row["g"] for row in rows])).group_by("g")
+    assert by_group.agg(pl.col("group_shapley").n_unique())["group_shapley"].to_list() == [1, 1]
+    result = call(*given[:-2], "--scorers", "group_shapley", "--out", tmp_path / "x.csv")
+    assert result.exit_code == EXIT_BAD_RECIPE
+    assert "group_shapley needs --group COL" in result.output

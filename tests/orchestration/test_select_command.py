@@ -265,3 +265,56 @@ def test_scores_of_other_files_are_refused(
     pl.DataFrame({"id": ["a", "a"], "quality": [1, 2]}).write_csv(twice)
     result = call("select", moved, *arguments[:-4], "--scores", twice, *arguments[-2:])
     assert "null or occurs twice" in result.stderr
+
+
+def test_a_budget_of_compute_is_what_that_many_tokens_cost(
+    files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    given = [*files, "--text", "text", "--method", "random"]
+    by_tokens = told(*given, "--budget", "tokens=70", "--out", tmp_path / "a.parquet")
+    answer = told(
+        *given, "--budget", "flops=4.2e11", "--parameters", 1e9, "--out", tmp_path / "b.parquet"
+    )
+    names = [pl.read_parquet(tmp_path / f"{n}.parquet")["id"].to_list() for n in "ab"]
+    assert names[0] == names[1]
+    assert answer["budget"]["spent"] == 6e9 * by_tokens["budget"]["spent"] <= 4.2e11
+    for budget, more in (("flops=1e12", []), ("tokens=9", ["--parameters", 1e9])):
+        result = call("select", *given, "--budget", budget, *more, "--out", tmp_path / "c.csv")
+        assert result.exit_code == EXIT_BAD_RECIPE
+        assert "needs --parameters" in result.output
+
+
+def test_mig_covers_tags_of_lists_or_of_text(tmp_path: Path) -> None:
+    tags = [["sea"], ["sea"], ["sea"], ["law"], ["law"], [], None, ["tax"]]
+    frame = pl.DataFrame(
+        {"name": list("abcdefgh"), "tags": tags, "worth": [9, 8, 7, 6, 5, 4, 3, 2]}
+    )
+    frame.write_parquet(tmp_path / "lists.parquet")
+    joined = frame.with_columns(pl.col("tags").list.join(", "))
+    joined.write_csv(tmp_path / "text.csv")
+    frame.select(id="name", worth="worth").write_parquet(tmp_path / "scores.parquet")
+    picked = []
+    for file in ("lists.parquet", "text.csv"):
+        options = ["--tags", "tags", "--id", "name", "--scores", tmp_path / "scores.parquet"]
+        options += [
+            "--direction",
+            "high",
+            "--set",
+            "quality=raw",
+            "--out",
+            tmp_path / "out.parquet",
+        ]
+        answer = told(tmp_path / file, "--method", "mig", "--budget", 3, *options)
+        assert answer["left_out"] == {"no tags": 2}
+        picked.append(set(pl.read_parquet(tmp_path / "out.parquet")["id"]))
+    assert picked == [{"a", "d", "h"}] * 2
+    by_worth = ["--scores", tmp_path / "scores.parquet", "--direction", "high"]
+    bare = ["--budget", 3, "--id", "name", "--out", tmp_path / "x.csv"]
+    for method, more, why in (
+        ("mig", [], "needs --tags COL"),
+        ("random", ["--tags", "tags"], "does not look at tags"),
+        ("mig", ["--tags", "worth", *by_worth], "lists of text"),
+    ):
+        result = call("select", tmp_path / "lists.parquet", "--method", method, *bare, *more)
+        assert result.exit_code == EXIT_BAD_RECIPE
+        assert why in result.output

@@ -11,8 +11,8 @@ from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression
 
 from assets.kernels.unit_vectors import SCALE, to_grid
+from assets.scoring.got_d import GotD
 from assets.scoring.influence import Influence
-from assets.scoring.lava import Lava
 from assets.scoring.protocol import ScoreBatch, ScoreContext, ScoringError, fit
 from assets.scoring.rds import Rds
 
@@ -60,14 +60,14 @@ def test_rds_is_the_largest_cosine_to_the_target():
     assert spearmanr(got[:40], (u[:40] @ u[40:].T).mean(axis=1)).statistic < 0.9
 
 
-def test_lava_is_the_calibrated_gradient_of_the_transport_cost():
+def test_got_d_is_the_calibrated_gradient_of_the_transport_cost():
     from assets.kernels.sinkhorn import sinkhorn
 
     rng = np.random.default_rng(1)
     vectors = rng.normal(size=(24, 4))
     vectors[14:] += 1.0
     given = batch(vectors, ["train"] * 14 + ["target"] * 10)
-    scorer = Lava(eps=0.2)
+    scorer = GotD(eps=0.2)
     got = scored(scorer, given)[:14]
     u = unit(vectors)
     costs = 1 - u[:14] @ u[14:].T
@@ -84,30 +84,30 @@ def test_lava_is_the_calibrated_gradient_of_the_transport_cost():
     assert got.sum() == pytest.approx(0, abs=1e-3)
 
 
-def test_lava_puts_strangers_last_and_a_set_against_itself_is_flat():
+def test_got_d_puts_strangers_last_and_a_set_against_itself_is_flat():
     rng = np.random.default_rng(2)
     train = rng.normal(size=(200, 12)) * 0.2
     train[:, 0] += 1
     train[:30] = rng.normal(size=(30, 12))  # strangers
     target = rng.normal(size=(100, 12)) * 0.2
     target[:, 0] += 1
-    got = scored(Lava(), batch(np.vstack([train, target]), ["train"] * 200 + ["target"] * 100))
+    got = scored(GotD(), batch(np.vstack([train, target]), ["train"] * 200 + ["target"] * 100))
     assert np.median(got[:30]) > np.quantile(got[30:200], 0.99)
     itself = scored(
-        Lava(eps=0.01),
+        GotD(eps=0.01),
         batch(np.vstack([target, target]), ["train"] * 100 + ["target"] * 100),
     )
     assert np.ptp(itself) < np.ptp(got) / 10
 
 
-def test_lava_scores_new_records_by_the_same_potential():
+def test_got_d_scores_new_records_by_the_same_potential():
     rng = np.random.default_rng(3)
     vectors = rng.normal(size=(80, 6))
     role = ["train"] * 50 + ["target"] * 30
     given = batch(vectors, role)
-    state = fit(Lava(), [given], CONTEXT)
-    whole = Lava().score(given, state).values
-    assert np.array_equal(Lava().score(given.take(np.array([3])), state).values, whole[[3]])
+    state = fit(GotD(), [given], CONTEXT)
+    whole = GotD().score(given, state).values
+    assert np.array_equal(GotD().score(given.take(np.array([3])), state).values, whole[[3]])
 
 
 def exact_effects(rows, label, goals, aims, strength, left_out):
@@ -185,7 +185,7 @@ def test_the_solve_is_that_of_the_hessian():
     assert np.allclose((gradient[0] - gradient[1]) / 2e-4, slope.ravel(), atol=1e-6)
 
 
-@pytest.mark.parametrize("scorer", [Rds(), Lava(), Influence()], ids=lambda s: s.name)
+@pytest.mark.parametrize("scorer", [Rds(), GotD(), Influence()], ids=lambda s: s.name)
 def test_a_side_that_is_missing_is_named(scorer):
     rows, _, label, _ = clouds(n=20, m=10)
     only = batch(rows, ["train"] * 30, label)
@@ -214,8 +214,8 @@ def test_influence_says_what_is_wrong_with_labels():
     "make",
     [
         lambda: Rds(target_rows=0),
-        lambda: Lava(eps=0),
-        lambda: Lava(sample_rows=1),
+        lambda: GotD(eps=0),
+        lambda: GotD(sample_rows=1),
         lambda: Influence(strength=0),
         lambda: Influence(target_rows=0),
     ],

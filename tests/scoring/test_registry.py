@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from assets.scoring.protocol import Needs, ScoreBatch, Scorer, ScoringError, WholeScorer
-from assets.scoring.registry import SCORERS, create, describe, from_recipe, split_by_needs
+from assets.scoring.registry import SCORERS, create, describe, from_recipe, named, split_by_needs
 
 
 @pytest.mark.parametrize("name", sorted(SCORERS))
@@ -67,3 +67,30 @@ def test_importing_the_registry_loads_no_heavy_package():
         "sys.exit(f'loaded {heavy}' if heavy else 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_settings_of_the_command_line():
+    found = named("lava, random", ["lava.eps=0.2", "lava.label_rows=7"])
+    assert (found["lava"].eps, found["lava"].label_rows) == (0.2, 7)
+    assert named("influence", ["influence.hessian=false"])["influence"].hessian is False
+    for bad, why in (
+        (["lava.eps"], "write SCORER.NAME=VALUE"),
+        (["eps=1"], "write SCORER.NAME=VALUE"),
+        (["dsir.buckets=3"], "does not name 'dsir'"),
+        (["lava.eps=1", "lava.eps=2"], "given twice"),
+        (["lava.epps=1"], "did you mean 'eps'"),
+        (["lava.eps=wide"], "of a type that it can't be"),
+    ):
+        with pytest.raises(ScoringError, match=why):
+            named("lava,random", bad)
+
+
+def test_a_recipe_takes_settings_of_scorers():
+    from resources.recipe import Scoring
+
+    given = Scoring(scorers=["dsir", {"got_d": {"eps": 0.1}}, {"random": None}])
+    found = from_recipe(given.scorers)
+    assert list(found) == ["dsir", "got_d", "random"]
+    assert found["got_d"].eps == 0.1
+    with pytest.raises(ScoringError, match="has no setting 'ep'"):
+        from_recipe(Scoring(scorers=[{"got_d": {"ep": 0.1}}]).scorers)

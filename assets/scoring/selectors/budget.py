@@ -20,7 +20,8 @@ from assets.scoring.selectors.protocol import (
 )
 from assets.scoring.tokens import tokenise, utf8
 
-Unit = Literal["records", "tokens", "bytes"]
+Unit = Literal["records", "tokens", "bytes", "flops"]
+FLOPS_PER_TOKEN = 6  # of a parameter: forward and backward pass, Kaplan et al. 2020, arXiv 2001.08361, section 2.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +34,37 @@ class Budget:
         At least 1.
     unit
         ``records``, ``tokens`` (runs of word characters or of other characters, as
-        ``\w+|[^\w\s]+`` splits) or ``bytes`` (of the text as UTF-8).
+        ``\w+|[^\w\s]+`` splits), ``bytes`` (of the text as UTF-8) or ``flops`` of one pass of training, 6 a token and
+        parameter.
+    parameters
+        Of the model that is trained; given where the unit is ``flops``, and only there.
     """
 
     amount: int
     unit: Unit = "records"
+    parameters: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.unit == "flops") != (self.parameters is not None):
+            message = "--budget flops=N needs --parameters N, and no other budget takes it"
+            raise SelectionError(message)
+        if self.parameters is not None and not 1 <= self.parameters < float("inf"):
+            message = f"--parameters is {self.parameters}; a model has 1 or more"
+            raise SelectionError(message)
+
+    @property
+    def each(self) -> float:
+        """What one unit of `costs` is worth in the budget's unit: FLOPs a token, else 1."""
+        return 1 if self.parameters is None else FLOPS_PER_TOKEN * self.parameters
+
+    @property
+    def limit(self) -> int:
+        """The amount in units of `costs`."""
+        return int(self.amount // self.each)
 
     @classmethod
-    def parse(cls, text: str) -> Budget:
-        """Read ``N`` or ``records=N``, ``tokens=N``, ``bytes=N``.
+    def parse(cls, text: str, parameters: float | None = None) -> Budget:
+        """Read ``N`` or ``records=N``, ``tokens=N``, ``bytes=N``, ``flops=X``.
 
         Raises
         ------
@@ -51,16 +74,16 @@ class Budget:
         unit, _, number = text.rpartition("=")
         unit = unit.strip() or "records"
         if unit not in get_args(Unit):
-            message = f"--budget {text}: {unit!r} is no unit; use records, tokens or bytes"
+            message = f"--budget {text}: {unit!r} is no unit; use records, tokens, bytes or flops"
             raise SelectionError(message)
         try:
-            amount = int(number)
-        except ValueError:
+            amount = int(float(number)) if unit == "flops" else int(number)
+        except (ValueError, OverflowError):
             amount = 0
         if amount < 1:
             message = f"--budget {text}: {number!r} is no whole number above 0"
             raise SelectionError(message)
-        return cls(amount, cast("Unit", unit))
+        return cls(amount, cast("Unit", unit), parameters)
 
     def costs(self, text: pa.Array | None, rows: int) -> NDArray[np.int64]:
         """Return what each record costs; -1 where that can't be told.
@@ -68,14 +91,14 @@ class Budget:
         Parameters
         ----------
         text
-            n Arrow strings; needed for tokens and bytes.
+            n Arrow strings; needed but for records.
         rows
             n.
         """
         if self.unit == "records":
             return np.ones(rows, dtype=np.int64)
         assert text is not None
-        if self.unit == "tokens":
+        if self.unit in {"tokens", "flops"}:
             counts = np.diff(tokenise(utf8(text)).offsets)
         else:
             counts = pc.binary_length(text).fill_null(0).to_numpy(zero_copy_only=False)
@@ -102,7 +125,7 @@ class Selection:
 
     rows: NDArray[np.int64]
     gains: NDArray[np.float64]
-    spent: int
+    spent: float
     eligible: int
     left_out: Counter[str]
 
@@ -143,13 +166,13 @@ def select(
         told = ", ".join(f"{rows:,} have {why}" for why, rows in left_out.items())
         message = f"--method {selector.name} can select none of {len(candidates):,} records: {told}"
         raise SelectionError(message if left_out else f"--method {selector.name}: no records")
-    most = min(budget.amount, len(eligible)) if budget.unit == "records" else len(eligible)
+    most = min(budget.limit, len(eligible)) if budget.unit == "records" else len(eligible)
     rows: list[NDArray[np.int64]] = []
     gains: list[NDArray[np.float64]] = []
     spent = 0
     for found, gained in selector.picks(candidates.take(eligible), most, seed):
         chosen = eligible[found]
-        fits = spent + np.cumsum(each[chosen]) <= budget.amount
+        fits = spent + np.cumsum(each[chosen]) <= budget.limit
         taken = int(fits.sum())
         rows.append(chosen[:taken])
         gains.append(gained[:taken])
@@ -160,7 +183,7 @@ def select(
     return Selection(
         np.concatenate([empty.astype(np.int64), *rows]),
         np.concatenate([empty, *gains]),
-        spent,
+        spent * budget.each,
         len(eligible),
         left_out,
     )
@@ -181,6 +204,10 @@ def _eligible(
             vectors = candidates.embedding
             usable = np.isfinite(vectors).all(axis=1) & vectors.any(axis=1)
             lacks.append(("no vector", ~usable))
+    if SelectorNeeds.TAGS in needs:
+        lengths = None if candidates.tags is None else candidates.tags.list.len().fill_null(0)
+        bare = np.ones(n, dtype=bool) if lengths is None else (lengths == 0).to_numpy()
+        lacks.append(("no tags", bare))
     lacks.append(("no text to count", costs < 0))
     free = np.ones(n, dtype=bool)
     left_out: Counter[str] = Counter()

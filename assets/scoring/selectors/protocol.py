@@ -27,6 +27,7 @@ class SelectorNeeds(Flag):
     STRATUM = auto()
     EMBEDDING = auto()
     TARGET = auto()
+    TAGS = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class Candidates:
         float32, shape (n, d); a zero or NaN row is a record without a vector.
     target
         Vectors of the target's records, float32, shape (m, d); not candidates themselves.
+    tags
+        n lists of strings; null or an empty list where a record has none.
     """
 
     ids: pl.Series
@@ -52,6 +55,7 @@ class Candidates:
     stratum: pl.Series | None = None
     embedding: NDArray[np.float32] | None = None
     target: NDArray[np.float32] | None = None
+    tags: pl.Series | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -64,6 +68,7 @@ class Candidates:
             None if self.stratum is None else self.stratum.gather(rows),
             None if self.embedding is None else self.embedding[rows],
             self.target,
+            None if self.tags is None else self.tags.gather(rows),
         )
 
 

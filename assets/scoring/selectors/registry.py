@@ -12,6 +12,7 @@ import polars as pl
 from assets.scoring.selectors.clustered import KMeansQuality, SemDeDup
 from assets.scoring.selectors.facility_location import FacilityLocation
 from assets.scoring.selectors.k_center import KCenter
+from assets.scoring.selectors.mig import Mig
 from assets.scoring.selectors.protocol import SelectionError, Selector
 from assets.scoring.selectors.quality_diversity import QualityDiversity
 from assets.scoring.selectors.ranked import Gumbel, RandomSelection, Stratified, Top
@@ -28,6 +29,7 @@ SELECTORS: dict[str, type[Any]] = {
     "kmeans_quality": KMeansQuality,
     "semdedup": SemDeDup,
     "round_robin": RoundRobin,
+    "mig": Mig,
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import polars as pl
 import pytest
@@ -11,6 +13,7 @@ from assets.scoring.selectors.protocol import Candidates, SelectionError, Select
 from assets.scoring.selectors.registry import SELECTORS, create, describe
 
 NAMES = sorted(SELECTORS)
+TAGS = ["sea", "law", "tax", "art", "war", "tea"]
 DIVERSE = ["facility_location", "k_center"]
 SEEDED = ["gumbel", "k_center", "kmeans_quality", "random", "stratified"]
 
@@ -23,6 +26,7 @@ def candidates(n=120, seed=0, dim=8):
         stratum=pl.Series(rng.choice(["a", "b", None], size=n, p=[0.6, 0.3, 0.1]), dtype=pl.String),
         embedding=rng.normal(size=(n, dim)).astype(np.float32),
         target=rng.normal(size=(9, dim)).astype(np.float32),
+        tags=pl.Series([rng.choice(TAGS, size=rng.integers(1, 4)).tolist() for _ in range(n)]),
     )
 
 
@@ -95,11 +99,15 @@ def test_what_a_method_cannot_look_at_is_left_out_and_counted(name):
     given.embedding[5], given.embedding[6] = 0, np.nan
     costs = np.ones(len(given), dtype=np.int64)
     costs[7] = -1
+    lists = given.tags.to_list()
+    lists[8], lists[9] = None, []
+    given = dataclasses.replace(given, tags=pl.Series(lists, dtype=pl.List(pl.String)))
     names, found = chosen(name, given, 500, unit="tokens", costs=costs)
     needs = create(name).needs
     lost = {given.ids[7]}
     lost |= {given.ids[i] for i in (3, 4)} if SelectorNeeds.VALUE in needs else set()
     lost |= {given.ids[i] for i in (5, 6)} if SelectorNeeds.EMBEDDING in needs else set()
+    lost |= {given.ids[i] for i in (8, 9)} if SelectorNeeds.TAGS in needs else set()
     assert set(given.ids) - set(names) == lost
     assert sum(found.left_out.values()) == len(lost) == len(given) - found.eligible
 
@@ -135,6 +143,7 @@ def test_names_of_strata_and_rotations_of_space_do_not_matter(name):
         given.stratum.replace({"a": "z", "b": "y"}),
         given.embedding[:, ::-1].copy(),
         given.target[:, ::-1].copy(),
+        given.tags,
     )
     assert chosen(name, renamed, 40)[0] == chosen(name, given, 40)[0]
 
