@@ -15,6 +15,7 @@ from assets.allocation.fill import Fill
 from assets.allocation.integer import whole_samples
 from assets.allocation.levels import cells_of, level_curves
 from assets.allocation.problem import Problem, read_problem
+from assets.allocation.repetition import Cells
 from assets.allocation.roots import Floats
 from assets.allocation.solve import Division
 from assets.allocation.stated import SUMS, Stated, finite_welfare, floor_spend
@@ -52,6 +53,29 @@ def allocate(problem: Mapping[str, Any], *, integer: bool = False) -> dict[str, 
     stated, floors = state(read)
     solved, division = divide_exactly(stated, floors)
     finite_welfare(stated, division)
+    return answered(read, stated, (solved, division), floors, integer=integer)
+
+
+def answered(
+    read: Problem,
+    stated: Stated,
+    found: tuple[Stated, Division],
+    floors: Floats,
+    *,
+    integer: bool,
+) -> dict[str, Any]:
+    """Return the fields of `allocate` for a division that is found; see there.
+
+    Parameters
+    ----------
+    read, stated, floors
+        The problem as read, and in arrays.
+    found
+        What `divide_exactly` returned.
+    integer
+        Round to whole samples.
+    """
+    solved, division = found
     samples = solved.samples(division.effective)
     if integer:
         samples = whole_samples(stated, samples, floors).astype(float)
@@ -81,15 +105,9 @@ def state(read: Problem) -> tuple[Stated, Floats]:
     """Return the problem in arrays, and the floors in samples per group."""
     names = [g.name for g in read.groups]
     curves = Curves.from_specs([g.curve.model_dump() for g in read.groups])
-    held = np.array([g.held for g in read.groups])
     floors = np.array([g.floor for g in read.groups])
     cells = cells_of(read)
-    with np.errstate(invalid="ignore"):
-        full = cells.worth_of(np.where(cells.unique > 0, cells.unique * cells.max_passes, 0.0))
-    best = curves.value(held + sum_by(cells.group, full, len(names)))
-    chance = np.array([math.nan if g.chance is None else g.chance for g in read.groups])
     o = read.objective
-    level = level_curves(curves, o.level, chance, best, names)
     fill = Fill(cells, len(names), read.budget)
     target = o.target
     if target is not None and o.level == "excess":
@@ -98,10 +116,10 @@ def state(read: Problem) -> tuple[Stated, Floats]:
         names=names,
         weight=np.array([1.0 if g.weight is None else g.weight for g in read.groups]),
         curves=curves,
-        level=level,
+        level=on_level(read, curves, cells),
         cells=cells,
         fill=fill,
-        held=held,
+        held=np.array([g.held for g in read.groups]),
         floor_spend=floor_spend(fill, floors, names) if floors.any() else np.zeros(len(names)),
         budget=read.budget,
         kind=o.kind,
@@ -109,6 +127,17 @@ def state(read: Problem) -> tuple[Stated, Floats]:
         target=target,
     )
     return stated, floors
+
+
+def on_level(read: Problem, curves: Curves, cells: Cells) -> Curves:
+    """Return `curves` of the problem's groups on the level that its objective names."""
+    names = [g.name for g in read.groups]
+    held = np.array([g.held for g in read.groups])
+    with np.errstate(invalid="ignore"):
+        full = cells.worth_of(np.where(cells.unique > 0, cells.unique * cells.max_passes, 0.0))
+    best = curves.value(held + sum_by(cells.group, full, len(names)))
+    chance = np.array([math.nan if g.chance is None else g.chance for g in read.groups])
+    return level_curves(curves, read.objective.level, chance, best, names)
 
 
 def _shown(stated: Stated, read: Problem, value: float, spend: float) -> float:

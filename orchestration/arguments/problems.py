@@ -70,7 +70,10 @@ def laws(curves: Path, **asked: Any) -> None:  # noqa: ANN401 - the options abov
     "--rounds", type=click.Path(path_type=Path), help="Plan the next round of a study kept here."
 )
 @click.option(
-    "--evaluations", type=DataPath(), help="Of the rounds so far; or curves for --report to draw."
+    "--evaluations",
+    type=DataPath(),
+    help="Table of runs: the curves that the problem leaves out are fitted to them, with intervals, and --report draws "
+    "them; with --rounds, of the rounds so far.",
 )
 @json_option
 def allocate(problem: Path, **settings: object) -> None:

@@ -38,42 +38,101 @@ def allocate(problem: Path, settings: AllocateSettings) -> None:
 
 
 def _answer(stated: dict[str, Any], settings: AllocateSettings) -> None:
-    joint, integer, as_json = settings.joint, settings.integer, settings.as_json
+    as_json = settings.as_json
     if settings.rounds is not None:
         from orchestration.commands.allocate_rounds import allocate_rounds
 
         allocate_rounds(stated, settings.rounds, settings.evaluations, as_json=as_json)
         return
-    if joint:
+    if settings.joint:
         from assets.allocation.joint_budgets import answer_joint
 
-        answer = answer_joint(stated)
+        click.echo(as_text(answer_joint(stated), compact=as_json))
+        return
+    if settings.evaluations is not None and not _all_stated(stated, settings):
+        answer, stated = _measured(stated, settings.evaluations, integer=settings.integer)
     else:
         from assets.allocation.answer import allocate as solve
+        from assets.allocation.errors import AllocationError
 
-        answer = solve(stated, integer=integer)
-        if settings.export is not None:
-            _export(stated, answer, settings.export, settings.schedule)
-        if settings.report is not None:
-            _report(stated, answer, settings)
-    if as_json or joint:
-        click.echo(as_text(answer, compact=as_json))
+        about_runs = sorted({"draws", "fallback", "seed"} & set(stated))
+        if about_runs:
+            message = (
+                f"field {about_runs[0]}: it is about runs; name their table with --evaluations"
+            )
+            raise AllocationError(message)
+        answer = solve(stated, integer=settings.integer)
+    if settings.export is not None:
+        _export(stated, answer, settings.export, settings.schedule)
+    if settings.report is not None:
+        _report(stated, answer, settings)
+    if as_json:
+        click.echo(as_text(answer, compact=True))
         return
+    _show(answer)
+
+
+def _all_stated(stated: dict[str, Any], settings: AllocateSettings) -> bool:
+    """Say whether every group states its curve, so that runs are only drawn by the report."""
+    groups = stated.get("groups")
+    rows = groups if isinstance(groups, list) else []
+    return settings.report is not None and all(
+        isinstance(group, dict) and group.get("curve") is not None for group in rows
+    )
+
+
+def _measured(
+    stated: dict[str, Any], runs: Path, *, integer: bool
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the answer, and the problem of the groups that have a curve with it filled in."""
+    from assets.allocation.group_curves import CurveError
+    from assets.allocation.measured import allocate_measured
+    from orchestration.commands.tables import read_table
+
+    try:
+        answer = allocate_measured(stated, read_table(runs), integer=integer)
+    except CurveError as error:
+        message = f"--evaluations {runs}: {error}"
+        raise RecipeError(message) from error
+    curves = {row["group"]: row for row in answer["curves"] if row["a"] is not None}
+    groups = []
+    for group in stated["groups"]:
+        row = curves.get(group["name"])
+        if group.get("curve") is not None:
+            groups.append(group)
+        elif row is not None:
+            fitted = {"form": "power", "a": row["a"], "b": max(row["b"], 1e-12), "p": row["p"]}
+            groups.append({"chance": row["chance"]} | group | {"curve": fitted})
+    return answer, {k: stated[k] for k in ("budget", "objective") if k in stated} | {
+        "groups": groups
+    }
+
+
+def _show(answer: Mapping[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table(title=f"objective {shown(answer['objective'])}, spend {answer['spend']:.6g}")
-    columns = ("group", "samples", "records", "passes", "performance", "bound", "marginal_value")
-    for column in columns:
+    columns = ["group", "samples", "records", "passes", "performance", "bound", "marginal_value"]
+    measured = "rules" in answer
+    for column in [*columns, *(["records at 80 %"] if measured else [])]:
         table.add_column(column)
     for row in answer["allocation"]:
-        table.add_row(*[shown(row[c]) for c in columns])
+        cells = [shown(row[c]) for c in columns]
+        if measured:
+            cells.append(f"{shown(row['records_lo80'])} to {shown(row['records_hi80'])}")
+        table.add_row(*cells)
     console = Console()
     console.print(table)
     for name, value in answer["baselines"].items():
         console.print(
             f"{name}: objective {shown(value['objective'])}, worst {shown(value['worst'])}"
         )
+    for name, value in answer.get("rules", {}).items():
+        gain = f"{shown(value['gain_lo80'])} to {shown(value['gain_hi80'])}"
+        console.print(f"gain over {name} at 80 %: {gain}, {value['verdict']}")
+    if "decided_by" in answer:
+        console.print(f"decided by: {answer['decided_by']}, on {answer['planned_on']}")
     for warning in answer["warnings"]:
         console.print(f"[yellow]{warning}[/yellow]")
 
@@ -83,12 +142,12 @@ def _check(settings: AllocateSettings) -> None:
     fault = None
     if settings.schedule and not settings.export:
         fault = "--schedule is written by --export DIR; name the folder"
-    elif settings.evaluations and not (settings.rounds or settings.report):
-        fault = "--evaluations are read by --rounds DIR and drawn by --report FILE; name one"
     elif settings.results and not settings.report:
         fault = "--results are drawn by --report FILE; name the page"
     elif settings.joint and (settings.export or settings.rounds or settings.report):
         fault = "--joint goes with none of --export, --report and --rounds; leave it out"
+    elif settings.joint and settings.evaluations:
+        fault = "--joint takes stated curves; --evaluations goes without it"
     if fault:
         raise RecipeError(fault)
 
@@ -103,17 +162,29 @@ def _export(
     sizes = {group["name"]: records_of(group) for group in stated["groups"]}
     drawn = sum(entry["samples"] for entry in answer["allocation"])
     steps = phases(schedule, sizes, drawn) if schedule else []
-    write_trainer_files(trainer_plan(answer), folder, steps)
+    intervals = {
+        entry["group"]: (entry["records_lo80"], entry["records_hi80"])
+        for entry in answer["allocation"]
+        if entry.get("records_lo80") is not None
+    }
+    write_trainer_files(trainer_plan(answer, intervals=intervals), folder, steps)
 
 
 def _report(
     stated: Mapping[str, Any], answer: Mapping[str, Any], settings: AllocateSettings
 ) -> None:
+    from assets.allocation.measured_groups import completed_runs
     from assets.publication.allocation_page import allocation_page, gather
     from orchestration.commands.tables import read_table
 
-    measured = None if settings.evaluations is None else read_table(settings.evaluations)
+    named = {group["name"] for group in stated["groups"]}  # those with a curve
+    rows = [entry for entry in answer["allocation"] if entry["group"] in named]
+    measured = None
+    if settings.evaluations is not None:
+        measured = completed_runs(read_table(settings.evaluations))
     results = None if settings.results is None else read_table(settings.results)
-    page = allocation_page(gather(stated, answer, evaluations=measured, results=results))
+    page = allocation_page(
+        gather(stated, {**answer, "allocation": rows}, evaluations=measured, results=results)
+    )
     if settings.report is not None:
         settings.report.write_text(page, encoding="utf-8")
