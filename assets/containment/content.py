@@ -24,11 +24,15 @@ from assets.containment.pair_counts import (
     histogram,
     scatter,
 )
+from assets.containment.star_counts import SLOT_BYTES, count_star
 from assets.kernels.cell_hash import Equality, Hashes, column_cells, find_column
 from assets.kernels.xxh64 import avalanche_all
 
 PART_ROWS = 8192
 """Rows a part: its table of local ids and its bits fit the second-level cache."""
+
+CHUNK_ROW_BYTES = 16
+"""Memory for a row that is in work while pairs are counted."""
 
 COUNTED_SCHEMA = {
     "child": pl.String,
@@ -71,6 +75,7 @@ def contained_rows(
     *,
     chunk_rows: int = 1 << 24,
     workers: int = 1,
+    distinct: Mapping[str, int] | None = None,
 ) -> pl.DataFrame:
     """Count the rows that each child shares with its parent.
 
@@ -81,9 +86,12 @@ def contained_rows(
     pairs : iterable of (str, str)
         (child, parent); repetitions count once.
     chunk_rows : int, default 2**24
-        About how many rows are in work at once, at 20 bytes each, beside `hashes`.
+        About how many rows are in work at once, at `CHUNK_ROW_BYTES` each, beside `hashes`.
     workers : int, default 1
         Threads.
+    distinct : mapping of str to int, optional
+        Distinct rows of tables that are known. If one table is in all pairs, and this has all others,
+        they are only looked up in it.
 
     Returns
     -------
@@ -123,8 +131,13 @@ def contained_rows(
     both = np.sort(np.stack([child, parent], axis=1), axis=1).reshape(-1, 2)
     once, place = np.unique(both, axis=0, return_inverse=True)
     left, right = once[:, 0].copy(), once[:, 1].copy()
-    counts = _count(arrays, left, right, max(chunk_rows, PART_ROWS), max(workers, 1))
-    distinct = counts[0]
+    known = np.array([(distinct or {}).get(name, -1) for name in names], np.int64)
+    hub = _hub(left, right, known)
+    if hub is None:
+        counts = _count(arrays, left, right, max(chunk_rows, PART_ROWS), max(workers, 1))
+    else:
+        counts = _count_star(arrays, left, right, known, hub, chunk_rows, max(workers, 1))
+    told = counts[0]
     place = place.reshape(-1)
     common, surplus = counts[1][place], counts[2][place]
     witness = np.where(child == left[place], counts[3][0][place], counts[3][1][place])
@@ -132,12 +145,12 @@ def contained_rows(
         {
             "child": pl.Series([c for c, _ in wanted], dtype=pl.String),
             "parent": pl.Series([p for _, p in wanted], dtype=pl.String),
-            "child_distinct": distinct[child],
+            "child_distinct": told[child],
             "common": common,
             "child_rows": sizes[child],
             "common_multiset": common + surplus,
             "parent_rows": sizes[parent],
-            "parent_distinct": distinct[parent],
+            "parent_distinct": told[parent],
             "witness": witness,
         }
     )
@@ -189,6 +202,49 @@ def _bits_for(total: int, size: int) -> int:
     return max(0, (max(total, 1) - 1) // size).bit_length()
 
 
+def _hub(left: Integers, right: Integers, known: Integers) -> int | None:
+    """Return the table that is in all pairs, if it is the only one whose distinct rows may be unknown."""
+    unknown = np.flatnonzero(known < 0)
+    if not left.size or unknown.size > 1:
+        return None
+    for hub in (left[0], right[0]):
+        if (unknown == hub).all() and ((left == hub) | (right == hub)).all():
+            return int(hub)
+    return None
+
+
+def _count_star(
+    arrays: Sequence[Hashes | InPieces],
+    left: Integers,
+    right: Integers,
+    known: Integers,
+    hub: int,
+    chunk_rows: int,
+    workers: int,
+) -> tuple[Integers, Integers, Integers, Hashes]:
+    """Count as `_count` does, where one table is in all pairs."""
+    others = np.where(left == hub, right, left)
+    place_bytes = SLOT_BYTES + 4 * workers
+    most = max(chunk_rows * CHUNK_ROW_BYTES // (4 * place_bytes), PART_ROWS)
+    found = count_star(
+        partial(_pieces, arrays[hub]),
+        arrays[hub].size,
+        [partial(_pieces, arrays[other]) for other in others],
+        chunk_bits=_bits_for(arrays[hub].size, most),
+        workers=workers,
+    )
+    distinct = known.copy()
+    distinct[hub] = found.distinct
+    ours = left == hub
+    lacking = np.stack(
+        [
+            np.where(ours, found.hub_lacking, found.other_lacking),
+            np.where(ours, found.other_lacking, found.hub_lacking),
+        ]
+    )
+    return distinct, found.common, found.surplus, lacking
+
+
 def _count(
     arrays: Sequence[Hashes | InPieces],
     child: Integers,
@@ -200,7 +256,9 @@ def _count(
     chunk_bits = _bits_for(total, chunk_rows)
     totals = [np.zeros(n, np.int64) for n in (len(arrays), child.size, child.size)]
     lacking = np.full((2, child.size), NONE_LACKING)
-    part_rows = max(PART_ROWS, len(arrays))  # sizes by part and table take no more than the rows
+    part_rows = max(
+        PART_ROWS, 4 * len(arrays)
+    )  # what is noted by part and table is less than the rows
     part_bits = min(_bits_for(total >> chunk_bits, part_rows), 20)
     with ThreadPoolExecutor(workers) as pool:
         each = map if workers == 1 else pool.map

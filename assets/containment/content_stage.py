@@ -9,7 +9,7 @@ import polars as pl
 
 from assets.containment.content import COUNTED_SCHEMA, first_rows
 from assets.containment.described import Described
-from assets.containment.edges import PairCounter
+from assets.containment.edges import PairCounter, witness_rows
 from assets.containment.families import Names, Pair, by_columns, wanted_of
 from assets.containment.hash_store import Columns, Progress, WorkDone
 from assets.containment.pair_ledger import PairLedger
@@ -27,6 +27,8 @@ class ContentStage:
         Pairs that were neither taken over as refuted nor refuted by their witness.
     done
         What was read to count them.
+    distinct
+        What the ledger knows of tables: distinct rows, by columns.
     """
 
     tables: Mapping[str, Described]
@@ -38,6 +40,7 @@ class ContentStage:
     progress: Progress | None
     asked: int = 0
     done: WorkDone = field(default_factory=WorkDone)
+    distinct: dict[Names, dict[str, int]] = field(default_factory=dict)
 
     def counted(self, candidates: Sequence[Pair]) -> dict[Names, pl.DataFrame]:
         """Count pairs, and return those that reach the wanted containment by the child's columns."""
@@ -51,11 +54,29 @@ class ContentStage:
         frames = {c: [f] for c, f in self._grouped(_as_exact(taken.filter(least))).items()}
         for columns, pairs in by_columns(self.tables, readable).items():
             frames.setdefault(columns, []).extend(self._family(columns, pairs))
-        if self.ledger is not None:
-            self.ledger.save()
         return {
             c: pl.concat(own, how="diagonal").filter(least) for c, own in sorted(frames.items())
         }
+
+    def located(self, frames: Mapping[Names, pl.DataFrame]) -> dict[Names, pl.DataFrame]:
+        """Add to counted pairs the row of each witness, and keep all that was counted.
+
+        A row that was looked up once is not looked up again.
+        """
+        found = {}
+        for columns, frame in frames.items():
+            rows = witness_rows(frame, columns, self.counter.store)
+            found[columns] = frame.with_columns(witness_row=rows)
+            if self.ledger is not None:
+                before = frame["witness_row"] if "witness_row" in frame.columns else None
+                new = (
+                    rows.is_not_null() if before is None else rows.is_not_null() & before.is_null()
+                )
+                fresh = found[columns].filter(new).filter(pl.col("exact"))
+                self.ledger.add(fresh, self._versions())
+        if self.ledger is not None:
+            self.ledger.save()
+        return found
 
     def _family(self, columns: Names, pairs: Sequence[Pair]) -> list[pl.DataFrame]:
         frames = []
@@ -68,7 +89,7 @@ class ContentStage:
             frames.append(told.filter(~doubtful))
             decided = set(frames[0].select("child", "parent").rows())
             pairs = [pair for pair in pairs if pair not in decided]
-        exact = self.counter.count(columns, pairs)
+        exact = self.counter.count(columns, pairs, distinct=self.distinct.get(columns))
         if self.ledger is not None:
             self.ledger.add(exact, self._versions())
         return [*frames, _as_exact(exact)]
@@ -81,6 +102,8 @@ class ContentStage:
         if self.min_containment >= 1.0:
             settled |= known.refuted
         left = [pair for pair in candidates if pair not in settled]
+        if left:
+            self._note_distinct(known.counted)
         self.clock.stage("kept", len(candidates), len(left))
         if self.min_containment >= 1.0:
             probed = {pair: w for pair, w in known.witnesses.items() if pair not in settled}
@@ -89,6 +112,22 @@ class ContentStage:
             self.clock.stage("witness", len(probed), len(probed) - len(missing), done)
             left = [pair for pair in left if pair not in missing]
         return known.counted, left
+
+    def _note_distinct(self, counted: pl.DataFrame) -> None:
+        """Note how many distinct rows the tables of counted pairs have, on the child's columns."""
+        children = counted["child"].unique().to_list()
+        columns = {child: tuple(sorted(self.tables[child].keys)) for child in children}
+        number = {own: i for i, own in enumerate(dict.fromkeys(columns.values()))}
+        kinds = [number[own] for own in columns.values()]
+        on = pl.DataFrame(
+            {"child": children, "kind": kinds}, {"child": pl.String, "kind": pl.Int64}
+        )
+        marked = counted.join(on, on="child")
+        names = list(number)
+        for side in ("child", "parent"):
+            known = marked.select("kind", side, f"{side}_distinct").unique()
+            for kind, table, rows in known.iter_rows():
+                self.distinct.setdefault(names[kind], {})[table] = rows
 
     def _missing_again(self, witnesses: Mapping[Pair, int]) -> tuple[dict[Pair, int], WorkDone]:
         """Look for each pair's witness in the parent; returns those that it still lacks."""

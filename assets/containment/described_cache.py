@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import uuid
+from collections.abc import Mapping
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 import xxhash
+
+from assets.containment.bounds import ColumnBounds, FileStatistics, TableStatistics
 
 
 class DescribedCache:
@@ -47,3 +52,35 @@ class DescribedCache:
         fresh = file.with_suffix(f".{uuid.uuid4().hex}.new")
         fresh.write_bytes(xxhash.xxh3_128_hexdigest(content).encode() + b"\n" + content)
         fresh.replace(file)
+
+
+def plain_statistics(known: TableStatistics) -> dict[str, Any]:
+    """Return statistics as values that JSON has; `statistics_of` is the inverse."""
+    files = [[f.rows, _plain_bounds(f.columns), f.path, f.deleted] for f in known.files]
+    return {"rows": known.rows, "columns": _plain_bounds(known.columns), "files": files}
+
+
+def statistics_of(plain: Mapping[str, Any]) -> TableStatistics:
+    """Return the statistics that `plain_statistics` was given."""
+    files = [FileStatistics(n, _bounds_of(own), p, d) for n, own, p, d in plain["files"]]
+    return TableStatistics(plain["rows"], _bounds_of(plain["columns"]), tuple(files))
+
+
+def _plain_bounds(columns: Mapping[str, ColumnBounds]) -> dict[str, list[Any]]:
+    return {
+        name: [
+            {"bytes": base64.b64encode(v).decode()} if isinstance(v, bytes) else v
+            for v in astuple(bounds)
+        ]
+        for name, bounds in columns.items()
+    }
+
+
+def _bounds_of(plain: Mapping[str, list[Any]]) -> dict[str, ColumnBounds]:
+    found = {}
+    for name, values in plain.items():
+        own: list[Any] = [
+            base64.b64decode(v["bytes"]) if isinstance(v, dict) else v for v in values
+        ]
+        found[name] = ColumnBounds(*own)
+    return found

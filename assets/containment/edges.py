@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 import pyarrow as pa
 
-from assets.containment.content import InPieces, contained_rows, first_rows
+from assets.containment.content import CHUNK_ROW_BYTES, InPieces, contained_rows, first_rows
 from assets.containment.described import ColumnFacts, Described
 from assets.containment.generic import (
     EVIDENCE_ROWS,
@@ -40,8 +40,6 @@ EDGE_SCHEMA = {
     "low": pl.Float64,
     "high": pl.Float64,
 }
-CHUNK_ROW_BYTES = 20
-"""Memory for a row that is in work while pairs are counted."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +55,7 @@ class PairCounter:
         columns: Names,
         pairs: Sequence[tuple[str, str]],
         parents: Mapping[str, tuple[str, Columns]] | None = None,
+        distinct: Mapping[str, int] | None = None,
     ) -> pl.DataFrame:
         """Count the rows that pairs share on the child's columns; see `contained_rows`.
 
@@ -69,10 +68,14 @@ class PairCounter:
         parents
             For names in `pairs` that are no table: the table meant, and its columns under the child's
             names.
+        distinct
+            Known distinct rows on these columns, by table.
         """
         hashes = self.hashes(columns, pairs, parents)
         rows = self.bytes // CHUNK_ROW_BYTES
-        return contained_rows(hashes, pairs, chunk_rows=rows, workers=self.workers)
+        return contained_rows(
+            hashes, pairs, chunk_rows=rows, workers=self.workers, distinct=distinct
+        )
 
     def hashes(
         self,
@@ -137,7 +140,7 @@ def edges_of(
         jaccard=pl.col("common") / whole,
         equality=pl.Series(names, dtype=pl.String),
         column_map=pl.Series(written, dtype=pl.String),
-        witness=_witness_rows(counted, columns, store),
+        witness=witness_rows(counted, columns, store),
     ).select(*[pl.col(n).cast(t) for n, t in EDGE_SCHEMA.items()])
 
 
@@ -205,14 +208,24 @@ def proven_edges(pairs: Iterable[tuple[str, str]], tables: Mapping[str, Describe
     return pl.DataFrame(rows, schema=EDGE_SCHEMA)
 
 
-def _witness_rows(counted: pl.DataFrame, columns: Names, store: HashStore) -> pl.Series:
-    """Find the row of each child that refutes full containment; null where nothing does."""
+def witness_rows(counted: pl.DataFrame, columns: Names, store: HashStore) -> pl.Series:
+    """Find the row of each child that refutes full containment; null where nothing does.
+
+    Rows that `counted` has already as `witness_row` are taken from there.
+    """
+    if "witness_row" not in counted.columns:
+        counted = counted.with_columns(witness_row=pl.lit(None, pl.Int64))
+    wanted = counted.filter(pl.col("witness").is_not_null() & pl.col("witness_row").is_null())
+    if wanted.is_empty():
+        return counted["witness_row"]
     rows: dict[tuple[str, int], int] = {}
-    for (child,), own in counted.filter(pl.col("witness").is_not_null()).group_by("child"):
+    for (child,), own in wanted.group_by("child"):
         found = first_rows(store.stored(str(child), columns), own["witness"])
         rows |= {(str(child), value): row for value, row in found.items()}
-    keys = counted.select("child", "witness").rows()
-    return pl.Series([rows.get(key) for key in keys], dtype=pl.Int64)
+    keys = counted.select("child", "witness", "witness_row").rows()
+    return pl.Series(
+        [row if row is not None else rows.get((c, w)) for c, w, row in keys], dtype=pl.Int64
+    )
 
 
 def without_trivial(

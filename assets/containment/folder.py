@@ -32,6 +32,7 @@ from assets.kernels.cell_hash import Equality
 
 _PROGRAM_BYTES = 416 * MIB
 _LEAST_BYTES = 64 * MIB
+_FOOTERS = "\0footers"  # no table's name
 
 
 @dataclass(frozen=True)
@@ -142,13 +143,16 @@ def search_folder(
     told = progress or (lambda message, done, total: None)
     spare = max(memory_bytes - _PROGRAM_BYTES, _LEAST_BYTES)
     start = time.perf_counter()
-    found = discover(lake)
+    kept = DescribedCache(cache) if cache else None
+    opened_before = (kept.load(_FOOTERS, str(lake.resolve())) if kept else None) or {}
+    found = discover(lake, footers=opened_before)
+    if kept and dict(found.footers) != opened_before:
+        kept.save(_FOOTERS, str(lake.resolve()), dict(found.footers))
     present = {source.table for source in found.sources}
     if versions:
         found = with_versions(found)
     earlier = {source.table for source in found.sources} - present
     folder = FolderTables(found, equality, Room(spare // 4), workers)
-    kept = DescribedCache(cache) if cache else None
     before = folder.restore(kept) if kept else {}
     described = folder.describe(told, every=renamed, by_file=min_containment >= 1.0)
     opened = {

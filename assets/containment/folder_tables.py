@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -32,6 +33,10 @@ UNREADABLE: tuple[type[Exception], ...] = (
     OSError,
 )
 """Errors that set a table apart and do not end the search."""
+
+
+_KNOWN_VERSION = 2
+"""Of what `SourceTable.known` returns."""
 
 
 def _shown(name: str) -> str:
@@ -67,22 +72,24 @@ class FolderTables:
         source = self.tables[name].source
         return f"{fingerprint(source)}:{READER_VERSION}:{SCHEME}:{self.equality == 'text'}"
 
+    def _known_version(self, name: str) -> str:
+        return f"{self.version(name)}:{_KNOWN_VERSION}"
+
     def restore(self, kept: DescribedCache) -> dict[str, dict[str, Any]]:
         """Tell the tables what an earlier search knew of them; returns it."""
-        known = {name: kept.load(name, self.version(name)) for name in self.tables}
+        known = {name: kept.load(name, self._known_version(name)) for name in self.tables}
         found = {name: own for name, own in known.items() if own is not None}
         for name, own in found.items():
             self.tables[name].restore(own)
         return found
 
     def keep(self, kept: DescribedCache, before: Mapping[str, Mapping[str, Any]]) -> None:
-        """Keep what is known of the readable tables, where it is more than before."""
+        """Keep what is known of the readable tables, where it is not what was known before."""
         for name, table in self.tables.items():
             known = table.known()
-            old = before.get(name)
-            more = old is None or (old["facts"] is None and known and known["facts"] is not None)
+            more = json.dumps(known) != json.dumps(before.get(name))
             if known is not None and more and name not in self.unreadable:
-                kept.save(name, self.version(name), known)
+                kept.save(name, self._known_version(name), known)
 
     def reader(self, cells: Cells) -> Callable[[str, Sequence[str]], Iterable[pa.Table]]:
         """Return a function that streams some columns of a table."""
@@ -147,10 +154,11 @@ class FolderTables:
 
     def _described(self, name: str, keys: dict[str, str], *, by_file: bool) -> Described:
         table = self.tables[name]
-        rows, _ = table.summaries()
-        known = self.equality != "text" and keys
-        bounds = table.statistics(by_file=by_file) if known else TableStatistics(rows, {})
-        return Described(name, self.version(name), rows, keys, _Facts(table), bounds, table.bytes)
+        known = self.equality != "text" and bool(keys)
+        stated = table.statistics(by_file=by_file and known)
+        bounds = stated if known else TableStatistics(stated.rows, {})
+        version = self.version(name)
+        return Described(name, version, stated.rows, keys, _Facts(table), bounds, table.bytes)
 
     def _each(
         self,

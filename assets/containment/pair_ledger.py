@@ -21,7 +21,8 @@ from assets.containment.content import COUNTED_SCHEMA
 
 Pair = tuple[str, str]
 
-_FIGURES = {n: t for n, t in COUNTED_SCHEMA.items() if n not in ("child", "parent")}
+_COUNTED = {**COUNTED_SCHEMA, "witness_row": pl.Int64}
+_FIGURES = {n: t for n, t in _COUNTED.items() if n not in ("child", "parent")}
 _KEYS = {"child_key": pl.UInt64, "parent_key": pl.UInt64, "parent_name": pl.UInt64}
 _LEDGER = {**_KEYS, **_FIGURES}
 
@@ -33,7 +34,8 @@ class Known:
     Attributes
     ----------
     counted
-        Pairs of which neither table changed, as they were counted (`COUNTED_SCHEMA`).
+        Pairs of which neither table changed, as they were counted (`COUNTED_SCHEMA`), and as
+        `witness_row` the row of the witness where it was looked up.
     refuted
         Pairs of which neither table changed, and of which it is only known that the child is not
         wholly contained.
@@ -70,7 +72,8 @@ class PairLedger:
             return pl.DataFrame(schema=_LEDGER)
         if xxhash.xxh3_128_digest(content) != digest:
             return pl.DataFrame(schema=_LEDGER)
-        return pl.read_ipc(io.BytesIO(content))
+        kept = pl.read_ipc(io.BytesIO(content))
+        return kept if dict(kept.schema) == _LEDGER else pl.DataFrame(schema=_LEDGER)
 
     def known(self, pairs: Iterable[Pair], versions: Mapping[str, str]) -> Known:
         """Return what is known of pairs of tables at these versions; it is kept for the next time."""
@@ -78,7 +81,7 @@ class PairLedger:
         asked = _keyed(pl.DataFrame(list(pairs), schema=names, orient="row"), versions)
         same = asked.join(self._old.drop("parent_name"), on=["child_key", "parent_key"])
         self._new.append(same)
-        counted = same.filter(pl.col("common").is_not_null()).select(*COUNTED_SCHEMA)
+        counted = same.filter(pl.col("common").is_not_null()).select(*_COUNTED)
         refuted = same.filter(pl.col("common").is_null())
         changed = asked.join(same, on=["child", "parent"], how="anti")
         past = self._old.filter(pl.col("witness").is_not_null())
@@ -92,7 +95,9 @@ class PairLedger:
 
     def add(self, counted: pl.DataFrame, versions: Mapping[str, str]) -> None:
         """Keep counted pairs."""
-        self._new.append(_keyed(counted.select(*COUNTED_SCHEMA), versions))
+        if "witness_row" not in counted.columns:
+            counted = counted.with_columns(witness_row=pl.lit(None, pl.Int64))
+        self._new.append(_keyed(counted.select(*_COUNTED), versions))
 
     def add_refuted(self, witnesses: Mapping[Pair, int], versions: Mapping[str, str]) -> None:
         """Keep pairs whose witness was found missing again, and which were not counted."""

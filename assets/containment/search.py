@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from assets.containment.by_value import name_by_value
+from assets.containment.content import CHUNK_ROW_BYTES
 from assets.containment.content_stage import ContentStage
 from assets.containment.described import Described
 from assets.containment.edges import (
-    CHUNK_ROW_BYTES,
     PairCounter,
     edges_of,
     proven_edges,
@@ -131,6 +131,7 @@ def find_edges(
     found = sum(frame.height for frame in counted.values())
     kept = {c: without_trivial(f, c, store.read, min_rows) for c, f in counted.items()}
     left = sum(frame.height for frame in kept.values())
+    kept = content.located(kept)
     clock.stage("content", content.asked, left, content.done)
     edges = [
         edges_of(frame, columns, full, store) for columns, frame in kept.items() if frame.height

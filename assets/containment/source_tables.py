@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from assets.containment.bounds import TableStatistics
 from assets.containment.described import ColumnFacts
+from assets.containment.described_cache import plain_statistics, statistics_of
 from assets.containment.room import Room
 from assets.containment.schema_graph import ANY_TYPE, flat_schema
 from assets.containment.shared_files import STORED, StoredFile, stored_files
@@ -75,6 +76,8 @@ class SourceTable:
         self._schema: pa.Schema | None = None
         self._facts: dict[str, ColumnFacts] | None = None
         self._types: dict[str, pa.DataType] = {}
+        self._statistics: TableStatistics | None = None
+        self._by_file = False
 
     @property
     def landed(self) -> bool:
@@ -114,7 +117,11 @@ class SourceTable:
         """Return bounds of the table, and of its files if wanted; nothing where only reading tells them."""
         if not self.stored:
             return TableStatistics(None, {})
-        return stored_statistics(self.source, *self.summaries(), by_file=by_file)
+        if self._statistics is None or (by_file and not self._by_file):
+            known = self.summaries()
+            self._statistics = stored_statistics(self.source, *known, by_file=by_file)
+            self._by_file = by_file
+        return self._statistics
 
     def take_bytes_read(self) -> int:
         """Return the bytes that passes over the whole table read since the last call."""
@@ -135,7 +142,7 @@ class SourceTable:
             stream = self._open()
             self._schema, self.notes = _without_position(stream.schema), stream.notes
             self._check_names()
-            self.rows, _ = self.summaries()
+            self.rows = self.statistics(by_file=False).rows
         elif self._schema is None:
             held = self._gather()
             if held is not None:
@@ -200,6 +207,7 @@ class SourceTable:
         """Return what reading told, as plain values for `restore`; None before a whole pass."""
         if self.rows is None or self._schema is None:
             return None
+        stated = self._statistics
         return {
             "schema": _encoded(self._schema),
             "rows": self.rows,
@@ -207,6 +215,8 @@ class SourceTable:
             "notes": self.notes,
             "facts": self._facts,
             "types": _encoded(pa.schema(list(self._types.items()))),
+            "statistics": None if stated is None else plain_statistics(stated),
+            "by_file": self._by_file,
         }
 
     def restore(self, known: Mapping[str, Any]) -> None:
@@ -215,6 +225,9 @@ class SourceTable:
         self.rows, self.rejected, self.notes = (known[n] for n in ("rows", "rejected", "notes"))
         if known["facts"] is not None:
             self._facts = {name: ColumnFacts(*fact) for name, fact in known["facts"].items()}
+        if known["statistics"] is not None:
+            self._statistics = statistics_of(known["statistics"])
+            self._by_file = known["by_file"]
         types = _decoded(known["types"])
         self._types = dict(zip(types.names, types.types, strict=True))
 

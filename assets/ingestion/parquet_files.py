@@ -32,6 +32,7 @@ def open_parquet(
     """Open a Parquet file, a compressed one by way of an anonymous temporary file.
 
     With `dictionaries`, string columns that are stored as a small dictionary are read as one.
+    Column chunks are read as they are needed: reading ahead would hold a small file whole.
 
     Raises
     ------
@@ -47,7 +48,9 @@ def open_parquet(
         else:
             key, kept = RECENT.find(path)
         if kept is None:
-            with pq.ParquetFile(stored, coerce_int96_timestamp_unit="us") as opened:
+            with pq.ParquetFile(
+                stored, coerce_int96_timestamp_unit="us", pre_buffer=False
+            ) as opened:
                 found = Footer(opened.metadata, opened.schema_arrow)
                 if key is not None:
                     RECENT.keep(key, found)
@@ -60,6 +63,7 @@ def open_parquet(
             metadata=kept.metadata,
             read_dictionary=list(kept.in_dictionaries) if dictionaries else None,
             coerce_int96_timestamp_unit="us",
+            pre_buffer=False,
         ) as opened:
             yield opened
     except (pa.ArrowException, OSError) as error:

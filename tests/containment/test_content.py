@@ -83,6 +83,39 @@ def test_parts_chunks_and_threads_do_not_matter(chunk_rows, workers):
         assert (row["child_rows"], row["parent_rows"]) == (na.sum(), nb.sum())
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    sizes=st.lists(st.integers(0, 60), min_size=2, max_size=5),
+    few=st.booleans(),
+    one_way=st.booleans(),
+)
+def test_one_table_against_many_is_counted_as_all_pairs_are(seed, sizes, few, one_way):
+    hashes = random_family(seed, [max(size, 1) for size in sizes])
+    if few:  # repeated rows, tables of one row, and the largest hash
+        top = np.array([2**64 - 1, 2**64 - 2, 0], np.uint64)
+        hashes = {name: top[own % np.uint64(3)] for name, own in hashes.items()}
+    hashes |= {"none": np.empty(0, np.uint64)}
+    pairs = [("t0", name) for name in hashes if name != "t0"]
+    pairs += [] if one_way else [(b, a) for a, b in pairs]
+    distinct = {name: np.unique(own).size for name, own in hashes.items() if name != "t0"}
+    assert contained_rows(hashes, pairs, distinct=distinct).equals(contained_rows(hashes, pairs))
+
+
+@pytest.mark.parametrize("chunk_rows", [1, 1 << 24])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_one_table_against_many_in_chunks_and_threads(chunk_rows, workers, monkeypatch):
+    hashes = random_family(11, [30_000, 9_000, 20_000, 1])
+    pairs = [("t0", "t1"), ("t2", "t0"), ("t0", "t3")]
+    expected = contained_rows(hashes, pairs)
+    distinct = {name: np.unique(hashes[name]).size for name in ("t1", "t2", "t3")}
+    monkeypatch.setattr("assets.containment.content._count", None)  # not by way of all pairs
+    found = contained_rows(hashes, pairs, chunk_rows=chunk_rows, workers=workers, distinct=distinct)
+    assert found.equals(expected)
+    with pytest.raises(TypeError):  # t1 with t2 has no part in the star
+        contained_rows(hashes, [*pairs, ("t1", "t2")], distinct=distinct)
+
+
 def test_hashes_that_share_their_top_bits_are_counted_too():
     near = np.arange(50_000, dtype=np.uint64)  # all in one part
     found = contained_rows({"c": near[::2], "p": near[:30_000]}, [("c", "p"), ("p", "c")])
