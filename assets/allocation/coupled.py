@@ -102,6 +102,8 @@ def solve_coupled(raw: Mapping[str, Any]) -> dict[str, Any]:
     warnings = []
     if gap > 1e-6 * max(1.0, abs(value)):
         warnings.append(f"the certified gap {gap:.2g} is large: treat the answer with care")
+    if problem.kind == "max_min":
+        warnings.append("groups are compared on the raw metric, the only level of coupled problems")
     return {
         "samples": {c.name: float(v) for c, v in zip(problem.cells, x, strict=True)},
         "performance": {g.name: float(v) for g, v in zip(problem.groups, f, strict=True)},

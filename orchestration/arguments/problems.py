@@ -55,6 +55,17 @@ def laws(curves: Path, **asked: Any) -> None:  # noqa: ANN401 - the options abov
     is_flag=True,
     help="Groups, quality pools and passes under one compute budget; `budgets: […]` for several plans.",
 )
+@click.option(
+    "--coupled",
+    is_flag=True,
+    help="Cells that several groups share, and transfer between groups; with a certified gap.",
+)
+@click.option(
+    "--bags",
+    is_flag=True,
+    help="PROBLEM is a table of bags with the groups' shares in each; refused where all bags are alike.",
+)
+@click.option("--rows", type=DataPath(), help="For --bags: records with their bag and numbers.")
 @click.option("--integer", is_flag=True, help="Round to whole records, never past the budget.")
 @click.option(
     "--export", type=click.Path(path_type=Path), help="Write what trainers follow to this folder."

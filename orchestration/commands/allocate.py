@@ -19,6 +19,9 @@ class AllocateSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     joint: bool = False
+    coupled: bool = False
+    bags: bool = False
+    rows: Path | None = None
     integer: bool = False
     export: Path | None = None
     schedule: str | None = None
@@ -32,6 +35,14 @@ class AllocateSettings(BaseModel):
 def allocate(problem: Path, settings: AllocateSettings) -> None:
     """Solve a problem file and print the plan; with `rounds`, plan the next round of a study."""
     _check(settings)
+    if settings.coupled or settings.bags:
+        from orchestration.commands import allocate_other as other
+
+        if settings.coupled:
+            other.allocate_coupled(problem, as_json=settings.as_json)
+        else:
+            other.allocate_bags(problem, settings.rows, as_json=settings.as_json)
+        return
     stated = read_stated(problem)
     with naming(problem):
         _answer(stated, settings)
@@ -140,7 +151,19 @@ def _show(answer: Mapping[str, Any]) -> None:
 def _check(settings: AllocateSettings) -> None:
     """Refuse options that say nothing together."""
     fault = None
-    if settings.schedule and not settings.export:
+    forms = [name for name in ("joint", "coupled", "bags") if getattr(settings, name)]
+    others = [
+        name
+        for name in ("integer", "export", "report", "rounds", "evaluations")
+        if getattr(settings, name)
+    ]
+    if len(forms) > 1:
+        fault = f"--{forms[0]} and --{forms[1]} are two forms of problem; name one"
+    elif settings.rows and not settings.bags:
+        fault = "--rows are read by --bags; name both"
+    elif forms and forms != ["joint"] and others:
+        fault = f"--{forms[0]} does not go with --{others[0]}; leave it out"
+    elif settings.schedule and not settings.export:
         fault = "--schedule is written by --export DIR; name the folder"
     elif settings.results and not settings.report:
         fault = "--results are drawn by --report FILE; name the page"
