@@ -10,7 +10,7 @@ so is part of the answer. `full` depends on the bucket sizes alone, so on no ord
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,15 +43,18 @@ class Candidates:
 
 @dataclass(frozen=True)
 class BandKeys:
-    """Band keys of some texts, gathered a band at a time: `keys` (bands, texts), `chosen` (n,) texts."""
+    """Band keys of some texts, gathered a band at a time.
 
-    keys: U32
+    `keys`: parts of (bands, texts in it), one after another; `chosen` (n,) texts.
+    """
+
+    keys: Sequence[U32]
     chosen: I64
 
     def __iter__(self) -> Iterator[U32]:
         """Yield (n,) keys a band."""
-        for row in self.keys:
-            yield row[self.chosen]
+        for band in range(len(self.keys[0])):
+            yield np.concatenate([part[band] for part in self.keys])[self.chosen]
 
 
 def buckets(keys: U32) -> tuple[I64, I64, I64]:

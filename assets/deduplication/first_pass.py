@@ -23,8 +23,10 @@ class Sketches:
     """Texts and their sets.
 
     `high`, `low`: (texts,) halves of keys; `member`: (texts,) the row of each text's set.
-    `digests` (rows, 2), `sizes` (rows,), `bands` (bands, rows), `flat`: of sets; only within a slice are
-    they distinct. `flat` holds the elements of all sets one after another where sets are kept (exhaustive).
+    `digests` (rows, 2), `sizes` (rows,), `bands` (parts of (bands, rows in it)), `flat`: of sets; only within
+    a slice are they distinct. Bands stay in the parts that they came in, because they are the widest column
+    and are read a band at a time. `flat` holds the elements of all sets one after another where sets are
+    kept (exhaustive).
     """
 
     high: U64
@@ -32,7 +34,7 @@ class Sketches:
     member: I64
     digests: U64
     sizes: I64
-    bands: U32
+    bands: tuple[U32, ...]
     flat: U64
 
 
@@ -45,7 +47,7 @@ def no_sketches(bands: int) -> Sketches:
         nothing,
         np.empty((0, 2), np.uint64),
         nothing,
-        np.empty((bands, 0), np.uint32),
+        (np.empty((bands, 0), np.uint32),),
         none,
     )
 
@@ -71,7 +73,7 @@ def joined(parts: list[Sketches]) -> Sketches:
         name: [getattr(part, name) for part in parts]
         for name in ("high", "low", "digests", "sizes", "flat")
     }
-    bands = [part.bands for part in parts]
+    bands = tuple(block for part in parts for block in part.bands)
     parts.clear()
     whole = {}
     for name, column in columns.items():
@@ -79,4 +81,4 @@ def joined(parts: list[Sketches]) -> Sketches:
         column.clear()
     member = np.concatenate(members)
     members.clear()
-    return Sketches(member=member, bands=np.concatenate(bands, axis=1), **whole)
+    return Sketches(member=member, bands=bands, **whole)

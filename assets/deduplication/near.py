@@ -170,7 +170,7 @@ class NearDuplicates:
             flat = exact_sets(spans.take(rows), self.rule, sizes)[0]
         bands = band_keys(done.signatures[rows], *self.bands)
         self._parts.append(
-            Sketches(high[some], low[some], member, done.digests[rows], sizes, bands, flat)
+            Sketches(high[some], low[some], member, done.digests[rows], sizes, (bands,), flat)
         )
 
     def sketches(self) -> pl.DataFrame:
@@ -187,9 +187,8 @@ class NearDuplicates:
         self._finish_first_pass()
         kept = self._sketches()
         row = kept.member
-        frame = sketch_frame(
-            kept.high, kept.low, kept.digests[row], kept.sizes[row], kept.bands.T[row]
-        )
+        bands = np.concatenate(kept.bands, axis=1).T[row]
+        frame = sketch_frame(kept.high, kept.low, kept.digests[row], kept.sizes[row], bands)
         bare_high, bare_low = (
             np.concatenate([pair[half] for pair in self._bare] or [np.empty(0, np.uint64)])
             for half in range(2)
@@ -214,7 +213,7 @@ class NearDuplicates:
                 member,
                 digests[rows],
                 sizes[rows],
-                bands[rows].T.copy(),
+                (bands[rows].T.copy(),),
                 np.empty(0, np.uint64),
             )
         )

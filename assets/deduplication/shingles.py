@@ -84,25 +84,27 @@ def lower_table(kind: str) -> npt.NDArray[np.int32]:
     (U+0130, U+03A3) hold 0x7FFFFFFF: such texts are lower-cased by Python. Cost: about 50 ms, once.
     """
     special = "\u0130\u03a3"
-    where = np.arange(sys.maxunicode + 1, dtype=np.uint32)
-    where = np.delete(where, slice(0xD800, 0xE000))
-    every = where.astype("<u4").tobytes().decode("utf-32-le")
-    for letter in special:
-        every = every.replace(letter, "_")
-    lowered = every.lower()
     table = np.zeros(sys.maxunicode + 1, dtype=np.int32)
-    if len(lowered) != len(every):
-        message = "this Python lower-cases further characters to several; the table needs them"
-        raise AssertionError(message)
-    table[where] = np.frombuffer(lowered.encode("utf-32-le"), dtype="<u4").astype(np.int32)
-    keep = np.zeros(len(lowered), dtype=bool)
-    for match in re.finditer(r"\w+" if kind == "word" else r"\s+", lowered):
-        keep[match.start() : match.end()] = True
-    if kind == "word":
-        table[where[~keep]] = 0
-    else:
+    for first in range(0, len(table), 1 << 16):  # a plane at a time: all at once takes 30 MB
+        where = np.arange(first, first + (1 << 16), dtype=np.uint32)
+        where = where[(where < 0xD800) | (where > 0xDFFF)]
+        plane = where.astype("<u4").tobytes().decode("utf-32-le")
+        for letter in special:
+            plane = plane.replace(letter, "_")
+        small = plane.lower()
+        if len(small) != len(plane):
+            message = "this Python lower-cases further characters to several; the table needs them"
+            raise AssertionError(message)
+        table[where] = np.frombuffer(small.encode("utf-32-le"), dtype="<u4").astype(np.int32)
+        keep = np.zeros(len(small), dtype=bool)
+        for match in re.finditer(r"\w+" if kind == "word" else r"\s+", small):
+            keep[match.start() : match.end()] = True
+        if kind == "word":
+            table[where[~keep]] = 0
+        else:
+            table[where[keep]] = 32
+    if kind == "char":
         table[0] = 0x110000
-        table[where[keep]] = 32
     for letter in special:
         table[ord(letter)] = _PYTHON_LOWER
     table.flags.writeable = False
