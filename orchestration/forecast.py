@@ -232,7 +232,9 @@ class _History:
         if self.took.get(spec.name):
             return self.took[spec.name] * scale * size / self.source_bytes
         if spec.name == "filtering/curves":
-            return PROXY_SHARE * run.recipe.filtering.proxy.seconds
+            proxy = run.recipe.filtering.proxy
+            further = proxy.seconds / 2 if proxy.further_seconds is None else proxy.further_seconds
+            return PROXY_SHARE * (proxy.seconds + (further if proxy.further_runs else 0.0))
         fixed, each = SECONDS.get(spec.name, (0.5, 0.01))
         return fixed + each * scale * size / 1e6
 

@@ -258,12 +258,20 @@ class Budget(_Section):
 
 
 class Proxy(_Section):
-    """How much the proxy runs may cost."""
+    """How much the proxy runs may cost.
+
+    Further runs are made where they can change a plan: at most ``further_runs``, of ``further_seconds``
+    of work (default: half of ``seconds``), until no plan loses more than ``target_loss`` of the metric
+    to another with probability 10 %.
+    """
 
     kind: Literal["auto", "language_model", "head"] = "auto"
     seconds: Annotated[float, Field(gt=0)] = 60.0
     seeds: Annotated[int, Field(ge=1, le=50)] = 3
     records_per_pool: Annotated[int, Field(ge=8)] = 1500
+    further_seconds: Annotated[float, Field(ge=0)] | None = None
+    further_runs: Annotated[int, Field(ge=0, le=1000)] = 12
+    target_loss: Annotated[float, Field(ge=0)] = 0.005
 
 
 class Filtering(_Section):

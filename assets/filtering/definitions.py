@@ -19,6 +19,7 @@ from assets.filtering.flow import (
     pool_worths,
     read_given_curves,
 )
+from assets.filtering.pool_sizes import measure_pools
 from resources.dagster_stage import Facts, Naming, TableInfo, stage_asset
 from resources.recipe import Recipe
 from resources.run import Run, Stage
@@ -149,6 +150,7 @@ def compute_curves(run: Run, stage: Stage) -> Facts:
 
     recipe = run.recipe
     note = NOTE
+    widened: dict[str, Any] = {}
     kept = _kept_curves(run)
     if recipe.filtering.curves != "proxy":
         rows = read_given_curves(Path(recipe.filtering.curves), SCHEMA)
@@ -158,7 +160,7 @@ def compute_curves(run: Run, stage: Stage) -> Facts:
     else:
         from assets.filtering.proxy_curves import train_proxies
 
-        rows = train_proxies(run)
+        rows, widened = train_proxies(run)
     stage.put(CURVES, rows)
     stage.identities[CURVES] = digest([CURVES, rows.rows()])
     measured = rows.filter(pl.col("metric_value").is_not_null())
@@ -175,6 +177,9 @@ def compute_curves(run: Run, stage: Stage) -> Facts:
             "without_metric": silent.height,
             "flops": float(measured["flops"].sum() or 0.0),
             "kept": kept is not None,
+            "further_runs": int(widened.get("runs", 0)),
+            "further_runs_stopped": str(widened.get("stopped", "none were asked for")),
+            "further_rounds": json.dumps(widened.get("rounds", [])),
             "what_proxies_can_tell": note,
         }
     }
@@ -197,13 +202,8 @@ def compute_plan(run: Run, stage: Stage) -> Facts:
     recipe = run.recipe
     measured = run.read(CURVES)
     curves = pool_curves(measured)
-    pools = run.read(POOLS, ["pool", "held_out", "tokens"]).filter(~pl.col("held_out"))
-    sizes = {
-        str(pool): count for pool, count in pools.group_by("pool").len().sort("pool").iter_rows()
-    }
-    mean_tokens = float(pools["tokens"].mean() or 1.0)  # type: ignore[arg-type]  # a number or None
-    unit_size = 1.0 if recipe.unit == "records" else mean_tokens
-    reachable = float(recipe.filtering.max_passes * sum(sizes.values()))
+    pools = measure_pools(run.read(POOLS, ["pool", "held_out", "tokens"]), recipe)
+    sizes = pools.records
     budgets: Sequence[int | None] = [b.amount for b in recipe.filtering.budgets] or [None]
     reason = _no_laws(measured, sizes)
     answers: list[dict[str, Any]] = []
@@ -218,8 +218,7 @@ def compute_plan(run: Run, stage: Stage) -> Facts:
             bootstraps=BOOTSTRAPS,
         )
         for stated, budget in zip(recipe.filtering.budgets or (None,), budgets, strict=True):
-            # what lies beyond the cap on passes can't be spent, and is left
-            spent = None if budget is None else min(budget / unit_size, reachable)
+            spent = None if budget is None else pools.spent(budget)
             answer = fitted.answer(budget=spent, max_passes=recipe.filtering.max_passes)
             answers.append(answer | ({"budget": stated.converted()} if stated else {}))
         worths = pool_worths(fitted, sizes)
@@ -235,7 +234,7 @@ def compute_plan(run: Run, stage: Stage) -> Facts:
                     budget,
                     json.dumps(answers[i] if answers else {"reason": reason}),
                     json.dumps(worths),
-                    unit_size,
+                    pools.unit_size,
                 )
                 for i, budget in enumerate(budgets)
             ],

@@ -7,6 +7,7 @@ are the same, trains nothing twice.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,14 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from assets.filtering.analyse import Study, study
+from assets.filtering.pool_sizes import measure_pools
 from assets.filtering.proxies.data import ProxyData, sample_for_proxies
 from assets.filtering.proxies.design import design
-from assets.filtering.proxies.run import SCHEMA, execute
+from assets.filtering.proxies.further import Further, widen
+from assets.filtering.proxies.run import SCHEMA, execute, pool_curves
 from assets.filtering.proxies.settings import ProxyLimits, ProxySettings
-from assets.filtering.proxies.spec import RunSpec
+from assets.filtering.proxies.spec import Maker, RunSpec
 from assets.scoring.hashed import from_stored
 from resources.device import choose_device
 from resources.run import Run
@@ -27,8 +31,14 @@ RECORDS, FATES = "deduplication/records", "deduplication/fates"
 EMBEDDINGS, POOLS = "scoring/embeddings", "filtering/pools"
 
 
-def train_proxies(run: Run) -> pl.DataFrame:
-    """Design the runs that laws and groups need, train those that no earlier run has, and return `filtering/curves`."""
+def train_proxies(run: Run) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """Design the runs that laws and groups need, train those that no earlier run has, then those that plans ask for.
+
+    Returns
+    -------
+    tuple
+        `filtering/curves`, and what `further.widen` decided about further runs.
+    """
     proxy = run.recipe.filtering.proxy
     settings = ProxySettings()
     limits = ProxyLimits(
@@ -40,7 +50,9 @@ def train_proxies(run: Run) -> pl.DataFrame:
     device = str(choose_device(run.recipe.limits.device))
     frame = _proxy_records(run)
     by_pool, text_groups, number_groups = _proxy_sets(frame, proxy.kind)
-    work: list[tuple[Any, Any]] = []
+    cache = run.scratch / "proxy_runs" / device[:4]
+    rows: list[dict[str, Any]] = []
+    widened: dict[str, Any] = {}
     for records, kinds in (
         (by_pool, ("pool", "mixture")),
         (text_groups, ("group",)),
@@ -51,14 +63,64 @@ def train_proxies(run: Run) -> pl.DataFrame:
             specs = design(
                 data, limits=limits, settings=settings, seed=run.recipe.seed, groups=groups
             )
-            work.extend((spec, data) for spec in specs if spec.kind in kinds)
-    rows: list[dict[str, Any]] = []
-    for number, (spec, data) in enumerate(work):
-        run.report("filtering", "training proxies", number, len(work))
-        rows.extend(
-            _finished_run(run.scratch / "proxy_runs" / device[:4], spec, data, device, settings)
+            wanted = [spec for spec in specs if spec.kind in kinds]
+
+            def train(chosen: list[RunSpec], data: ProxyData = data) -> list[dict[str, Any]]:
+                made = []
+                for number, spec in enumerate(chosen):
+                    run.report("filtering", "training proxies", number, len(chosen))
+                    made += _finished_run(cache, spec, data, device, settings)
+                return made
+
+            found = train(wanted)
+            if "pool" in kinds:
+                maker = Maker(data, settings)
+                found, widened = _widened(run, wanted, found, maker, train, limits)
+            rows += found
+    return pl.DataFrame(rows, schema=SCHEMA, orient="row").sort("run_id"), widened
+
+
+def _widened(
+    run: Run,
+    specs: list[RunSpec],
+    rows: list[dict[str, Any]],
+    maker: Maker,
+    train: Callable[[list[RunSpec]], list[dict[str, Any]]],
+    limits: ProxyLimits,
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Train further runs where they can change the plan of a budget; none where a pool has no curve."""
+    recipe = run.recipe
+    proxy = recipe.filtering.proxy
+    pools = measure_pools(run.read(POOLS, ["pool", "held_out", "tokens"]), recipe)
+    measured = {row["pool"] for row in rows if row["metric_value"] is not None}
+    if not set(pools.records) <= measured:
+        return rows, {"stopped": "a pool has no training curve"}
+    seconds = limits.seconds / 2.0 if proxy.further_seconds is None else proxy.further_seconds
+
+    def fit(found: list[dict[str, Any]]) -> Study:
+        run.report("filtering", "asking which proxy runs are worth adding", None, None)
+        return study(
+            pool_curves(pl.DataFrame(found, schema=SCHEMA, orient="row")),
+            law=recipe.filtering.law,
+            pool_sizes={name: float(size) for name, size in pools.records.items()},
+            seed=recipe.seed,
         )
-    return pl.DataFrame(rows, schema=SCHEMA, orient="row").sort("run_id")
+
+    return widen(
+        specs,
+        rows,
+        maker=maker,
+        fit=fit,
+        train=train,
+        budgets=[pools.spent(budget.amount) for budget in recipe.filtering.budgets],
+        further=Further(
+            flops=seconds * limits.flops_per_second,
+            runs=proxy.further_runs,
+            target=proxy.target_loss,
+        ),
+        max_passes=recipe.filtering.max_passes,
+        seed=recipe.seed,
+    )
 
 
 def _finished_run(
@@ -68,7 +130,8 @@ def _finished_run(
     file = cache / f"{spec.run_id}.json"
     if file.exists():
         found: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
-        return found
+        # why a run is made is no part of what it measured
+        return [row | {"purpose": spec.purpose} for row in found]
     made = execute(spec, data, device=device, settings=settings)
     cache.mkdir(parents=True, exist_ok=True)
     fresh = file.with_suffix(".new")
