@@ -29,7 +29,10 @@ from assets.kernels.cell_hash import Equality, Hashes, column_cells, find_column
 from assets.kernels.xxh64 import avalanche_all
 
 PART_ROWS = 8192
-"""Rows a part: its table of local ids and its bits fit the second-level cache."""
+"""Rows a part of a few tables: its table of local ids and its bits fit the second-level cache."""
+
+_PART_ROWS_OF_A_TABLE = 512
+_MOST_PART_ROWS = 1 << 16
 
 CHUNK_ROW_BYTES = 16
 """Memory for a row that is in work while pairs are counted."""
@@ -256,9 +259,10 @@ def _count(
     chunk_bits = _bits_for(total, chunk_rows)
     totals = [np.zeros(n, np.int64) for n in (len(arrays), child.size, child.size)]
     lacking = np.full((2, child.size), NONE_LACKING)
-    part_rows = max(
-        PART_ROWS, 4 * len(arrays)
-    )  # what is noted by part and table is less than the rows
+    # many tables make work by part and pair, so their parts are larger; with some ten thousand of them parts grow
+    # on, so that what is noted by part and table stays less than the rows
+    wide = min(_PART_ROWS_OF_A_TABLE * len(arrays), _MOST_PART_ROWS)
+    part_rows = max(PART_ROWS, wide, 4 * len(arrays))
     part_bits = min(_bits_for(total >> chunk_bits, part_rows), 20)
     with ThreadPoolExecutor(workers) as pool:
         each = map if workers == 1 else pool.map
@@ -354,15 +358,23 @@ def hash_projections_of(
     batch: pa.RecordBatch | pa.Table, column_sets: Sequence[Sequence[Column]], equality: Equality
 ) -> list[Hashes]:
     """Hash the rows of one batch on several sets of columns; see `hash_projections`."""
-    sums = [np.zeros(batch.num_rows, np.uint64) for _ in column_sets]
     holders: dict[tuple[str, str], list[int]] = {}
     for number, columns in enumerate(column_sets):
         for column in columns:
             holders.setdefault(named(column), []).append(number)
+    alike: dict[tuple[int, ...], Hashes] = {}  # sums of the columns that are in the same sets
     for (column, name), numbers in holders.items():
         cells = column_cells(find_column(batch, column), name, equality)
-        for number in numbers:
-            sums[number] += cells
+        before = alike.setdefault(tuple(numbers), cells)
+        if before is not cells:
+            before += cells
+    sums = []
+    for number in range(len(column_sets)):
+        parts = [part for numbers, part in alike.items() if number in numbers]
+        total = np.zeros(batch.num_rows, np.uint64) if len(parts) != 1 else parts[0].copy()
+        for part in parts if len(parts) != 1 else ():
+            total += part
+        sums.append(total)
     for own in sums:
         avalanche_all(own)
     return sums

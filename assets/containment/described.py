@@ -6,6 +6,7 @@ import datetime as dt
 import decimal
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -63,6 +64,7 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _DAY_ZERO = dt.date(1970, 1, 1)
 
 
+@lru_cache(1 << 12)
 def family_of(type_text: str) -> str:
     """Return the family of an Arrow type that is given as text; a nested type is its own family."""
     try:

@@ -14,10 +14,12 @@ Pair = tuple[str, str]
 
 def by_columns(tables: Mapping[str, Described], pairs: Iterable[Pair]) -> dict[Names, list[Pair]]:
     """Group (child, parent) pairs by the child's columns."""
+    by_child: dict[str, list[Pair]] = defaultdict(list)
+    for pair in pairs:
+        by_child[pair[0]].append(pair)
     groups: dict[Names, list[Pair]] = defaultdict(list)
-    columns = {name: tuple(sorted(table.keys)) for name, table in tables.items()}
-    for child, parent in pairs:
-        groups[columns[child]].append((child, parent))
+    for child, own in by_child.items():
+        groups[tuple(sorted(tables[child].keys))] += own
     return dict(sorted(groups.items()))
 
 

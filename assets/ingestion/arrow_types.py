@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
@@ -14,6 +15,11 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
     view lists become list, so that two writers of one table agree. Field names inside lists and
     nullability inside nested types are dropped for the same reason.
     """
+    return kind if isinstance(kind, pa.BaseExtensionType) else _plain_type(kind)
+
+
+@lru_cache(1 << 12)
+def _plain_type(kind: pa.DataType) -> pa.DataType:
     types: Any = pa.types
     if types.is_dictionary(kind):
         return plain_type(kind.value_type)

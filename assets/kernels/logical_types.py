@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import pyarrow as pa
 
@@ -21,11 +22,16 @@ def logical_type(data_type: pa.DataType) -> str:
         For example ``string`` for strings of any offset width, views and dictionaries;
         ``decimal(10,2)``; ``timestamp[us, UTC]``; ``list<int64>``.
     """
+    if isinstance(data_type, pa.BaseExtensionType):
+        return logical_type(data_type.storage_type)
+    return _logical_type(data_type)
+
+
+@lru_cache(1 << 12)
+def _logical_type(data_type: pa.DataType) -> str:
     t = pa.types
     if t.is_dictionary(data_type) or t.is_run_end_encoded(data_type):
         return logical_type(data_type.value_type)
-    if isinstance(data_type, pa.BaseExtensionType):
-        return logical_type(data_type.storage_type)
     if is_string_like(data_type):
         return "string"
     if is_binary_like(data_type):
@@ -58,11 +64,16 @@ def type_family(data_type: pa.DataType) -> str:
         One of null, bool, number, string, binary, date, timestamp, time, duration, nested, or the
         type's own name.
     """
+    if isinstance(data_type, pa.BaseExtensionType):
+        return type_family(data_type.storage_type)
+    return _type_family(data_type)
+
+
+@lru_cache(1 << 12)
+def _type_family(data_type: pa.DataType) -> str:
     t = pa.types
     if t.is_dictionary(data_type) or t.is_run_end_encoded(data_type):
         return type_family(data_type.value_type)
-    if isinstance(data_type, pa.BaseExtensionType):
-        return type_family(data_type.storage_type)
     tests: tuple[tuple[Callable[[pa.DataType], bool], str], ...] = (
         (t.is_null, "null"),
         (t.is_boolean, "bool"),
