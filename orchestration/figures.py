@@ -200,12 +200,59 @@ def _group_curves(run: Run) -> dict[str, str]:
 
 
 def _allocation(run: Run) -> dict[str, str]:
-    from assets.publication.plots import allocation_bars
+    from assets.publication import frames
+    from assets.publication.plots import allocation_bars, where_to_collect
 
     plan = run.read("allocation/plan").with_columns(pl.col("pool").cast(pl.Int64))
     cells = plan.select("group", "pool", "available", "samples", "records", "passes")
-    drawn = {} if plan.is_empty() else {"bars": image(allocation_bars(plan, "records"), "plan")}
-    return {"cells": markdown(cells.sort("group", "pool")), **drawn}
+    shown = {"cells": markdown(cells.sort("group", "pool"))}
+    if not plan.is_empty():
+        report = run.read("allocation/report").to_dicts()[0]
+        rules = frames.prospects(report)["rules"]
+        shown["bars"] = image(allocation_bars(plan, "records", rules), "plan beside simple rules")
+        values = frames.marginal_values(plan)
+        if values["marginal_value"].count():
+            shown["where_to_collect"] = image(where_to_collect(values), "where to collect next")
+    return shown
+
+
+def _allocation_report(run: Run) -> dict[str, str]:
+    from assets.publication import frames
+    from assets.publication.facts import stated_policy
+    from assets.publication.plots import price_of_fairness
+
+    report = run.read("allocation/report").to_dicts()[0]
+    found = frames.prospects(report)
+    policy = stated_policy(run.recipe)
+    told = [(one["code"], one["message"], one["remedy"]) for one in json.loads(report["warnings"])]
+    columns = {"code": pl.String, "message": pl.String, "remedy": pl.String}
+    shown = {
+        "policy": markdown(pl.DataFrame(list(policy.items()), ["setting", "value"], orient="row"))
+        if policy
+        else "no policy stated",
+        "warnings": markdown(pl.DataFrame(told, columns, orient="row")),
+    }
+    if not found["sweep"].is_empty():
+        drawn = price_of_fairness(found["sweep"], found["rule_points"], found["chosen"])
+        shown["price_of_fairness"] = image(drawn, "overall against worst group over the aversion")
+    return shown
+
+
+def _training_set(run: Run) -> dict[str, str]:
+    from assets.publication import frames
+    from assets.publication.plots import intersections
+
+    by = run.recipe.allocation.by if run.recipe.allocation is not None else None
+    group = pl.col(by).fill_null("(unknown)") if by else pl.lit("(all)")
+    rows = run.scan("publication/training_set").group_by(group=group).agg(records=pl.len())
+    shown = {"records": markdown(rows.collect().sort("group"))}
+    crossed = frames.intersections(run, by)
+    for attribute in crossed["attribute"].unique().sort():
+        part = crossed.filter(pl.col("attribute") == attribute)
+        drawn = intersections(part, str(by), attribute, "records")
+        words = f"records by {by} and {attribute}; cells below {frames.LEAST} suppressed"
+        shown[f"by_{attribute}"] = image(drawn, words)
+    return shown
 
 
 def _fates(run: Run) -> dict[str, str]:
@@ -245,5 +292,7 @@ FIGURES: Mapping[str, Callable[[Run], Mapping[str, Any]]] = {
     "filtering/plan": _plan,
     "allocation/group_curves": _group_curves,
     "allocation/plan": _allocation,
+    "allocation/report": _allocation_report,
+    "publication/training_set": _training_set,
     "publication/ledger": _fates,
 }

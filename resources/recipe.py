@@ -6,6 +6,7 @@ before any work starts (`orchestration.preflight`). `resources.recipe_file` read
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 import re
@@ -294,10 +295,11 @@ class Filtering(_Section):
 
 
 class Policy(_Section):
-    """Who decided on the objective, and why. Recorded with the plan."""
+    """Who decided on the objective, why, and when. Recorded with the plan."""
 
     owner: Annotated[str, Field(min_length=1)]
     reason: Annotated[str, Field(min_length=1)]
+    decided: dt.date | None = None
 
 
 class Allocation(_Section):
@@ -471,6 +473,10 @@ class Recipe(_Section):
         """Hash of all that can change a result: everything but limits and the places of lake, output and costs."""
         data = self.model_dump(mode="json", exclude={"limits", "lake", "output", "state"})
         del data["containment"]["costs"]
+        if data["allocation"] is not None and data["allocation"]["policy"]["decided"] is None:
+            del data["allocation"]["policy"][
+                "decided"
+            ]  # so that recipes from before it keep their hash
         return hashlib.blake2b(
             json.dumps(data, sort_keys=True).encode(), digest_size=16
         ).hexdigest()

@@ -23,7 +23,7 @@ SPEC = StageSpec(
     name="allocation",
     tables=(GROUP_CURVES, PLAN, REPORT),
     reads=(CURVES, POOLS, ANALYSIS, FILTERING_PLAN),
-    code_version="1",
+    code_version="2",
     layer="recipe",
     sections=("allocation", "filtering", "unit"),
 )
@@ -79,13 +79,14 @@ def _present(stated: Any, groups: Sequence[str], run: Run) -> Any:  # noqa: ANN4
 def _plan(run: Run, cells: pl.DataFrame, evaluations: pl.DataFrame) -> tuple[Any, pl.DataFrame]:
     from assets.allocation.group_curves import fit_group_curves
     from assets.allocation.plan import plan
+    from assets.allocation.prospects import prospects
 
     recipe = run.recipe
     policy = recipe.allocation
     analysis = run.read(ANALYSIS).to_dicts()
     worths = json.loads(analysis[recipe.filtering.publish]["worths"] if analysis else "{}")
     budget = recipe.budget
-    curves = None
+    curves, promised = None, None
     if policy is None or budget is None:
         made = plan(
             cells,
@@ -99,21 +100,22 @@ def _plan(run: Run, cells: pl.DataFrame, evaluations: pl.DataFrame) -> tuple[Any
         measured = evaluations.filter(pl.col("metric_value").is_not_null())
         curves = fit_group_curves(measured, groups, draws=DRAWS, seed=recipe.seed)
         objective = {"kind": policy.objective, "level": policy.level, "aversion": policy.aversion}
-        made = plan(
-            cells,
-            budget=float(budget),
-            objective={k: v for k, v in objective.items() if v is not None},
-            curves=curves,
-            weights=_present(policy.weights, groups, run),
-            costs=_present(policy.costs, groups, run),
-            floors=_present(policy.floors, groups, run),
-            worth={int(pool): values["worth"] for pool, values in worths.items()},
-            repetition="step",
-            decay={int(pool): values["tau"] for pool, values in worths.items()} or 5.0,
-            max_passes=float(recipe.filtering.max_passes),
-            unit=recipe.unit,
-            fallback=policy.fallback,
-        )
+        settings: dict[str, Any] = {
+            "budget": float(budget),
+            "objective": {k: v for k, v in objective.items() if v is not None},
+            "curves": curves,
+            "weights": _present(policy.weights, groups, run),
+            "costs": _present(policy.costs, groups, run),
+            "floors": _present(policy.floors, groups, run),
+            "worth": {int(pool): values["worth"] for pool, values in worths.items()},
+            "repetition": "step",
+            "decay": {int(pool): values["tau"] for pool, values in worths.items()} or 5.0,
+            "max_passes": float(recipe.filtering.max_passes),
+            "unit": recipe.unit,
+            "fallback": policy.fallback,
+        }
+        made = plan(cells, **settings)
+        promised = prospects(cells, made.frame, **settings)
     stated = "no policy stated" if policy is None else policy.model_dump_json()
     report = pl.DataFrame(
         {
@@ -123,6 +125,7 @@ def _plan(run: Run, cells: pl.DataFrame, evaluations: pl.DataFrame) -> tuple[Any
             "summary": [json.dumps(made.summary, default=str)],
             "warnings": [json.dumps(made.warnings, default=str)],
             "curves": [None if curves is None else curves.frame.write_json()],
+            "prospects": [None if promised is None else json.dumps(promised)],
         },
         schema={
             "budget": pl.Int64,
@@ -131,6 +134,7 @@ def _plan(run: Run, cells: pl.DataFrame, evaluations: pl.DataFrame) -> tuple[Any
             "summary": pl.String,
             "warnings": pl.String,
             "curves": pl.String,
+            "prospects": pl.String,
         },
     )
     return made, report
@@ -191,12 +195,13 @@ INFO = {
         },
     ),
     REPORT: TableInfo(
-        "One row: the policy with its owner and reason, the solution's account, the fitted curves.",
+        "One row: the policy with its owner, reason and date, the solution's account, the fitted curves, predictions.",
         {
             "policy": "string: JSON",
             "summary": "string: JSON",
             "warnings": "string: JSON",
             "curves": "string: JSON",
+            "prospects": "string: JSON, predicted by group, by aversion and under simple rules",
         },
     ),
 }

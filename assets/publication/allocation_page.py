@@ -330,21 +330,7 @@ def _curves(page: Page, facts: AllocationFacts) -> list[object]:
             "the tables hold the numbers.",
             "Marks: what simple rules would choose for the same budget, within the same caps and floors.",
         ),
-        table(
-            "Samples under simple rules",
-            (
-                "group",
-                *(r.replace("_", " ") for r in facts.rules["rule"].unique(maintain_order=True)),
-            ),
-            [
-                (foreign(group), *(number(v) for v in part["samples"]))
-                for (group,), part in facts.rules.partition_by(
-                    "group", as_dict=True, maintain_order=True
-                ).items()
-            ],
-            numeric=range(1, 5),
-            collapsed=True,
-        ),
+        shared.rule_table(facts.rules, "group"),
         page.figure(
             plots.curve_panels(
                 points, bands, by="group", predicted="performance", unit="samples", chosen=sizes

@@ -120,6 +120,24 @@ COLUMNS: Mapping[str, Mapping[str, pl.DataType | type[pl.DataType]]] = {
         "sampling_prob": _REAL,
         "marginal_value": _REAL,
     },
+    "sweep": {"aversion": _REAL, "overall": _REAL, "worst": _REAL},
+    "rule_points": {"rule": _TEXT, "overall": _REAL, "worst": _REAL},
+    "rules": {"rule": _TEXT, "group": _TEXT, "samples": _REAL},
+    "intersections": {
+        "attribute": _TEXT,
+        "down": _TEXT,
+        "across": _TEXT,
+        "rows": _WHOLE,
+        "value": _REAL,
+        "suppressed": _TRUTH,
+    },
+    "clauses": {
+        "clause": _TEXT,
+        "asks": _TEXT,
+        "artefact": _TEXT,
+        "place": _TEXT,
+        "state": _TEXT,
+    },
 }
 
 _HISTOGRAM: Mapping[str, pl.DataType | type[pl.DataType]] = {
@@ -189,7 +207,15 @@ class CardFacts:
         How the mixture rule did on mixtures kept out of the fit, as in `sluice laws --json`.
     group_curves, group_bands, allocation, policy
         Learning curves by group (`lo80` and `hi80` of a group's band hold four of five single runs),
-        the plan that was followed, and who set its objective and why.
+        the plan that was followed, and who set its objective and why. A further column `bound` of `allocation` says
+        where all of a cell is taken.
+    sweep, rule_points, rules, chosen, weighted
+        Predicted overall and worst performance by aversion and under simple rules, what these would draw, the same of
+        the plan (overall, worst), and how overall averages.
+    intersections
+        Published records by the allocation's group and another, small cells suppressed.
+    clauses
+        Which artefacts of this release speak to which clause, and whether they were found.
 
     Raises
     ------
@@ -232,6 +258,13 @@ class CardFacts:
     group_bands: pl.DataFrame = _none("group_bands")
     allocation: pl.DataFrame = _none("allocation")
     policy: dict[str, str] = field(default_factory=dict)
+    sweep: pl.DataFrame = _none("sweep")
+    rule_points: pl.DataFrame = _none("rule_points")
+    rules: pl.DataFrame = _none("rules")
+    chosen: tuple[float, float] | None = None
+    weighted: str = ""
+    intersections: pl.DataFrame = _none("intersections")
+    clauses: pl.DataFrame = _none("clauses")
 
     def __post_init__(self) -> None:
         if self.unit not in {"records", "tokens"}:

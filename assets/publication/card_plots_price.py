@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from assets.publication.card_figures import WIDTH, axes_at, canvas, limits, numbers_on, reals
+from assets.publication.card_format import shorten
 from assets.publication.card_palette import light
 from assets.publication.card_svg import drawn
 
@@ -67,7 +68,7 @@ def price_of_fairness(
             markeredgewidth=1.8,
             markerfacecolor="none",  # so that rules on one spot are all seen
             linestyle="",
-            label=f"rule {rule.replace('_', ' ')}",
+            label=shorten(f"rule {rule}", 30),
         )
     if chosen is not None:
         axes.plot(

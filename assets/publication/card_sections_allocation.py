@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from assets.publication import card_sections_fairness as shared
 from assets.publication import plots
 from assets.publication.card_format import count, natural, number, plain, plural, share
 from assets.publication.card_html import (
@@ -20,15 +21,19 @@ from assets.publication.card_html import (
 )
 from assets.publication.card_plots_allocation import by_group
 from assets.publication.card_sections_rows import empty
+from assets.publication.frames import LEAST, marginal_values
 
 if TYPE_CHECKING:
     from assets.publication.card_facts import CardFacts
+
+#: Codes of warnings that are told beside the division as well.
+DIVISION = frozenset({"not_distinguishable", "no_curve", "unallocatable", "unreachable"})
 
 
 def allocation(page: Page, facts: CardFacts) -> None:
     """Add how the budget was divided, on what curves, and who said so."""
     name = facts.group_name or "group"
-    parts: list[object] = [_policy(facts)]
+    parts: list[object] = [_policy(facts), shared.notes(_honest(facts))]
     groups = by_group(facts.allocation)
     if groups.is_empty():
         parts.append(
@@ -42,12 +47,14 @@ def allocation(page: Page, facts: CardFacts) -> None:
                 f"repeats included, from {plural(unique, 'unique record')}."
             ),
             page.figure(
-                plots.allocation_bars(facts.allocation, "records"),
+                plots.allocation_bars(facts.allocation, "records", facts.rules),
                 f"Available and chosen by {plain(name)}",
                 "One bar a group with what is available and what is drawn, and marks for a proportional "
                 "and an equal division; the table below holds the numbers.",
                 "Two simple rules stand beside the choice: the same total in proportion to what is "
-                "available (triangle), and in equal parts (upright line), which may ask for more than there is.",
+                "available (triangle), and in equal parts (upright line), which may ask for more than there is."
+                if facts.rules.is_empty()
+                else "Marks: what simple rules would draw for the same budget, within the same caps and floors.",
             ),
             table(
                 f"Allocation by {plain(name)}",
@@ -80,7 +87,33 @@ def allocation(page: Page, facts: CardFacts) -> None:
             ),
             _cells(facts, name),
         ]
+    if not facts.rules.is_empty():
+        parts.append(shared.rule_table(facts.rules, name))
     parts += _group_curves(page, facts, name, groups)
+    if facts.policy:
+        parts += shared.price(
+            page,
+            facts.sweep,
+            facts.rule_points,
+            facts.chosen,
+            facts.weighted or "a mean over groups",
+        )
+        parts += shared.collect(page, marginal_values(facts.allocation), name)
+        parts.append(
+            paragraph(
+                "A release trains nothing, so a group's metric before and after is not here: train on it, "
+                "evaluate, and give the results to ",
+                element("code", "sluice allocate PROBLEM.json --report FILE --results RESULTS"),
+                ".",
+                class_="note",
+            )
+        )
+    if not facts.intersections.is_empty():
+        parts += shared.cells(
+            page, facts.intersections, name, "records", LEAST, caption="Published records. "
+        )
+    if not facts.clauses.is_empty():
+        parts += shared.clause_table(facts.clauses)
     page.section("allocation", "Allocation between groups", *parts)
 
 
@@ -91,7 +124,7 @@ def _policy(facts: CardFacts) -> Markup:
             " Nobody has named an objective for dividing the budget between groups, so nothing was "
             "reallocated by one.",
         )
-    first = [key for key in ("owner", "reason") if key in facts.policy]
+    first = [key for key in ("owner", "reason", "decided") if key in facts.policy]
     rest = sorted(set(facts.policy) - set(first))
     return joined(
         [
@@ -101,6 +134,15 @@ def _policy(facts: CardFacts) -> Markup:
             definitions({plain(key): foreign(facts.policy[key]) for key in [*first, *rest]}),
         ]
     )
+
+
+def _honest(facts: CardFacts) -> list[str]:
+    """Return the warnings that are of the division: what can't be told apart, who has no curve, who can't reach."""
+    return [
+        f"{one['message']}; {one['remedy']}" if one.get("remedy") else one["message"]
+        for one in facts.warnings
+        if one.get("code") in DIVISION
+    ]
 
 
 def _cells(facts: CardFacts, name: str) -> Markup:

@@ -8,7 +8,7 @@ import polars as pl
 
 from assets.publication import plots
 from assets.publication.card_format import count, natural, number, plain
-from assets.publication.card_html import Page, element, foreign, joined, paragraph, table
+from assets.publication.card_html import Markup, Page, element, foreign, joined, paragraph, table
 from assets.publication.card_plots_marginal import CAPPED, ranked
 from assets.publication.card_sections_rows import empty
 
@@ -27,10 +27,7 @@ def price(
             (f"aversion {number(e)}", number(o), number(w))
             for e, o, w in sweep.sort("aversion").iter_rows()
         ),
-        *(
-            (f"rule {rule.replace('_', ' ')}", number(o), number(w))
-            for rule, o, w in points.iter_rows()
-        ),
+        *((foreign(f"rule {rule}"), number(o), number(w)) for rule, o, w in points.iter_rows()),
         *([("the plan", number(chosen[0]), number(chosen[1]))] if chosen else []),
     ]
     return [
@@ -87,6 +84,25 @@ def collect(page: Page, values: pl.DataFrame, name: str) -> list[object]:
             collapsed=True,
         ),
     ]
+
+
+def rule_table(rules: pl.DataFrame, name: str) -> Markup:
+    """Return what simple rules would draw, a row a group."""
+    names = rules["rule"].unique(maintain_order=True).sort().to_list()
+    wide = rules.pivot(on="rule", index="group", values="samples", maintain_order=True)
+    rows = sorted(wide.iter_rows(named=True), key=lambda row: natural(row["group"] or ""))
+    return table(
+        "What simple rules would draw for the same budget, within the same caps and floors",
+        (name, *(foreign(rule) for rule in names)),
+        [
+            (foreign(row["group"] or "(no group)"), *(number(row[rule]) for rule in names))
+            for row in rows
+        ],
+        numeric=range(1, 1 + len(names)),
+        most=400,
+        collapsed=True,
+        elsewhere="allocation/report",
+    )
 
 
 def cells(

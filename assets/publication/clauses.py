@@ -151,3 +151,47 @@ def evidence(asked: Sequence[Asked], found: Mapping[str, int], **names: str) -> 
             state = f"there ({amount:,} {'value' if amount == 1 else 'values'})"
         rows.append((one.clause, one.asks, one.artefact, place, state))
     return pl.DataFrame(rows, schema=["clause", "asks", "artefact", "place", "state"], orient="row")
+
+
+def places(
+    asked: Sequence[Asked], tables: Mapping[str, pl.LazyFrame], **names: str
+) -> dict[str, int]:
+    """Count the values at every ``table.column`` that is asked for.
+
+    Parameters
+    ----------
+    asked
+        As `evidence` takes them.
+    tables
+        The tables that are there, by name; each is read once, and only the columns that are asked for.
+    **names
+        As in `evidence`.
+
+    Returns
+    -------
+    dict
+        Number of values by place, nulls and empty texts not counted; no entry where table or column is not there.
+    """
+    wanted: dict[str, list[str]] = {}
+    for one in asked:
+        place = one.place.format(**names) if "{" in one.place else one.place
+        table, _, column = place.partition(".")
+        if table in tables:
+            wanted.setdefault(table, []).append(column)
+    found: dict[str, int] = {}
+    for table, columns in wanted.items():
+        schema = tables[table].collect_schema()
+        there = {
+            column: pl.col(column) != ""
+            if schema[column] == pl.String
+            else pl.col(column).is_not_null()
+            for column in columns
+            if column in schema
+        }
+        if there:
+            counted = tables[table].select(
+                value.fill_null(value=False).sum().alias(column) for column, value in there.items()
+            )
+            row = counted.collect().row(0, named=True)
+            found |= {f"{table}.{column}": int(amount) for column, amount in row.items()}
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,15 @@ import polars as pl
 
 from assets.publication import frames
 from assets.publication.calibration_note import calibration_note
+from assets.publication.clauses import RELEASE, evidence, places
+from resources.recipe import Recipe
 from resources.rules import matching_rule
 from resources.run import Run
 from resources.sample import sample_note
 
 
 def write_card(run: Run, release: Mapping[str, Any], versions: Mapping[str, int]) -> Path:
-    """Write `publication/cards/release-N.html` under the output root, and `publication/card.html` beside it.
+    """Write `publication/cards/release-N.html`, its Croissant metadata beside it, and `publication/card.html`.
 
     Returns
     -------
@@ -25,16 +28,38 @@ def write_card(run: Run, release: Mapping[str, Any], versions: Mapping[str, int]
         The release's own page; `card.html` is a copy of the latest.
     """
     from assets.publication.card import render_card
+    from assets.publication.croissant_release import document
 
-    html = render_card(gather(run, release, versions))
     folder = run.output / "publication" / "cards"
     folder.mkdir(parents=True, exist_ok=True)
+    facts = gather(run, release, versions)
+    described = folder / f"release-{release['release']:04d}.croissant.json"
+    fresh = described.with_suffix(".new")
+    text = json.dumps(document(facts), indent=2, ensure_ascii=False)
+    fresh.write_text(f"{text}\n", encoding="utf-8")
+    fresh.replace(described)
+    html = render_card(
+        replace(facts, clauses=clauses_of(run, versions, described, facts.group_name))
+    )
     page = folder / f"release-{release['release']:04d}.html"
     for place in (page, run.output / "publication" / "card.html"):
         fresh = place.with_suffix(".new")
         fresh.write_text(html, encoding="utf-8")
         fresh.replace(place)
     return page
+
+
+def clauses_of(
+    run: Run, versions: Mapping[str, int], described: Path, by: str | None
+) -> pl.DataFrame:
+    """Say which artefacts of this run speak to which clause: each is counted where it should be, none is assumed."""
+    names = {"by": by or "(no group)", "croissant": described.name}
+    wanted = sorted({one.place.partition(".")[0] for one in RELEASE})
+    tables = {table: run.scan(table) for table in wanted if table in versions}
+    found = places(RELEASE, tables, **names)
+    if described.is_file() and described.stat().st_size:
+        found[described.name] = 1
+    return evidence(RELEASE, found, **names)
 
 
 def gather(run: Run, release: Mapping[str, Any], versions: Mapping[str, int]) -> Any:  # noqa: ANN401 - CardFacts
@@ -54,7 +79,6 @@ def gather(run: Run, release: Mapping[str, Any], versions: Mapping[str, int]) ->
     ]
     group_curves = frames.group_curves(run)
     allocation = run.read("allocation/plan").with_columns(pl.col("pool").cast(pl.Int64))
-    policy = {} if recipe.allocation is None else _policy(recipe.allocation.model_dump())
     return CardFacts(
         title=recipe.name or Path(recipe.lake).name,
         release=int(release["release"]),
@@ -97,8 +121,15 @@ def gather(run: Run, release: Mapping[str, Any], versions: Mapping[str, int]) ->
         group_curves=group_curves,
         group_bands=frames.group_bands(report, group_curves, allocation),
         allocation=allocation,
-        policy=policy,
+        policy=stated_policy(recipe),
+        intersections=frames.intersections(run, by),
+        **frames.prospects(report),
     )
+
+
+def stated_policy(recipe: Recipe) -> dict[str, str]:
+    """Return the allocation's settings in words, with who decided, why and when; nothing where none is stated."""
+    return {} if recipe.allocation is None else _policy(recipe.allocation.model_dump(mode="json"))
 
 
 def _policy(stated: Mapping[str, Any]) -> dict[str, str]:

@@ -222,3 +222,65 @@ def group_bands(
             value = fit["a"] - fit["b"] * n ** -fit["p"]
             rows.append((fit["group"], float(n), value, value - spread, value + spread))
     return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def prospects(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a plan promises: the card's frames `sweep`, `rule_points` and `rules`, `chosen` and `weighted`."""
+    found = json.loads(report.get("prospects") or "{}")
+    frames: dict[str, tuple[str, dict[str, Any]]] = {
+        "sweep": ("sweep", {"aversion": pl.Float64, "overall": pl.Float64, "worst": pl.Float64}),
+        "rule_points": ("points", {"rule": pl.String, "overall": pl.Float64, "worst": pl.Float64}),
+        "rules": ("rules", {"rule": pl.String, "group": pl.String, "samples": pl.Float64}),
+    }
+    chosen = found.get("chosen")
+    return {
+        **{
+            name: pl.DataFrame(found.get(key, []), schema=schema)
+            for name, (key, schema) in frames.items()
+        },
+        "chosen": None if chosen is None else (float(chosen[0]), float(chosen[1])),
+        "weighted": str(found.get("weighted", "")),
+    }
+
+
+LEAST = 10
+
+
+def intersections(run: Run, by: str | None) -> pl.DataFrame:
+    """Count published records by the allocation's group and each other group, cells below `LEAST` suppressed."""
+    from assets.allocation.fairness import suppress_cells
+
+    schema = {"rows": pl.Int64, "value": pl.Float64, "suppressed": pl.Boolean}
+    text = dict.fromkeys(("attribute", "down", "across"), pl.String)
+    parts = [pl.DataFrame(schema={**text, **schema})]
+    for other in run.recipe.group_names if by is not None else ():
+        if other == by:
+            continue
+        counted = (
+            run.scan("publication/training_set")
+            .group_by(
+                down=pl.col(str(by)).fill_null("(unknown)"),
+                across=pl.col(other).fill_null("(unknown)"),
+            )
+            .agg(rows=pl.len().cast(pl.Int64), value=pl.len().cast(pl.Float64))
+            .collect()
+            .sort("down", "across")
+        )
+        hidden = suppress_cells(counted, "down", "across", least=LEAST)
+        parts.append(hidden.select(pl.lit(other).alias("attribute"), "down", "across", *schema))
+    return pl.concat(parts)
+
+
+def marginal_values(allocation: pl.DataFrame) -> pl.DataFrame:
+    """Return each group's largest marginal value over its pools, and `available` where every pool is all taken."""
+    taken = pl.col("bound") == "available" if "bound" in allocation.columns else pl.lit(value=False)
+    return (
+        allocation.with_columns(pl.col("group").fill_null("(no group)"), taken=taken)
+        .group_by("group", maintain_order=True)
+        .agg(marginal_value=pl.col("marginal_value").max(), taken=pl.col("taken").all())
+        .select(
+            "group",
+            "marginal_value",
+            bound=pl.when("taken").then(pl.lit("available")).otherwise(pl.lit("none")),
+        )
+    )

@@ -28,6 +28,7 @@ PLOTTED = {
     "filtering/plan",
     "allocation/group_curves",
     "allocation/plan",
+    "allocation/report",
     "publication/ledger",
 }
 

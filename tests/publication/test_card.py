@@ -239,6 +239,34 @@ def facts(groups: int = 3, pools: int = 2, evil: str = "", points: int = 3) -> C
                 for pool in range(pools)
             ],
         ),
+        sweep=frame(
+            "sweep", [(e, 0.7135 - 0.004 * e, 0.5125 + 0.002 * e) for e in (0.0, 2.0, 20.0)]
+        ),
+        rule_points=frame(
+            "rule_points", [(f"equal{evil}", 0.6875, 0.4375), ("alpha_0.3", 0.6885, 0.4385)]
+        ),
+        rules=frame(
+            "rules",
+            [
+                (rule, name, 811.5 + place)
+                for rule in ("equal", "alpha_0.3")
+                for place, name in enumerate(names)
+            ],
+        ),
+        chosen=(0.7055, 0.5255),
+        weighted=f"each once{evil}",
+        intersections=frame(
+            "intersections",
+            [
+                (f"domain{evil}", name, f"d{place}{evil}", 1_501 + place, 1_501.0 + place, False)
+                for place, name in enumerate(names)
+            ]
+            + [(f"domain{evil}", names[0], "news", None, None, True)],
+        ),
+        clauses=frame(
+            "clauses",
+            [(f"clause 7{evil}", f"asks{evil}", f"artefact{evil}", f"a/b.c{evil}", "missing")],
+        ),
         policy={
             "owner": f"council{evil}",
             "reason": f"the weakest first{evil}",
@@ -403,7 +431,7 @@ def test_is_one_harmless_document(page: str) -> None:
 
 def test_each_figure_has_title_description_and_table(page: str) -> None:
     drawings = re.findall(r'<svg [^>]*role="img" aria-labelledby="(\S+) (\S+)"', page)
-    assert len(drawings) == page.count("<svg ") == 11
+    assert len(drawings) == page.count("<svg ") == 14
     for title, description in drawings:
         assert re.search(
             rf'<title id="{title}">[^<]+</title><desc id="{description}">[^<]+</desc>', page
