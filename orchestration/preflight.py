@@ -80,15 +80,22 @@ def _check_scorers(recipe: Recipe) -> None:
     from assets.deduplication.normalise import parse_normalisation
     from assets.deduplication.shingles import parse_shingle
     from assets.deduplication.survivor_order import known_columns
-    from assets.scoring.registry import from_recipe
+    from assets.scoring.recipe_models import model_identities
+    from assets.scoring.registry import NEEDS_MODEL, from_recipe
 
     try:
-        from_recipe(recipe.scoring.scorers)
+        scorers = from_recipe(recipe.scoring.scorers)
         parse_shingle(recipe.deduplication.shingle)
         parse_normalisation(recipe.deduplication.normalise)
         known_columns(recipe.deduplication.order, [*recipe.kept_columns, *recipe.group_names])
     except ValueError as error:
         raise RecipeError(str(error)) from error
+    model_identities(recipe)
+    for name in NEEDS_MODEL.keys() & scorers.keys():
+        setting = NEEDS_MODEL[name]
+        if getattr(recipe.scoring, setting.removeprefix("scoring.")) is None:
+            message = f"scoring.scorers names {name!r}, which needs {setting}; state it, or take the scorer out"
+            raise RecipeError(message)
 
 
 def _unmatched(recipe: Recipe, found: Discovery, rules: Mapping[str, int]) -> list[str]:

@@ -207,10 +207,37 @@ class Deduplication(_Section):
         return self
 
 
+class Encoder(_Section):
+    """How a trained encoder reads texts; what is None is taken from the model's own files, or from the device."""
+
+    pooling: Literal["mean", "cls", "last"] | None = None
+    max_tokens: Annotated[int, Field(ge=3)] | None = None
+    long_texts: Literal["windows", "cut"] = "windows"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    batch_tokens: Annotated[int, Field(ge=1)] | None = None
+    tokenising_processes: Annotated[int, Field(ge=0)] = 1
+
+
+class Classifier(_Section):
+    """Files of good and of bad records, from which `quality_classifier` learns."""
+
+    positives: Annotated[tuple[str, ...], Field(min_length=1)]
+    negatives: Annotated[tuple[str, ...], Field(min_length=1)]
+    text: str = "text"
+
+    @field_validator("positives", "negatives", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+
 class Scoring(_Section):
     """Which scores are computed and how they become one quality."""
 
     embedder: str = "hashed"
+    encoder: Encoder = Field(default_factory=Encoder)
+    language_model: str | None = None
+    classifier: Classifier | None = None
     dimensions: Annotated[int, Field(ge=8, le=4096)] = 256
     scorers: tuple[str | dict[str, dict[str, Any] | None], ...] = (
         "dsir",

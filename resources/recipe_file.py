@@ -77,7 +77,26 @@ def parse_recipe(raw: dict[str, Any], *, base: Path, origin: str = "recipe") -> 
     if recipe.containment.costs is not None:
         costs = resolved(recipe.containment.costs)
         places["containment"] = recipe.containment.model_copy(update={"costs": costs})
+    models: dict[str, Any] = {
+        key: resolved(value)
+        for key in ("embedder", "language_model")
+        if (value := getattr(recipe.scoring, key)) is not None and _is_folder(value, base)
+    }
+    examples = recipe.scoring.classifier
+    if examples is not None:
+        files = {
+            key: tuple(resolved(file) for file in getattr(examples, key))
+            for key in ("positives", "negatives")
+        }
+        models["classifier"] = examples.model_copy(update=files)
+    if models:
+        places["scoring"] = recipe.scoring.model_copy(update=models)
     return recipe.model_copy(update=places)
+
+
+def _is_folder(model: str, base: Path) -> bool:
+    """Tell a model's folder from an id on a hub, which may have a slash too."""
+    return model.startswith((".", "/", "file://")) or (base / model).is_dir()
 
 
 def _explain(item: Any, raw: dict[str, Any]) -> str:  # noqa: ANN401 - pydantic's error dictionary has no public type

@@ -24,8 +24,10 @@ from assets.filtering.proxies.run import SCHEMA, execute, pool_curves
 from assets.filtering.proxies.settings import ProxyLimits, ProxySettings
 from assets.filtering.proxies.spec import Maker, RunSpec
 from assets.scoring.hashed import from_stored
+from assets.scoring.recipe_models import embedder
 from resources.device import choose_device
 from resources.run import Run
+from resources.stage_spec import digest
 
 RECORDS, FATES = "deduplication/records", "deduplication/fates"
 EMBEDDINGS, POOLS = "scoring/embeddings", "filtering/pools"
@@ -48,9 +50,11 @@ def train_proxies(run: Run) -> tuple[pl.DataFrame, dict[str, Any]]:
         largest=proxy.records_per_pool,
     )
     device = str(choose_device(run.recipe.limits.device))
+    model = embedder(run.recipe)
+    # what a head learns depends on the space that its vectors live in
+    cache = run.scratch / "proxy_runs" / device[:4] / digest(model.embedder_id)
     frame = _proxy_records(run)
     by_pool, text_groups, number_groups = _proxy_sets(frame, proxy.kind)
-    cache = run.scratch / "proxy_runs" / device[:4]
     rows: list[dict[str, Any]] = []
     widened: dict[str, Any] = {}
     for records, kinds in (
@@ -59,7 +63,7 @@ def train_proxies(run: Run) -> tuple[pl.DataFrame, dict[str, Any]]:
         (number_groups, ("group",)),
     ):
         if records.height:
-            data, groups = _proxy_data(records, run.recipe.scoring.dimensions)
+            data, groups = _proxy_data(records, model.dim)
             specs = design(
                 data, limits=limits, settings=settings, seed=run.recipe.seed, groups=groups
             )
@@ -167,7 +171,10 @@ def _proxy_records(run: Run) -> pl.DataFrame:
         keep = sample_for_proxies(target, seed=run.recipe.seed)
         chosen = pl.concat([chosen, target.join(keep, on="record_id")])
     vectors = (
-        run.scan(EMBEDDINGS).select("content_id", "dim", "vector").unique("content_id", keep="any")
+        run.scan(EMBEDDINGS)
+        .filter(pl.col("embedder_id") == embedder(run.recipe).embedder_id)
+        .select("content_id", "vector")
+        .unique("content_id", keep="any")
     )
     learned = run.scan(RECORDS).select("record_id", "text", "label")
     return (

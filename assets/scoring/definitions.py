@@ -19,6 +19,20 @@ SCORES, CALIBRATION, SILENCES = "scoring/scores", "scoring/calibration", "scorin
 RECORDS, FATES = "deduplication/records", "deduplication/fates"
 BATCH = 20_000
 
+
+def _models(run: Run) -> object:
+    """Identity of the trained models by content; None where there is none."""
+    from assets.scoring.recipe_models import model_identities
+
+    return model_identities(run.recipe) or None
+
+
+def _scored_by(run: Run) -> object:
+    models = _models(run)
+    bound = run.recipe.recalibrate_at
+    return bound if models is None else [bound, models]
+
+
 EMBEDDINGS_SPEC = StageSpec(
     name="scoring/embeddings",
     tables=(EMBEDDINGS,),
@@ -27,6 +41,7 @@ EMBEDDINGS_SPEC = StageSpec(
     layer="recipe",
     sections=("scoring", "records"),
     append=True,
+    extra=_models,
 )
 SCORES_SPEC = StageSpec(
     name="scoring/scores",
@@ -35,7 +50,7 @@ SCORES_SPEC = StageSpec(
     code_version="2",
     layer="recipe",
     sections=("scoring",),
-    extra=lambda run: run.recipe.recalibrate_at,
+    extra=_scored_by,
     remembers=(SCORES, CALIBRATION),
     calibrates=True,
 )
@@ -45,9 +60,10 @@ SPECS = (EMBEDDINGS_SPEC, SCORES_SPEC)
 def compute_embeddings(run: Run, stage: Stage) -> Facts:
     """Embed every content that has no vector in this space yet."""
     from assets.scoring.hashed import to_stored
-    from assets.scoring.lake_scores import column_of, embedder, scored_records, targets
+    from assets.scoring.lake_scores import column_of, scored_records, targets
+    from assets.scoring.recipe_models import embedder
 
-    model = embedder(run.recipe)
+    model = embedder(run.recipe, run.scratch / "tokens")
     schema = pa.schema(
         [
             ("content_id", pa.string()),

@@ -29,11 +29,12 @@ from assets.scoring.lake_scores import (
     targets,
 )
 from assets.scoring.protocol import Needs, ScoreContext, Scorer
+from assets.scoring.recipe_models import model_identities, model_settings
 from assets.scoring.registry import from_recipe, split_by_needs
 from resources.base import Base
 from resources.device import choose_device
 from resources.run import Run
-from resources.stage_spec import StageSpec
+from resources.stage_spec import StageSpec, digest
 
 CALIBRATION = "scoring/calibration"
 
@@ -73,7 +74,13 @@ def score_lake(run: Run, spec: StageSpec) -> Scored:
     """
     recipe = run.recipe
     target = contents_identity(targets(run).select("content_id").collect()["content_id"])
-    active, left_out = split_by_needs(from_recipe(recipe.scoring.scorers), _available(run))
+    models = model_identities(recipe)
+    if models:
+        target = digest([target, models])
+    active, left_out = split_by_needs(
+        from_recipe(recipe.scoring.scorers, model_settings(recipe, run.scratch / "tokens")),
+        _available(run),
+    )
     context = ScoreContext(seed=recipe.seed, device=choose_device(recipe.limits.device))
     scoring = LakeScores(run, {n: s for n, s in active.items() if isinstance(s, Scorer)}, context)
     base, reason = _kept(run, spec, target, set(active))
@@ -160,7 +167,7 @@ def _kept(run: Run, spec: StageSpec, target: str, scorers: set[str]) -> tuple[Ba
         return None, reason
     kept = _read_calibration(base)
     if kept.target != target:
-        return None, "the target has changed"
+        return None, "the target, a model or its examples have changed"
     if kept.combined != scorers:
         return None, "the records have more or less to score than before"
     return base, ""

@@ -11,8 +11,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from assets.scoring.calibration import Calibration
-from assets.scoring.hashed import HashedEmbedder, from_stored
+from assets.scoring.hashed import from_stored
 from assets.scoring.protocol import ScoreBatch, ScoreContext, Scorer
+from assets.scoring.recipe_models import embedder
 from assets.scoring.redundancy import (
     SEEK,
     Known,
@@ -21,7 +22,6 @@ from assets.scoring.redundancy import (
     usable_vectors,
 )
 from resources.base import Base
-from resources.errors import RecipeError
 from resources.recipe import Recipe
 from resources.run import Run
 
@@ -45,14 +45,6 @@ def scored_records(run: Run) -> pl.LazyFrame:
 def targets(run: Run) -> pl.LazyFrame:
     """Return the records that play the target's role."""
     return run.scan(RECORDS).filter(pl.col("role") == "target")
-
-
-def embedder(recipe: Recipe) -> HashedEmbedder:
-    """Make the recipe's embedder."""
-    if recipe.scoring.embedder != "hashed":
-        message = f"scoring.embedder: {recipe.scoring.embedder!r} is not known; use hashed"
-        raise RecipeError(message)
-    return HashedEmbedder(recipe.scoring.dimensions)
 
 
 def cohort_group(recipe: Recipe) -> str | None:
@@ -223,10 +215,10 @@ class LakeScores:
         )
         rank = np.empty(scored.height, dtype=np.int64)
         rank[order["row"].to_numpy()] = np.arange(scored.height)
-        space = embedder(self.run.recipe).embedder_id
+        model = embedder(self.run.recipe)
         stored = (
             self.run.scan(EMBEDDINGS)
-            .filter(pl.col("embedder_id") == space)
+            .filter(pl.col("embedder_id") == model.embedder_id)
             .select("content_id", "vector")
             .join(scored.lazy().select("content_id").unique(), on="content_id", how="semi")
             .collect(engine="streaming")
@@ -234,8 +226,8 @@ class LakeScores:
         vectors = scored.select("content_id").join(
             stored, on="content_id", how="left", maintain_order="left"
         )["vector"]
-        dim = self.run.recipe.scoring.dimensions
-        return ScoreBatch(scored["record_id"], embedding=from_stored(vectors.to_arrow(), dim)), rank
+        embedding = from_stored(vectors.to_arrow(), model.dim)
+        return ScoreBatch(scored["record_id"], embedding=embedding), rank
 
     def _score(self, frame: pl.LazyFrame, states: Mapping[str, Any]) -> pl.DataFrame:
         """Score records: `ABOUT`, a column a scorer (NaN where it does not apply), `silent`."""
@@ -260,9 +252,8 @@ class LakeScores:
 
     def _batches(self, frame: pl.LazyFrame) -> Iterator[tuple[ScoreBatch, pl.DataFrame]]:
         """Stream records with their vectors as score batches."""
-        dim = self.run.recipe.scoring.dimensions
-        space = embedder(self.run.recipe).embedder_id
-        vectors = self.run.scan(EMBEDDINGS).filter(pl.col("embedder_id") == space)
+        model = embedder(self.run.recipe)
+        vectors = self.run.scan(EMBEDDINGS).filter(pl.col("embedder_id") == model.embedder_id)
         joined = frame.join(vectors.select("content_id", "vector"), on="content_id", how="left")
         for batch in joined.collect_batches(chunk_size=BATCH):
             table = batch.to_arrow()
@@ -272,7 +263,7 @@ class LakeScores:
                     text=column_of(table, "text"),
                     features=column_of(table, "features"),
                     label=column_of(table, "label"),
-                    embedding=from_stored(column_of(table, "vector"), dim),
+                    embedding=from_stored(column_of(table, "vector"), model.dim),
                     group=column_of(table, self.language) if self.language else None,
                     role=column_of(table, "role"),
                     cohort=column_of(table, self.cohort) if self.cohort else None,

@@ -15,7 +15,7 @@ from assets.deduplication.files import POSITION
 from assets.ingestion.model import RowStream, Source
 from assets.ingestion.read import read
 from assets.kernels.keyed_random import id_words
-from assets.scoring.hashed import HashedEmbedder
+from assets.scoring.embedders import Embedder
 from assets.scoring.protocol import Needs, ScoreBatch, ScoringError
 
 BATCH_ROWS = 8192
@@ -96,7 +96,7 @@ class RecordFiles:
 
     sources: Sequence[Source]
     columns: Columns
-    embedder: HashedEmbedder | None = None
+    embedder: Embedder | None = None
     role: str = "train"
     set_aside: dict[str, int] = field(default_factory=dict)
     _width: tuple[int, str] | None = None

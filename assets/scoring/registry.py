@@ -23,9 +23,11 @@ from assets.scoring.influence import Influence
 from assets.scoring.knn_shapley import KnnShapley
 from assets.scoring.lava import Lava
 from assets.scoring.leverage import Leverage
+from assets.scoring.models.lm_perplexity import LmPerplexity
 from assets.scoring.perplexity import Perplexity
 from assets.scoring.protocol import AnyScorer, Needs, ScoringError
 from assets.scoring.prototype import Prototype
+from assets.scoring.quality_classifier import QualityClassifier
 from assets.scoring.rds import Rds
 from assets.scoring.redundancy import RedundancyScorer
 from assets.scoring.settings import scorer_settings
@@ -40,6 +42,8 @@ SCORERS: dict[str, type[Any]] = {
     "prototype": Prototype,
     "redundancy": RedundancyScorer,
     "perplexity": Perplexity,
+    "lm_perplexity": LmPerplexity,
+    "quality_classifier": QualityClassifier,
     "el2n": El2n,
     "loss": Loss,
     "margin": Margin,
@@ -60,6 +64,12 @@ SCORERS: dict[str, type[Any]] = {
 COMMAND_ONLY = frozenset(
     {"knn_shapley"}
 )  # values all records together, so a new record changes old values
+
+NEEDS_MODEL = {
+    "lm_perplexity": "scoring.language_model",
+    "quality_classifier": "scoring.classifier",
+}
+"""Scorers that work with a model or examples of the user's, and the setting that names those."""
 
 
 def create(
@@ -90,8 +100,17 @@ def create(
 
 def from_recipe(
     entries: Sequence[str | Mapping[str, Mapping[str, Any] | None]],
+    given: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, AnyScorer]:
-    """Make the scorers of ``scoring.scorers``, in its order; a name given twice is an error."""
+    """Make the scorers of ``scoring.scorers``, in its order; a name given twice is an error.
+
+    Parameters
+    ----------
+    entries
+        Names, or mappings of a name to its settings.
+    given
+        Further settings by scorer: what the recipe says elsewhere (models, examples).
+    """
     found: dict[str, AnyScorer] = {}
     for entry in entries:
         pairs = (
@@ -101,7 +120,7 @@ def from_recipe(
             if name in found:
                 message = f"scoring.scorers names {name!r} twice; keep one"
                 raise ScoringError(message)
-            found[name] = create(name, settings)
+            found[name] = create(name, {**(given or {}).get(name, {}), **settings})
             if name in COMMAND_ONLY:
                 message = f"scoring.scorers names {name!r}, which only `sluice score` computes; take it out"
                 raise ScoringError(message)
@@ -109,9 +128,16 @@ def from_recipe(
 
 
 def named(
-    names: str, settings: Iterable[str] = (), *, setting: str = "--scorers"
+    names: str,
+    settings: Iterable[str] = (),
+    given: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    setting: str = "--scorers",
 ) -> dict[str, AnyScorer]:
-    """Make the scorers of a list separated by commas, with settings ``SCORER.NAME=VALUE``."""
+    """Make the scorers of a list separated by commas, with settings ``SCORER.NAME=VALUE``.
+
+    `given` has further settings by scorer: models and examples.
+    """
     wanted = [part.strip() for part in names.split(",") if part.strip()]
     own = scorer_settings(settings, wanted)
     found: dict[str, AnyScorer] = {}
@@ -119,7 +145,8 @@ def named(
         if name in found:
             message = f"{setting} names {name!r} twice; keep one"
             raise ScoringError(message)
-        found[name] = create(name, own.get(name), setting="--set" if name in own else setting)
+        stated = {**(given or {}).get(name, {}), **own.get(name, {})}
+        found[name] = create(name, stated, setting="--set" if name in own else setting)
     if not found:
         message = f"{setting} names no scorer; known: {', '.join(sorted(SCORERS))}"
         raise ScoringError(message)

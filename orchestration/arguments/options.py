@@ -43,6 +43,13 @@ embedding_option = click.option(
 dimensions_option = click.option(
     "--dimensions", type=click.IntRange(8, 8192), default=256, show_default=True
 )
+embedder_option = click.option(
+    "--embedder",
+    metavar="NAME",
+    default="hashed",
+    show_default=True,
+    help="What makes vectors: hashed, minilm, or an encoder's folder or hub id.",
+)
 seed_option = click.option("--seed", type=int, default=0, show_default=True)
 list_option = click.option("--list", "listed", is_flag=True, help="Print every method instead.")
 table_out_option = click.option(

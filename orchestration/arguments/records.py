@@ -9,6 +9,7 @@ import click
 
 from orchestration.arguments.options import (
     dimensions_option,
+    embedder_option,
     embedding_option,
     features_option,
     files_argument,
@@ -57,8 +58,26 @@ from orchestration.arguments.paths import DataPath
     type=click.Choice(["borda", "reciprocal_rank", "topsis"]),
     help="Also one `quality` of all scores.",
 )
+@embedder_option
 @dimensions_option
 @seed_option
+@click.option(
+    "--language-model", metavar="NAME", help="Of lm_perplexity: a causal model's folder or hub id."
+)
+@click.option(
+    "--positives",
+    multiple=True,
+    type=DataPath(),
+    metavar="FILE",
+    help="Of quality_classifier: good records, with the same columns; may be given again.",
+)
+@click.option(
+    "--negatives",
+    multiple=True,
+    type=DataPath(),
+    metavar="FILE",
+    help="Of quality_classifier: bad records; may be given again.",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @table_out_option
 @json_option
@@ -77,15 +96,19 @@ def score(
     targets: tuple[Path, ...],
     id_column: str | None,
     combine: str | None,
+    embedder: str,
     dimensions: int,
     seed: int,
+    language_model: str | None,
+    positives: tuple[Path, ...],
+    negatives: tuple[Path, ...],
     device: str,
     out: Path | None,
     as_json: bool,
 ) -> None:
     """Score the records of any files, in their order; --list prints the methods."""
     from assets.scoring.record_files import Columns
-    from orchestration.commands.score import list_methods
+    from orchestration.commands.score import Models, list_methods
     from orchestration.commands.score import score as work
 
     if listed:
@@ -102,7 +125,7 @@ def score(
         settings=settings,
         targets=targets,
         combine=combine,
-        dimensions=dimensions,
+        models=Models(embedder, dimensions, language_model, positives, negatives),
         seed=seed,
         device=device,
         out=out,
@@ -146,6 +169,7 @@ def score(
 @click.option("--features", metavar="A,B,...", help="Columns of numbers that make a vector.")
 @embedding_option
 @id_option
+@embedder_option
 @dimensions_option
 @seed_option
 @table_out_option
@@ -168,6 +192,7 @@ def select(
     features: str | None,
     embedding: str | None,
     id_column: str | None,
+    embedder: str,
     dimensions: int,
     seed: int,
     out: Path | None,
@@ -191,6 +216,7 @@ def select(
         columns=Columns(text, None, names, embedding, None, id_column, tags=tags),
         scores=scores,
         targets=targets,
+        embedder=embedder,
         dimensions=dimensions,
         out=out,
         as_json=as_json,

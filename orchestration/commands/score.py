@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
 from assets.deduplication.files import file_source
-from assets.scoring.hashed import HashedEmbedder
-from assets.scoring.protocol import Needs, ScoreContext
+from assets.scoring.classifier_examples import read_examples
+from assets.scoring.embedders import HASHED, Embedder, make_embedder
+from assets.scoring.protocol import AnyScorer, Needs, ScoreContext, ScoringError
 from assets.scoring.record_files import Columns, RecordFiles
 from assets.scoring.registry import describe, named
 from assets.scoring.score_files import ScoreFiles
@@ -25,6 +27,17 @@ from resources.recipe import Recipe
 MAX_QUARANTINE: float = Recipe.model_fields["max_quarantine"].default
 
 
+@dataclass(frozen=True, slots=True)
+class Models:
+    """What the scorers work with that the user names: each by the option of the same name."""
+
+    embedder: str = HASHED
+    dimensions: int = 256
+    language_model: str | None = None
+    positives: Sequence[Path] = ()
+    negatives: Sequence[Path] = ()
+
+
 def score(
     files: Sequence[Path],
     *,
@@ -33,7 +46,7 @@ def score(
     settings: Sequence[str],
     targets: Sequence[Path],
     combine: str | None,
-    dimensions: int,
+    models: Models,
     seed: int,
     device: str,
     out: Path,
@@ -41,17 +54,25 @@ def score(
 ) -> int:
     """Score the records of some files; returns the exit status."""
     started = time.monotonic()
+    check_output(out, [*files, *targets, *models.positives, *models.negatives])
+    place = choose_device(device, setting="--device")
     wanted = named(scorers, settings)
-    check_output(out, [*files, *targets])
     embeds = any(Needs.EMBEDDING in s.needs for s in wanted.values()) and not columns.embedding
-    embedder = HashedEmbedder(dimensions) if embeds else None
+    embedder = None
+    if embeds:
+        embedder = make_embedder(
+            models.embedder, models.dimensions, device=place, setting="--embedder", told=_say
+        )
+    given = _given(models, columns, embedder, wanted, device)
+    if given:
+        wanted = named(scorers, settings, given)
     records = RecordFiles([s for file in files for s in file_source(file)], columns, embedder)
     target = None
     if targets:
         sources = [s for file in targets for s in file_source(file)]
         target = RecordFiles(sources, columns, embedder, role="target")
     watch = Watch(quiet=as_json)
-    context = ScoreContext(seed=seed, device=choose_device(device, setting="--device"))
+    context = ScoreContext(seed=seed, device=place)
     work = ScoreFiles(
         records,
         wanted,
@@ -80,6 +101,41 @@ def score(
             click.echo(f"sluice: {name}: {count:,} records set aside", err=True)
     too_much = set_aside > MAX_QUARANTINE * (rows + set_aside)
     return EXIT_QUARANTINE if too_much else EXIT_DONE
+
+
+def _given(
+    models: Models,
+    columns: Columns,
+    embedder: Embedder | None,
+    wanted: Mapping[str, AnyScorer],
+    device: str,
+) -> dict[str, dict[str, Any]]:
+    """Return the settings of scorers that work with a model or examples; refuse those that none uses."""
+    given: dict[str, dict[str, Any]] = {}
+    if models.language_model is not None:
+        _used("--language-model", "lm_perplexity", wanted)
+        given["lm_perplexity"] = {"model": models.language_model, "device": device}
+    if models.positives or models.negatives:
+        _used("--positives and --negatives", "quality_classifier", wanted)
+        examples = read_examples(
+            models.positives,
+            models.negatives,
+            columns,
+            embedder,
+            settings=("--positives", "--negatives"),
+        )
+        given["quality_classifier"] = {"examples": examples}
+    return given
+
+
+def _used(option: str, scorer: str, wanted: Mapping[str, AnyScorer]) -> None:
+    if scorer not in wanted:
+        message = f"{option} means nothing without --scorers {scorer}"
+        raise ScoringError(message)
+
+
+def _say(message: str) -> None:
+    click.echo(f"sluice: {message}", err=True)
 
 
 def _print(told: dict[str, Any]) -> None:

