@@ -24,7 +24,7 @@ from assets.containment.pair_counts import (
     histogram,
     scatter,
 )
-from assets.containment.star_counts import SLOT_BYTES, count_star
+from assets.containment.star_counts import PLACE_BYTES, PLACES_A_ROW, count_star
 from assets.kernels.cell_hash import Equality, Hashes, column_cells, find_column
 from assets.kernels.xxh64 import avalanche_all
 
@@ -227,8 +227,8 @@ def _count_star(
 ) -> tuple[Integers, Integers, Integers, Hashes]:
     """Count as `_count` does, where one table is in all pairs."""
     others = np.where(left == hub, right, left)
-    place_bytes = SLOT_BYTES + 4 * workers
-    most = max(chunk_rows * CHUNK_ROW_BYTES // (4 * place_bytes), PART_ROWS)
+    row_bytes = PLACES_A_ROW * (PLACE_BYTES + 4 * workers)
+    most = max(chunk_rows * CHUNK_ROW_BYTES // row_bytes, PART_ROWS)
     found = count_star(
         partial(_pieces, arrays[hub]),
         arrays[hub].size,

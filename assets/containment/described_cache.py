@@ -7,7 +7,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import astuple
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +66,14 @@ def statistics_of(plain: Mapping[str, Any]) -> TableStatistics:
     return TableStatistics(plain["rows"], _bounds_of(plain["columns"]), tuple(files))
 
 
+_BOUNDS = tuple(part.name for part in fields(ColumnBounds))
+
+
 def _plain_bounds(columns: Mapping[str, ColumnBounds]) -> dict[str, list[Any]]:
     return {
         name: [
             {"bytes": base64.b64encode(v).decode()} if isinstance(v, bytes) else v
-            for v in astuple(bounds)
+            for v in (getattr(bounds, part) for part in _BOUNDS)
         ]
         for name, bounds in columns.items()
     }

@@ -23,8 +23,14 @@ Pieces = Callable[[], Iterable[Hashes]]
 
 Counts = npt.NDArray[np.int32]
 
-SLOT_BYTES = 12
-"""Memory for a place of the table of hashes, of which there are up to four a row; 4 more for each thread."""
+PLACE_BYTES = 12
+"""Memory for a place of the table of hashes; 4 more for each thread."""
+
+PLACES_A_ROW = 3
+"""There are at most so many places a row, and at least half as many."""
+
+_EMPTY = np.uint64(2**64 - 1)
+_BLOCK = 256
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -92,9 +98,9 @@ def count_star(
             rows = hub_rows
             if chunk_bits:
                 rows = sum(count_chunk(piece, chunk, chunk_bits) for piece in hub())
-            places = 1 << max(2 * rows - 1, 15).bit_length()
-            keys = np.empty(places, np.uint64)
-            counts = np.zeros(places, np.int32)
+            places = 1 << max(PLACES_A_ROW * rows // 2, 15).bit_length()
+            keys = np.full(places + 1, _EMPTY)
+            counts = np.zeros(places + 1, np.int32)
             for piece in hub():
                 distinct += insert(piece, chunk, chunk_bits, keys, counts)
 
@@ -141,18 +147,21 @@ def count_chunk(hashes: Hashes, chunk: int, chunk_bits: int) -> int:
 
 @_compiled
 def insert(hashes: Hashes, chunk: int, chunk_bits: int, keys: Hashes, counts: Counts) -> int:
-    """Count hashes of a chunk in a table of a power of two places; return how many are new."""
-    mask = np.uint64(keys.size - 1)
+    """Count hashes of a chunk in a table; return how many are new.
+
+    The table has a power of two places, empty ones with the key `_EMPTY`, and a last one for that hash itself.
+    """
+    last = np.int64(keys.size - 1)
+    mask = np.uint64(last - 1)
     fresh = 0
     for value in hashes:
         if not _in_chunk(value, chunk, chunk_bits):
             continue
-        slot = value & mask
-        while counts[slot] and keys[slot] != value:
-            slot = (slot + np.uint64(1)) & mask
-        if counts[slot] == 0:
-            keys[slot] = value
-            fresh += 1
+        slot = np.int64(value & mask) if value != _EMPTY else last
+        while keys[slot] != value and keys[slot] != _EMPTY:
+            slot = np.int64(np.uint64(slot + 1) & mask)
+        keys[slot] = value
+        fresh += counts[slot] == 0
         counts[slot] += 1
     return fresh
 
@@ -162,18 +171,31 @@ def probe(
     hashes: Hashes, chunk: int, chunk_bits: int, keys: Hashes, counts: Counts, seen: Counts
 ) -> np.uint64:
     """Count in `seen` how often each place of the table is met; return the least hash that has none."""
-    mask = np.uint64(keys.size - 1)
+    last = np.int64(keys.size - 1)
+    mask = np.uint64(last - 1)
     least = NONE_LACKING
-    for value in hashes:
-        if not _in_chunk(value, chunk, chunk_bits):
-            continue
-        slot = value & mask
-        while counts[slot] and keys[slot] != value:
-            slot = (slot + np.uint64(1)) & mask
-        if counts[slot]:
-            seen[slot] += 1
-        else:
-            least = min(least, value)
+    values = np.empty(_BLOCK, np.uint64)
+    first = np.empty(_BLOCK, np.uint64)
+    for start in range(0, hashes.size, _BLOCK):
+        m = 0
+        for k in range(start, min(start + _BLOCK, hashes.size)):
+            values[m] = hashes[k]
+            m += _in_chunk(hashes[k], chunk, chunk_bits)
+        for j in range(m):  # without branches, so that the processor waits for many places at once
+            first[j] = keys[values[j] & mask]
+        for j in range(m):
+            value, key = values[j], first[j]
+            slot = np.int64(value & mask)
+            if value == _EMPTY:
+                slot = np.int64(last)
+                key = value if counts[last] else ~value
+            while key != value and key != _EMPTY and slot != last:
+                slot = np.int64(np.uint64(slot + 1) & mask)
+                key = keys[slot]
+            if key == value:
+                seen[slot] += 1
+            else:
+                least = min(least, value)
     return least
 
 
