@@ -12,6 +12,8 @@ from assets.allocation.answer import allocate, state
 from assets.allocation.baselines import RULES, rule_spend
 from assets.allocation.errors import AllocationError
 from assets.allocation.problem import read_problem
+from assets.allocation.roots import Floats
+from assets.allocation.stated import Stated
 from assets.allocation.tally import sum_by
 
 AVERSIONS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0)
@@ -122,8 +124,38 @@ def _rules(problem: Mapping[str, Any], budget: float) -> dict[str, tuple[list[fl
 def best_attainable(problem: Mapping[str, Any]) -> list[float]:
     """Return each group's performance with all of its data and passes, on the raw metric."""
     stated, _ = state(read_problem(problem))
+    return [float(v) for v in stated.curves.value(_full(stated))]
+
+
+def _full(stated: Stated) -> Floats:
     cells = stated.cells
     with np.errstate(invalid="ignore"):
         most = np.where(cells.unique > 0, cells.unique * cells.max_passes, 0.0)
-    full = sum_by(cells.group, cells.worth_of(most), stated.fill.groups)
-    return [float(v) for v in stated.curves.value(stated.held + full)]
+    return np.asarray(stated.held + sum_by(cells.group, cells.worth_of(most), stated.fill.groups))
+
+
+def out_of_reach(problem: Mapping[str, Any], answer: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """Return groups that all of their data does not bring to where every other group is, on the stated level.
+
+    Returns
+    -------
+    list of (name, performance with all of its data on the raw metric)
+    """
+    stated, _ = state(read_problem(problem))
+    samples = np.array(
+        [
+            float(part["samples"])
+            for entry in answer["allocation"]
+            for part in (entry.get("pools") or [entry])
+        ]
+    )
+    effective = sum_by(stated.cells.group, stated.cells.worth_of(samples), stated.fill.groups)
+    full = _full(stated)
+    found = behind(stated.level.value(stated.held + effective), stated.level.value(full))
+    best = stated.curves.value(full)
+    return [(stated.names[g], float(best[g])) for g in found]
+
+
+def behind(now: Floats, best: Floats) -> list[int]:
+    """Return places of groups whose best lies below where each of the others is now."""
+    return [g for g in range(now.size) if now.size > 1 and best[g] < np.delete(now, g).min() - 1e-9]

@@ -79,7 +79,7 @@ def _present(stated: Any, groups: Sequence[str], run: Run) -> Any:  # noqa: ANN4
 def _plan(run: Run, cells: pl.DataFrame, evaluations: pl.DataFrame) -> tuple[Any, pl.DataFrame]:
     from assets.allocation.group_curves import fit_group_curves
     from assets.allocation.plan import plan
-    from assets.allocation.prospects import prospects
+    from assets.allocation.prospects import out_of_reach_warnings, prospects
 
     recipe = run.recipe
     policy = recipe.allocation
@@ -116,6 +116,7 @@ def _plan(run: Run, cells: pl.DataFrame, evaluations: pl.DataFrame) -> tuple[Any
         }
         made = plan(cells, **settings)
         promised = prospects(cells, made.frame, **settings)
+        made.warnings.extend(out_of_reach_warnings(promised))
     stated = "no policy stated" if policy is None else policy.model_dump_json()
     report = pl.DataFrame(
         {

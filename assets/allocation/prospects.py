@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from assets.allocation.baselines import RULES, rule_spend
-from assets.allocation.comparisons import AVERSIONS, overall_and_worst, overall_weights
+from assets.allocation.comparisons import AVERSIONS, behind, overall_and_worst, overall_weights
 from assets.allocation.errors import AllocationError
 from assets.allocation.fill import Fill
 from assets.allocation.group_curves import GroupCurves
@@ -58,8 +58,9 @@ def prospects(
     dict
         For JSON. `weighted` says how `overall` averages; `groups` has group, performance and best (with all its data);
         `chosen` is (overall, worst); `sweep` has aversion, overall, worst; `points` rule, overall, worst; `rules`
-        rule, group, samples. Performance is on the raw metric, of groups with a curve only; groups without one keep
-        what the plan gave them.
+        rule, group, samples; `unreachable` the groups that all of their data leaves behind every other on the stated
+        level, where that is what the objective compares. Performance is on the raw metric, of groups with a curve
+        only; groups without one keep what the plan gave them.
 
     Notes
     -----
@@ -91,6 +92,13 @@ def prospects(
     full = np.where(inputs.cells.unique > 0, inputs.cells.unique * inputs.cells.max_passes, 0.0)
     best = made.performance(made.effective(full))
     rules, points = made.simple_rules(budget)
+    far: list[int] = []
+    if objective["kind"] in ("max_min", "leximin") and known.size:
+        asked = replace(inputs, objective=Objective.model_validate(dict(objective)))
+        on = asked.level(made.curves, known, asked.sub_cells(known))
+        far = behind(
+            on.value(made.effective(samples)[known]), on.value(made.effective(full)[known])
+        )
     return {
         "weighted": weighted,
         "groups": [
@@ -101,7 +109,21 @@ def prospects(
         "sweep": made.sweep(samples, level, aversions),
         "points": points,
         "rules": rules,
+        "unreachable": [{"group": names[g], "best": float(best[g])} for g in far],
     }
+
+
+def out_of_reach_warnings(promised: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return a warning a group that `prospects` says can't reach the others."""
+    return [
+        {
+            "code": "unreachable",
+            "message": f"group {row['group']} gets to {row['best']:.4g} at most, with all of its data, which stays "
+            "behind every other group on the stated level",
+            "remedy": "collect more records of it, or better ones",
+        }
+        for row in promised["unreachable"]
+    ]
 
 
 class _Prospects:

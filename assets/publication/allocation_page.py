@@ -11,6 +11,7 @@ import polars as pl
 from assets.allocation.comparisons import (
     aversion_sweep,
     best_attainable,
+    out_of_reach,
     overall_and_worst,
     overall_weights,
     rule_points,
@@ -35,8 +36,6 @@ from assets.publication.card_html import (
 )
 from assets.publication.clauses import PROBLEM, evidence
 from assets.publication.croissant import problem_fields
-
-FAR = 1e-9
 
 
 @dataclass(frozen=True)
@@ -187,20 +186,12 @@ def _notes(facts: AllocationFacts) -> list[str]:
             f"unallocatable: group {name} ({status.replace('_', ' ')})"
             + (f"; {remedy}" if remedy else "")
         )
-    known = [e["performance"] for e in facts.answer["allocation"] if e["performance"] is not None]
-    if facts.problem["objective"]["kind"] in ("max_min", "leximin") and len(known) > 1:
-        worst = min(known)
-        for entry, best in zip(facts.answer["allocation"], facts.best, strict=True):
-            others = [
-                e["performance"]
-                for e in facts.answer["allocation"]
-                if e is not entry and e["performance"] is not None
-            ]
-            if entry["performance"] == worst and best < min(others) - FAR:
-                told.append(
-                    f"unreachable: group {entry['group']} gets to {number(best)} at most, with all of its data; "
-                    f"the next group is at {number(min(others))}. More records of it, or better ones, would be needed"
-                )
+    if facts.problem["objective"]["kind"] in ("max_min", "leximin"):
+        told += [
+            f"unreachable: group {name} gets to {number(best)} at most, with all of its data, which stays behind every "
+            "other group on the stated level. More records of it, or better ones, would be needed"
+            for name, best in out_of_reach(facts.problem, facts.answer)
+        ]
     return told
 
 

@@ -107,7 +107,7 @@ def _legend(figure: Figure, left: float, value: str, height: float) -> None:
             Patch(
                 facecolor=light("published"),
                 alpha=0.4,
-                label=f"{shorten(value, 40)}: darker is more",
+                label=f"{shorten(value, 40)}: stronger is more",
             ),
             Patch(
                 facecolor=light("panel"),

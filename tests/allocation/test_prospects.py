@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 
 from assets.allocation.answer import allocate
-from assets.allocation.comparisons import aversion_sweep, rule_points, rule_samples
+from assets.allocation.comparisons import aversion_sweep, behind, rule_points, rule_samples
 from assets.allocation.group_curves import fit_group_curves
 from assets.allocation.plan import plan
-from assets.allocation.prospects import prospects
+from assets.allocation.prospects import out_of_reach_warnings, prospects
 
 SHAPES = {"a": (0.9, 2.0, 0.4, 900), "b": (0.8, 1.2, 0.3, 5_000), "c": (0.85, 3.0, 0.5, 20_000)}
 
@@ -139,3 +139,36 @@ def test_floors_and_prices_count_in_every_choice():
     for rule in ("equal", "proportional", "alpha_0.3", "equal_spend"):
         assert drawn[rule, "c"] >= 5_000 - 1e-6
         assert 2 * drawn[rule, "a"] + drawn[rule, "b"] + drawn[rule, "c"] == pytest.approx(6_000)
+
+
+def test_a_group_that_its_own_data_leaves_behind_is_named_on_the_stated_level():
+    fitted = curves()
+    few = CELLS.with_columns(
+        available=pl.when(pl.col("group") == "c").then(60).otherwise("available")
+    )
+
+    def far(level):
+        given = {
+            "budget": 6_000.0,
+            "curves": fitted,
+            "objective": {"kind": "leximin", "level": level},
+        }
+        made = plan(few, **given)
+        return prospects(few, made.frame, **given)
+
+    found = far("raw")
+    assert [row["group"] for row in found["unreachable"]] == ["c"]
+    (warning,) = out_of_reach_warnings(found)
+    assert warning["code"] == "unreachable"
+    assert "group c" in warning["message"]
+    # with all that it has every group attains the best that it can
+    assert far("attainable")["unreachable"] == []
+    _, free = promised(fitted, budget=1_500.0, objective={"kind": "max_min", "level": "raw"})
+    assert free["unreachable"] == []
+
+
+def test_behind_compares_with_every_other():
+    now, best = np.array([0.5, 0.6, 0.7]), np.array([0.55, 0.9, 0.9])
+    assert behind(now, best) == [0]
+    assert behind(now, np.array([0.65, 0.9, 0.9])) == []
+    assert behind(np.array([0.5]), np.array([0.5])) == []

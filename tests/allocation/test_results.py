@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
@@ -123,3 +125,16 @@ def test_predictions_give_accuracies_and_cells_of_the_last_arm():
 def test_what_cannot_be_compared_is_refused(change, says):
     with pytest.raises(ResultsError, match=says):
         read_results(change(rows([0.0, 0.05])))
+
+
+def test_what_the_benchmark_on_afrisenti_wrote_can_be_compared():
+    file = Path(__file__).resolve().parents[2] / "benchmarks/results/afrisenti_results.csv"
+    made = read_results(pl.read_csv(file))
+    assert made.metric == "test accuracy"
+    assert made.arms[0] == "before"
+    assert {"alpha 0.3", "proportional", "equal", "unimax 1 epoch"} < set(made.arms)
+    assert made.seeds == 5
+    assert made.weighted
+    # more data is better in the mean over languages, whatever the plan
+    overall = made.measures.filter(pl.col("measure") == "overall")
+    assert overall["value"][0] == overall["value"].min()
