@@ -329,6 +329,13 @@ class Policy(_Section):
     decided: dt.date | None = None
 
 
+class PlannedDraws(_Section):
+    """How many refits of the curves, and whether the plan is made on their mean or the worst of them."""
+
+    count: Annotated[int, Field(ge=20, le=2000)] = 200
+    plan: Literal["mean", "worst"] | None = None
+
+
 class Allocation(_Section):
     """The division of the budget between groups. Nothing here has a hidden default."""
 
@@ -347,6 +354,7 @@ class Allocation(_Section):
     floors: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
     fallback: Literal["proportional", "equal", "alpha_0.3"] = "proportional"
     within: Literal["hash", "best"] = "hash"
+    draws: PlannedDraws = Field(default_factory=PlannedDraws)
     policy: Policy
 
     @model_validator(mode="after")
@@ -371,6 +379,13 @@ class Allocation(_Section):
             raise ValueError(message)
         if self.objective == "isoelastic" and self.level == "excess":
             message = "level excess is a shortfall and can't go into isoelastic; use raw, skill or attainable"
+            raise ValueError(message)
+        sums = self.objective in ("weighted_sum", "isoelastic")
+        if self.draws.plan is not None and sums != (self.draws.plan == "mean"):
+            message = (
+                f"draws.plan {self.draws.plan} does not go with {self.objective}; use mean with weighted_sum and "
+                "isoelastic, worst with max_min and leximin"
+            )
             raise ValueError(message)
         if isinstance(self.weights, dict) and not any(self.weights.values()):
             message = "every weight is 0, so nothing is worth buying; give some group a weight"

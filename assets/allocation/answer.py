@@ -35,8 +35,8 @@ def allocate(problem: Mapping[str, Any], *, integer: bool = False) -> dict[str, 
     Returns
     -------
     dict
-        `allocation` (one entry a group: samples, records, passes, performance on the raw metric,
-        bound,
+        `policy` (what was chosen, by whom and when),
+        `allocation` (one entry a group: samples, records, passes, performance on the raw metric, bound,
         marginal_value per unit of cost, pools), `objective` (its value; for level `excess` the
         largest shortfall, for
         min_cost the spend), `spend`, `shadow_price`, `kkt_residual`, `gap`, `baselines`,
@@ -84,6 +84,7 @@ def answered(
     budget = stated.budget if stated.budget is not None else spend
     value, _ = stated.objective(effective)
     answer = {
+        "policy": policy_of(read),
         "allocation": _entries(read, solved, division, samples, integer=integer),
         "objective": _number(_shown(stated, read, value, spend)),
         "spend": spend,
@@ -99,6 +100,23 @@ def answered(
             zip(stated.names, division.implied_weight.tolist(), strict=True)
         )
     return answer
+
+
+def policy_of(read: Problem) -> dict[str, Any]:
+    """Return what was chosen: objective, budget, weights, costs and floors, by whom, why and when."""
+    who = {} if read.policy is None else read.policy.model_dump()
+    return {
+        "owner": who.get("owner"),
+        "reason": who.get("reason"),
+        "decided": who.get("decided"),
+        "budget": read.budget,
+        "objective": read.objective.model_dump(exclude_none=True),
+        "weights": {g.name: g.weight for g in read.groups},
+        "costs": {
+            g.name: {p.name: p.cost for p in g.pools} if g.pools else g.cost for g in read.groups
+        },
+        "floors": {g.name: g.floor for g in read.groups},
+    }
 
 
 def state(read: Problem) -> tuple[Stated, Floats]:

@@ -19,7 +19,7 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from assets.allocation.errors import AllocationError, InfeasibleFloors
-from assets.allocation.problem import Name, NonNegative, Positive, Strict, known_keys
+from assets.allocation.problem import Name, NonNegative, Policy, Positive, Strict, known_keys
 from assets.allocation.problem_errors import ProblemError, explain
 from assets.allocation.roots import Floats
 
@@ -55,6 +55,7 @@ class CoupledProblem(Strict):
     budget: Positive
     kind: Kind
     aversion: NonNegative = 0.0
+    policy: Policy | None = None
     cells: Annotated[list[CoupledCell], Field(min_length=1)]
     groups: Annotated[list[CoupledGroup], Field(min_length=1)]
 
@@ -116,7 +117,7 @@ def solve_coupled(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read(raw: Mapping[str, Any]) -> CoupledProblem:
-    known = known_keys(CoupledProblem, CoupledCell, CoupledGroup)
+    known = known_keys(CoupledProblem, CoupledCell, CoupledGroup, Policy)
     try:
         problem = CoupledProblem.model_validate(raw)
     except ValidationError as error:

@@ -28,7 +28,6 @@ SPEC = StageSpec(
     sections=("allocation", "filtering", "unit"),
 )
 SPECS = (SPEC,)
-DRAWS = 200
 
 
 def compute(run: Run, stage: Stage) -> Facts:
@@ -98,7 +97,7 @@ def _plan(run: Run, cells: pl.DataFrame, evaluations: pl.DataFrame) -> tuple[Any
     else:
         groups = cells["group"].unique().sort().to_list()
         measured = evaluations.filter(pl.col("metric_value").is_not_null())
-        curves = fit_group_curves(measured, groups, draws=DRAWS, seed=recipe.seed)
+        curves = fit_group_curves(measured, groups, draws=policy.draws.count, seed=recipe.seed)
         objective = {"kind": policy.objective, "level": policy.level, "aversion": policy.aversion}
         settings: dict[str, Any] = {
             "budget": float(budget),
@@ -114,7 +113,7 @@ def _plan(run: Run, cells: pl.DataFrame, evaluations: pl.DataFrame) -> tuple[Any
             "unit": recipe.unit,
             "fallback": policy.fallback,
         }
-        made = plan(cells, **settings)
+        made = plan(cells, **settings, draws=policy.draws.plan)
         promised = prospects(cells, made.frame, **settings)
         made.warnings.extend(out_of_reach_warnings(promised))
     stated = "no policy stated" if policy is None else policy.model_dump_json()
@@ -127,6 +126,7 @@ def _plan(run: Run, cells: pl.DataFrame, evaluations: pl.DataFrame) -> tuple[Any
             "warnings": [json.dumps(made.warnings, default=str)],
             "curves": [None if curves is None else curves.frame.write_json()],
             "prospects": [None if promised is None else json.dumps(promised)],
+            "draws": [None if curves is None else json.dumps(curves.draws_by_group())],
         },
         schema={
             "budget": pl.Int64,
@@ -136,6 +136,7 @@ def _plan(run: Run, cells: pl.DataFrame, evaluations: pl.DataFrame) -> tuple[Any
             "warnings": pl.String,
             "curves": pl.String,
             "prospects": pl.String,
+            "draws": pl.String,
         },
     )
     return made, report
@@ -196,13 +197,14 @@ INFO = {
         },
     ),
     REPORT: TableInfo(
-        "One row: the policy with its owner, reason and date, the solution's account, the fitted curves, predictions.",
+        "One row: the policy with owner, reason and date, the solution's account, curves and their draws, predictions.",
         {
             "policy": "string: JSON",
             "summary": "string: JSON",
             "warnings": "string: JSON",
             "curves": "string: JSON",
             "prospects": "string: JSON, predicted by group, by aversion and under simple rules",
+            "draws": "string: JSON, by group the a, b and p of every refit of its curve",
         },
     ),
 }

@@ -67,6 +67,17 @@ class GroupCurves:
             self.draw_a[number, index], self.draw_b[number, index], self.draw_p[number, index]
         )
 
+    def draws_by_group(self) -> dict[str, dict[str, list[float]]]:
+        """Return by group that has a curve the a, b and p of every draw, to 9 digits."""
+        drawn = {"a": self.draw_a, "b": self.draw_b, "p": self.draw_p}
+        return {
+            name: {
+                k: [float(f"{v:.9g}") for v in values[:, g].tolist()] for k, values in drawn.items()
+            }
+            for g, name in enumerate(self.groups)
+            if self.usable[g]
+        }
+
 
 def fit_group_curves(
     evaluations: pl.DataFrame,

@@ -14,6 +14,7 @@ from assets.allocation.problem import (
     Name,
     NonNegative,
     Objective,
+    Policy,
     Positive,
     Strict,
     known_keys,
@@ -61,11 +62,12 @@ class JointProblem(Strict):
     budget: Positive | None = None
     budgets: Annotated[list[Positive], Field(min_length=1)] | None = None
     objective: Objective
+    policy: Policy | None = None
     groups: Annotated[list[JointGroup], Field(min_length=1)]
     integer: bool = False
 
 
-_JOINT_KEYS = known_keys(JointProblem, JointGroup, JointCell, Objective)
+_JOINT_KEYS = known_keys(JointProblem, JointGroup, JointCell, Objective, Policy)
 
 
 def read_joint(raw: Mapping[str, Any]) -> JointProblem:

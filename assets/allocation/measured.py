@@ -115,6 +115,7 @@ def allocate_measured(
     _intervals(answer, stated, drawn, floors)
     answer["allocation"] = _in_order(problem, answer["allocation"], fixed)
     answer["spend"] += aside
+    _whole_policy(answer["policy"], problem, asked)
     answer["warnings"] += _warnings(fixed, flagged, asked.fallback, evaluations)
     return answer | {
         "planned_on": asked.draws.plan or "best curves",
@@ -176,6 +177,17 @@ def _intervals(answer: Answer, stated: Stated, drawn: list[Stated], floors: Floa
             lo, hi = np.quantile([d[k][g] for d in many], [0.1, 0.9]) if many else (None, None)
             row[f"{what}_lo80"] = None if lo is None else float(lo)
             row[f"{what}_hi80"] = None if hi is None else float(hi)
+
+
+def _whole_policy(policy: Answer, problem: Mapping[str, Any], asked: Uncertainty) -> None:
+    """Put into the policy what groups without a curve and the runs have of it."""
+    policy["budget"] = problem.get("budget")
+    for key, field, default in (("weights", "weight", None), ("floors", "floor", 0.0)):
+        policy[key] = {g["name"]: g.get(field, default) for g in problem["groups"]}
+    for group in problem["groups"]:
+        policy["costs"].setdefault(group["name"], group.get("cost"))
+    policy["fallback"] = asked.fallback
+    policy["draws"] = asked.draws.model_dump()
 
 
 def _in_order(problem: Mapping[str, Any], rows: list[Answer], fixed: list[Answer]) -> list[Answer]:

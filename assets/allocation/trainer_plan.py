@@ -80,14 +80,18 @@ def trainer_plan(
 
 
 def write_trainer_files(
-    plan: pl.DataFrame, folder: Path, schedule: Sequence[Mapping[str, Any]] = ()
+    plan: pl.DataFrame,
+    folder: Path,
+    schedule: Sequence[Mapping[str, Any]] = (),
+    *,
+    policy: Mapping[str, Any] | None = None,
 ) -> list[Path]:
-    """Write `plan.csv`, `interleave.json`, `sampler.json`, `blend.txt` and `schedule.json`.
+    """Write `plan.csv`, `interleave.json`, `sampler.json`, `blend.txt`, `schedule.json` and `policy.json`.
 
     `interleave.json` holds the arguments of Hugging Face `interleave_datasets`; `sampler.json` the
     weight of each row of a cell for a weighted sampler of torch; `blend.txt` alternating weights
     and paths; `schedule.json` the phases of `schedule` (one phase with the plan's probabilities if
-    none is given).
+    none is given); `policy.json` what was chosen, by whom and when.
     """
     totals = plan.group_by("group", maintain_order=True).agg(pl.col("sampling_prob").sum())
     phases = list(schedule) or [
@@ -102,6 +106,8 @@ def write_trainer_files(
         "blend.txt": "\n".join(blend_list(plan)) + "\n",
         "schedule.json": json.dumps(phases, indent=2) + "\n",
     }
+    if policy is not None:
+        texts["policy.json"] = json.dumps(policy, indent=2) + "\n"
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     return [folder / name for name in texts]

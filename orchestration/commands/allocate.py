@@ -114,7 +114,7 @@ def _measured(
         elif row is not None:
             fitted = {"form": "power", "a": row["a"], "b": max(row["b"], 1e-12), "p": row["p"]}
             groups.append({"chance": row["chance"]} | group | {"curve": fitted})
-    return answer, {k: stated[k] for k in ("budget", "objective") if k in stated} | {
+    return answer, {k: stated[k] for k in ("budget", "objective", "policy") if k in stated} | {
         "groups": groups
     }
 
@@ -190,7 +190,9 @@ def _export(
         for entry in answer["allocation"]
         if entry.get("records_lo80") is not None
     }
-    write_trainer_files(trainer_plan(answer, intervals=intervals), folder, steps)
+    write_trainer_files(
+        trainer_plan(answer, intervals=intervals), folder, steps, policy=answer["policy"]
+    )
 
 
 def _report(

@@ -131,6 +131,9 @@ def test_a_group_without_runs_is_unallocatable_and_told_its_pilot():
     assert (lost["group"], lost["bound"], lost["samples"]) == ("B", "no_curve", 0)
     assert "unallocatable without a pilot: at least 4 nested" in lost["remedy"]
     assert any("'B' has no curve" in w for w in answer["warnings"])
+    policy = answer["policy"]
+    assert policy["budget"] == 50_000
+    assert (policy["weights"]["B"], policy["costs"]["B"], policy["floors"]["B"]) == (0.3, 2, 0)
     assert column(answer, "samples")[0] > 0
     # with a rule it gets the rule's share, and the others divide the rest
     ruled = allocate_measured(measured(fallback="equal_spend"), rows)

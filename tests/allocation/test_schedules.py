@@ -84,6 +84,7 @@ def test_export_writes_one_plan_in_every_form(tmp_path):
     problem = {
         "budget": 150,
         "objective": {"kind": "max_min", "level": "raw"},
+        "policy": {"owner": "Ada", "reason": "fair", "decided": "2026-11-30"},
         "groups": [
             {"name": "x", "cost": 1, "available": 50, "curve": power, "repeats": {"r_star": 9}},
             {
@@ -113,6 +114,11 @@ def test_export_writes_one_plan_in_every_form(tmp_path):
     blend = (out / "blend.txt").read_text().split()
     assert blend[1::2] == ["x", "y/pool=good", "y/pool=rest"]
     assert sum(map(float, blend[::2])) == pytest.approx(1)
+    policy = json.loads((out / "policy.json").read_text())
+    assert (policy["owner"], policy["decided"], policy["budget"]) == ("Ada", "2026-11-30", 150)
+    assert policy["objective"] == problem["objective"]
+    assert policy["costs"] == {"x": 1, "y": {"good": 1, "rest": 1}}
+    assert policy["floors"] == {"x": 0, "y": 0}
     schedule = json.loads((out / "schedule.json").read_text())
     assert schedule[0]["probabilities"]["y"] > schedule[0]["probabilities"]["x"]
     refused = CliRunner().invoke(main, [*call[:-1], "temperature=5"])
