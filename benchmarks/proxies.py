@@ -18,7 +18,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from assets.filtering.proxies.language_model import one_thread, train_and_measure
+from assets.filtering.proxies.language_model import Encoded, one_thread, train_and_measure
 from assets.filtering.proxies.settings import ProxySettings
 
 RECORDS, ROUNDS = 1500, 5
@@ -42,7 +42,8 @@ def training_rate(settings: ProxySettings) -> tuple[float, float]:
     text = words[generator.integers(0, 40, (RECORDS + 64, settings.bytes_per_record // 4))]
     data[:, settings.context :] = text.reshape(RECORDS + 64, -1)
     length = np.full(RECORDS + 64, settings.bytes_per_record, dtype=np.int64)
-    train, held = (data[64:], length[64:]), (data[:64], length[:64])
+    train = Encoded(data[64:], length[64:], length[64:])
+    held = Encoded(data[:64], length[:64], length[:64])
     start = time.process_time()
     found = train_and_measure(train, np.arange(RECORDS), held, settings=settings, seed=0)
     return found.flops / (time.process_time() - start), found.value

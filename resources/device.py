@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
@@ -134,3 +135,17 @@ def matmul_rate(device: torch.device, size: int = 1024, seconds: float = 0.2) ->
         if now > end:
             break
     return 2.0 * size**3 / best / 1e9
+
+
+def all_devices(chosen: str) -> list[str]:
+    """Return every CUDA card where ``chosen`` is the first of them, else the chosen device alone."""
+    import torch
+
+    if chosen != "cuda:0":
+        return [chosen]
+    return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+
+
+def available_cores() -> int:
+    """Return the processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -290,7 +290,8 @@ class Proxy(_Section):
 
     Further runs are made where they can change a plan: at most ``further_runs``, of ``further_seconds``
     of work (default: half of ``seconds``), until no plan loses more than ``target_loss`` of the metric
-    to another with probability 10 %.
+    to another with probability 10 %. ``vocabulary_size`` is cut to
+    what keeps the model below 0.3 million parameters.
     """
 
     kind: Literal["auto", "language_model", "head"] = "auto"
@@ -300,6 +301,8 @@ class Proxy(_Section):
     further_seconds: Annotated[float, Field(ge=0)] | None = None
     further_runs: Annotated[int, Field(ge=0, le=1000)] = 12
     target_loss: Annotated[float, Field(ge=0)] = 0.005
+    vocabulary: Literal["bytes", "bpe"] = "bytes"
+    vocabulary_size: Annotated[int, Field(ge=257)] = 1024
 
 
 class Filtering(_Section):
@@ -398,6 +401,7 @@ class Limits(_Section):
 
     memory: str = "4GB"
     workers: Annotated[int, Field(ge=1)] = 2
+    proxy_workers: Annotated[int, Field(ge=1)] | None = None
     device: str = "auto"
 
     @property

@@ -6,8 +6,8 @@ are the same, trains nothing twice.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,17 @@ from assets.filtering.analyse import Study, study
 from assets.filtering.pool_sizes import measure_pools
 from assets.filtering.proxies.data import ProxyData, sample_for_proxies
 from assets.filtering.proxies.design import design
+from assets.filtering.proxies.finished import Finished
 from assets.filtering.proxies.further import Further, widen
-from assets.filtering.proxies.run import SCHEMA, execute, pool_curves
+from assets.filtering.proxies.run import SCHEMA, pool_curves
 from assets.filtering.proxies.settings import ProxyLimits, ProxySettings
 from assets.filtering.proxies.spec import Maker, RunSpec
+from assets.filtering.proxies.vocabulary import vocabulary_of
+from assets.filtering.proxies.workers import count_workers, train_runs
 from assets.scoring.hashed import from_stored
 from assets.scoring.recipe_models import embedder
-from resources.device import choose_device
+from resources.device import all_devices, available_cores, choose_device
+from resources.recipe import Proxy
 from resources.run import Run
 from resources.stage_spec import digest
 
@@ -42,7 +46,6 @@ def train_proxies(run: Run) -> tuple[pl.DataFrame, dict[str, Any]]:
         `filtering/curves`, and what `further.widen` decided about further runs.
     """
     proxy = run.recipe.filtering.proxy
-    settings = ProxySettings()
     limits = ProxyLimits(
         seconds=proxy.seconds,
         seeds=proxy.seeds,
@@ -52,9 +55,13 @@ def train_proxies(run: Run) -> tuple[pl.DataFrame, dict[str, Any]]:
     device = str(choose_device(run.recipe.limits.device))
     model = embedder(run.recipe)
     # what a head learns depends on the space that its vectors live in
-    cache = run.scratch / "proxy_runs" / device[:4] / digest(model.embedder_id)
+    folder = run.scratch / "proxy_runs"
+    finished = Finished(folder / device[:4] / digest(model.embedder_id))
     frame = _proxy_records(run)
     by_pool, text_groups, number_groups = _proxy_sets(frame, proxy.kind)
+    # a card that is named is the only one used
+    devices = all_devices(device) if run.recipe.limits.device in {"auto", "cuda"} else [device]
+    cores = len(devices) if device.startswith("cuda") else available_cores()
     rows: list[dict[str, Any]] = []
     widened: dict[str, Any] = {}
     for records, kinds in (
@@ -64,17 +71,26 @@ def train_proxies(run: Run) -> tuple[pl.DataFrame, dict[str, Any]]:
     ):
         if records.height:
             data, groups = _proxy_data(records, model.dim)
+            data, settings = _with_vocabulary(data, proxy, folder / "vocabularies")
             specs = design(
                 data, limits=limits, settings=settings, seed=run.recipe.seed, groups=groups
             )
             wanted = [spec for spec in specs if spec.kind in kinds]
 
-            def train(chosen: list[RunSpec], data: ProxyData = data) -> list[dict[str, Any]]:
-                made = []
-                for number, spec in enumerate(chosen):
-                    run.report("filtering", "training proxies", number, len(chosen))
-                    made += _finished_run(cache, spec, data, device, settings)
-                return made
+            def train(
+                chosen: list[RunSpec], data: ProxyData = data, settings: ProxySettings = settings
+            ) -> list[dict[str, Any]]:
+                return train_runs(
+                    chosen,
+                    data,
+                    settings=settings,
+                    devices=devices,
+                    workers=count_workers(
+                        chosen, data, settings, cores=cores, asked=run.recipe.limits.proxy_workers
+                    ),
+                    finished=finished,
+                    progress=lambda n, of: run.report("filtering", "training proxies", n, of),
+                )
 
             found = train(wanted)
             if "pool" in kinds:
@@ -127,21 +143,26 @@ def _widened(
     )
 
 
-def _finished_run(
-    cache: Path, spec: RunSpec, data: ProxyData, device: str, settings: ProxySettings
-) -> list[dict[str, Any]]:
-    """Train one proxy, or take its rows from a run that was killed or that had the same records."""
-    file = cache / f"{spec.run_id}.json"
-    if file.exists():
-        found: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
-        # why a run is made is no part of what it measured
-        return [row | {"purpose": spec.purpose} for row in found]
-    made = execute(spec, data, device=device, settings=settings)
-    cache.mkdir(parents=True, exist_ok=True)
-    fresh = file.with_suffix(".new")
-    fresh.write_text(json.dumps(made), encoding="utf-8")
-    fresh.replace(file)
-    return made
+def _with_vocabulary(
+    data: ProxyData, proxy: Proxy, folder: Path
+) -> tuple[ProxyData, ProxySettings]:
+    """Train the vocabulary that the recipe asks for, on the records that are trained on, and size the model to it."""
+    settings = ProxySettings()
+    if proxy.vocabulary == "bytes" or data.kind != "language_model":
+        return data, settings
+    made = vocabulary_of(
+        data,
+        size=min(proxy.vocabulary_size, settings.largest_vocabulary),
+        bytes_per_record=settings.bytes_per_record,
+        folder=folder,
+    )
+    sized = replace(
+        settings,
+        vocabulary=made.identity,
+        vocabulary_size=made.size,
+        tokens_per_byte=made.tokens_per_byte,
+    )
+    return replace(data, vocabulary=made), sized
 
 
 def _proxy_records(run: Run) -> pl.DataFrame:

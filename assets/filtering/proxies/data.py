@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,9 @@ import polars as pl
 import pyarrow as pa
 
 from assets.kernels.keyed_random import hash64
+
+if TYPE_CHECKING:
+    from assets.filtering.proxies.vocabulary import Vocabulary
 
 PURPOSE = "proxy sample"
 Float32 = npt.NDArray[np.float32]
@@ -34,6 +38,8 @@ class ProxyData:
         One group value a record, or None. ``pool``: int (n,), 0 the best.
     held_out
         bool (n,): evaluated on, never trained on.
+    vocabulary
+        Codes of the text, trained on the records that are not held out; None: bytes.
     """
 
     ids: npt.NDArray[np.str_]
@@ -44,6 +50,7 @@ class ProxyData:
     group: npt.NDArray[np.object_] | None
     pool: npt.NDArray[np.int64]
     held_out: npt.NDArray[np.bool_]
+    vocabulary: Vocabulary | None = None
 
     def __post_init__(self) -> None:
         """Check that all columns have one length."""

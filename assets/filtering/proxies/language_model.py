@@ -1,10 +1,10 @@
-"""Train a small byte-level causal language model and measure bits per byte.
+"""Train a small causal language model on bytes, or on codes of a trained vocabulary, and measure bits per byte.
 
 The model embeds the last bytes, one hidden layer, a softmax over 256 values (Bengio et al. 2003 on
-bytes): for a few hundred thousand bytes on a CPU it learns faster per second than a recurrent net
-or a transformer, because every byte of a record is one row of one matrix product. Constant learning
-rate, then a linear cooldown: each sample count is a separate run, never a point in the middle of a
-schedule.
+bytes; with a vocabulary its codes stand for bytes throughout): for a few hundred thousand bytes on a
+CPU it learns faster per second than a recurrent net or a transformer, because every byte of a record
+is one row of one matrix product. Constant learning rate, then a linear cooldown: each sample count is
+a separate run, never a point in the middle of a schedule.
 
 Error = bits per byte / 8, so that chance is 1.0. One thread, float32, seeded: equal inputs give
 equal results on one machine, for any number of cores.
@@ -15,18 +15,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from assets.filtering.proxies.settings import ProxySettings
+from assets.filtering.proxies.vocabulary import Vocabulary, first_bytes
 
 if TYPE_CHECKING:
     import torch
 
-Bytes = npt.NDArray[np.uint8]
+
+class Encoded(NamedTuple):
+    """Hold the codes of records, context in front, how many are real, and the bytes they stand for.
+
+    Shapes (records, context + longest), (records,), (records,).
+    """
+
+    codes: npt.NDArray[Any]
+    lengths: npt.NDArray[np.int64]
+    bytes: npt.NDArray[np.int64]
 
 
 @contextmanager
@@ -43,23 +53,30 @@ def one_thread() -> Iterator[None]:
 
 
 def encode(
-    text: pa.Array, rows: npt.NDArray[np.int64], settings: ProxySettings
-) -> tuple[Bytes, npt.NDArray[np.int64]]:
-    """Return the first bytes of each record (records, context + bytes) and how many are real.
+    text: pa.Array,
+    rows: npt.NDArray[np.int64],
+    settings: ProxySettings,
+    vocabulary: Vocabulary | None = None,
+) -> Encoded:
+    """Return the codes of the first bytes of each record: the bytes themselves without a vocabulary.
 
     The context in front is filled with zeros (NUL), which no text contains; the rest is cut or
     padded.
     """
-    width = settings.context + settings.bytes_per_record
-    out = np.zeros((len(rows), width), dtype=np.uint8)
-    lengths = np.zeros(len(rows), dtype=np.int64)
-    for i, value in enumerate(text.take(pa.array(rows)).to_pylist()):
-        data = (value or "").encode("utf-8", "surrogatepass")[: settings.bytes_per_record]
-        out[i, settings.context : settings.context + len(data)] = np.frombuffer(
-            data, dtype=np.uint8
-        )
-        lengths[i] = len(data)
-    return out, lengths
+    texts = first_bytes(text, rows, settings.bytes_per_record)
+    sizes = np.array([len(data) for data in texts], dtype=np.int64)
+    if vocabulary is None:
+        found: list[Any] = [np.frombuffer(data, dtype=np.uint8) for data in texts]
+        longest = settings.bytes_per_record
+    else:
+        found = vocabulary.encode(texts)
+        longest = max((len(codes) for codes in found), default=1)
+    kind = np.uint8 if vocabulary is None else np.int32
+    out = np.zeros((len(rows), settings.context + longest), dtype=kind)
+    lengths = np.array([len(codes) for codes in found], dtype=np.int64)
+    for i, codes in enumerate(found):
+        out[i, settings.context : settings.context + len(codes)] = codes
+    return Encoded(out, lengths, sizes)
 
 
 @dataclass(frozen=True)
@@ -74,9 +91,9 @@ class Measured:
 
 
 def train_and_measure(
-    train: tuple[Bytes, npt.NDArray[np.int64]],
+    train: Encoded,
     schedule: npt.NDArray[np.int64],
-    held: tuple[Bytes, npt.NDArray[np.int64]],
+    held: Encoded,
     *,
     settings: ProxySettings,
     seed: int,
@@ -105,12 +122,12 @@ def train_and_measure(
     """
     weights = train_weights(train, schedule, settings=settings, seed=seed, device=device)
     value, se = measure(weights, held, settings=settings, device=device)
-    seen = int(train[1][schedule].sum())
-    return Measured(value, se, seen, seen * settings.flops_per_byte, settings.parameters)
+    seen, tokens = int(train.bytes[schedule].sum()), int(train.lengths[schedule].sum())
+    return Measured(value, se, seen, tokens * settings.flops_per_token, settings.parameters)
 
 
 def train_weights(
-    train: tuple[Bytes, npt.NDArray[np.int64]],
+    train: Encoded,
     schedule: npt.NDArray[np.int64],
     *,
     settings: ProxySettings,
@@ -145,7 +162,7 @@ def train_weights(
 
 def measure(
     weights: list[torch.Tensor],
-    held: tuple[Bytes, npt.NDArray[np.int64]],
+    held: Encoded,
     *,
     settings: ProxySettings,
     device: str = "cpu",
@@ -167,11 +184,11 @@ def _initial(
 
     inputs = settings.context * settings.embedding_size
     shapes = [
-        ((256, settings.embedding_size), 0.5),
+        ((settings.vocabulary_size, settings.embedding_size), 0.5),
         ((inputs, settings.hidden), inputs**-0.5),
         ((settings.hidden,), 0.0),
-        ((settings.hidden, 256), 0.5 * settings.hidden**-0.5),
-        ((256,), 0.0),
+        ((settings.hidden, settings.vocabulary_size), 0.5 * settings.hidden**-0.5),
+        ((settings.vocabulary_size,), 0.0),
     ]
     return tuple(
         (torch.randn(shape, generator=generator) * scale).to(device).requires_grad_()
@@ -182,7 +199,7 @@ def _initial(
 def _forward(
     weights: list[torch.Tensor], data: torch.Tensor, length: torch.Tensor, settings: ProxySettings
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return logits (bytes, 256) and targets (bytes,) of the real bytes of some records."""
+    """Return logits (tokens, codes) and targets (tokens,) of the real tokens of some records."""
     import torch
 
     table, first, first_bias, second, second_bias = weights
@@ -196,7 +213,7 @@ def _forward(
 
 def _evaluate(
     weights: list[torch.Tensor],
-    held: tuple[Bytes, npt.NDArray[np.int64]],
+    held: Encoded,
     settings: ProxySettings,
     device: str,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -213,4 +230,4 @@ def _evaluate(
             loss = functional.cross_entropy(logits, target, reduction="none").double().cpu().numpy()
             record = np.repeat(np.arange(len(part)), held[1][start : start + 128])
             bits[start : start + 128] = np.bincount(record, loss, minlength=len(part)) / np.log(2.0)
-    return bits, held[1].astype(float)
+    return bits, held.bytes.astype(float)

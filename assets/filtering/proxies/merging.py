@@ -118,7 +118,7 @@ def merge_pools(
         spec = run_on(data, pools, draws, largest=samples, settings=settings, seed=seed)
         at = rows_of(data, spec.content_ids)
         rows = np.array([at[c] for c in spec.content_ids], dtype=np.int64)
-        encoded = language_model.encode(text, rows, settings)
+        encoded = language_model.encode(text, rows, settings, data.vocabulary)
         weights = language_model.train_weights(
             encoded, order_of_training(spec), settings=settings, seed=seed, device=device
         )
@@ -128,7 +128,10 @@ def merge_pools(
     spec = next(iter(parts.values()))[0]
     at = rows_of(data, spec.evaluation_ids)
     held = language_model.encode(
-        text, np.array([at[c] for c in spec.evaluation_ids], dtype=np.int64), settings
+        text,
+        np.array([at[c] for c in spec.evaluation_ids], dtype=np.int64),
+        settings,
+        data.vocabulary,
     )
 
     def loss(weights: list[torch.Tensor]) -> float:

@@ -82,9 +82,9 @@ def execute(
     schedule = order_of_training(spec)
     if spec.proxy == "language_model" and data.text is not None:
         measured = language_model.train_and_measure(
-            language_model.encode(data.text, train, settings),
+            language_model.encode(data.text, train, settings, data.vocabulary),
             schedule,
-            language_model.encode(data.text, held, settings),
+            language_model.encode(data.text, held, settings, data.vocabulary),
             settings=settings,
             # one start for all runs of a seed: differences between runs are then differences of
             # data

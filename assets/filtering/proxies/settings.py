@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 VERSION = "proxy/1"
+MOST_PARAMETERS = 300_000
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class ProxySettings:
         Held-out records an evaluation reads at most (and a third of it for one group).
     head_batch, head_learning_rate
         The same for the softmax head.
+    vocabulary, vocabulary_size, tokens_per_byte
+        Identity, codes and mean length of a trained vocabulary; empty, 256 and 1 for bytes.
     """
 
     bytes_per_record: int = 64
@@ -38,24 +41,43 @@ class ProxySettings:
     evaluation_records: int = 384
     head_batch: int = 32
     head_learning_rate: float = 2e-2
+    vocabulary: str = ""
+    vocabulary_size: int = 256
+    tokens_per_byte: float = 1.0
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, the version of the training code included."""
-        return asdict(self) | {"version": VERSION}
+        plain = asdict(self)
+        if not self.vocabulary:
+            for name in ("vocabulary", "vocabulary_size", "tokens_per_byte"):
+                del plain[name]
+        return plain | {"version": VERSION}
+
+    @property
+    def largest_vocabulary(self) -> int:
+        """Return the most codes for which the model keeps to 0.3 million parameters."""
+        shared = (self.context * self.embedding_size + 1) * self.hidden
+        return int((MOST_PARAMETERS - shared) // (self.embedding_size + self.hidden + 1))
 
     @property
     def parameters(self) -> int:
         """Return the number of parameters of the language model."""
         return (
-            256 * self.embedding_size
+            self.vocabulary_size * self.embedding_size
             + (self.context * self.embedding_size + 1) * self.hidden
-            + (self.hidden + 1) * 256
+            + (self.hidden + 1) * self.vocabulary_size
         )
 
     @property
+    def flops_per_token(self) -> float:
+        """Return multiply-add operations of training on one token: 6 a weight used."""
+        used = self.context * self.embedding_size + self.vocabulary_size
+        return 6.0 * used * self.hidden
+
+    @property
     def flops_per_byte(self) -> float:
-        """Return multiply-add operations of training on one byte: 6 a weight used."""
-        return 6.0 * (self.context * self.embedding_size * self.hidden + self.hidden * 256)
+        """Return multiply-add operations of training on one byte of a text of mean tokens."""
+        return self.flops_per_token * self.tokens_per_byte
 
 
 @dataclass(frozen=True)
