@@ -5,10 +5,11 @@ scored on held-out parts of the curves: the largest budgets of every pool (twice
 and the last), the largest size of a pool that was trained at several, random quarters of the runs,
 and the mixtures, which no member is ever fitted to. A fit in sample plays no role.
 
-Weights are proportional to exp(n (score - best score)), score = mean log density of held-out
+Weights are proportional to prior exp(n (score - best score)), score = mean log density of held-out
 evaluations at a common noise level. Members that no held-out evaluation tells apart (the exponent
-kappa, when there are neither mixtures nor sub-sampled sizes) keep equal weights, so that their
-disagreement shows in the intervals.
+kappa, when there are neither mixtures nor sub-sampled sizes) keep the weights of the prior, so that
+their disagreement shows in the intervals. The prior is even but for kappa: the published rule (1), the
+only one that was tested in print, counts as much as 0 and 0.5 together.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from assets.filtering.problem import Heights
 from assets.filtering.utility import Form
 
 KAPPAS = (0.0, 0.5, 1.0)
+KAPPA_PRIOR = {0.0: 0.25, 0.5: 0.25, 1.0: 0.5}
 LEAST_WEIGHT = 0.02
 #: held-out evaluations of one study are not independent; they count half
 TEMPER = 0.5
@@ -306,7 +308,8 @@ def average(
     held = sum(int(part.held.sum()) for part in parts if part.name == "upper") + len(
         curves.mixtures
     )
-    weight = np.exp(TEMPER * max(held, 1) * (scores - scores.max()))
+    prior = np.array([KAPPA_PRIOR.get(value, 1.0) for _, value, *_ in fits])
+    weight = prior * np.exp(TEMPER * max(held, 1) * (scores - scores.max()))
     weight = weight / weight.sum()
     weight = np.where(weight < LEAST_WEIGHT * weight.max(), 0.0, weight)
     weight = weight / weight.sum()

@@ -1,14 +1,17 @@
 """Draw parameters that could as well have produced the curves: bootstrap by run, priors included.
 
 ``pairs`` draws whole runs with replacement within each pool (cluster bootstrap). With few runs a
-pool that loses runs, or cannot lose any, and its intervals are too narrow; so ``parametric`` draws
-new values around the fit instead: one disturbance a run and one an evaluation, with the noise level
+pool that loses runs, or cannot lose any, and its intervals are too narrow; so ``parametric``
+disturbs the evaluations instead: one disturbance a run and one an evaluation, with the noise level
 itself drawn from its sampling distribution. ``auto`` takes pairs where every pool has at least
 eight runs.
 
 In both, the centre of each prior is drawn too (randomise, then optimise). A parameter that the
 curves say nothing about then spreads over its whole prior instead of sitting at its centre, which
-is what widens the intervals of a design with one pool size or without repeats.
+is what widens the intervals of a design with one pool size or without repeats. The disturbances are
+added to the evaluations, not to the fitted values: the fit has been drawn to its priors once, and
+draws around it would be drawn to them twice. For a model that is linear the draws are then exactly
+the posterior.
 
 Randomness is keyed by the numbers of an evaluation, not by its position or by names.
 """
@@ -54,12 +57,10 @@ def draw(fitted: Fit, draws: int, *, seed: int = 0, method: Method = "auto") -> 
         return np.empty((0, problem.size))
     keys = row_keys(fitted)
     chosen = choose_method(fitted) if method == "auto" else method
-    fitted_values = problem.values(fitted.theta[None, :], slopes=False)[0]
-    spread = fitted.sigma * np.sqrt(1.0 / np.maximum(curves.weight, 1e-12))
     sigma = np.full(draws, fitted.sigma)
+    weight, target = fitted.robust[None, :], curves.error[None, :]
     if chosen == "pairs":
-        weight = fitted.robust[None, :] * _run_counts(fitted, keys, draws, seed)
-        target = curves.error[None, :]
+        weight = weight * _run_counts(fitted, keys, draws, seed)
     else:
         scale = _noise_scale(fitted.degrees, draws, seed)
         sigma = sigma * scale
@@ -70,8 +71,7 @@ def draw(fitted: Fit, draws: int, *, seed: int = 0, method: Method = "auto") -> 
             rows = np.flatnonzero(curves.run == run)
             shared[:, rows] = _normals(min(keys[i] for i in rows), draws, seed + 7919)[:, None]
         noise = np.sqrt(1.0 - share) * noise + np.sqrt(share) * shared
-        target = fitted_values + scale[:, None] * spread[None, :] * noise
-        weight = curves.weight[None, :]
+        target = target + sigma[:, None] / np.sqrt(np.maximum(weight, 1e-12)) * noise
     prior_mean = problem.prior_mean + problem.prior_sd * np.stack(
         [_normals(key, draws, seed + 104729) for key in parameter_keys(fitted, keys)], axis=1
     )

@@ -28,6 +28,8 @@ OPTIONAL = (
 
 #: the ``purpose`` of a mixture that is kept out of every fit
 VALIDATION = "validation"
+#: samples and metrics beyond these are slips, and numbers near the ends of floating point
+LEAST, MOST, MOST_METRIC = 1e-6, 1e30, 1e12
 TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -169,8 +171,8 @@ def _prepare(frame: pl.DataFrame) -> pl.DataFrame:
     for name in ("pool_unique", "samples_seen"):
         _refuse(
             frame,
-            pl.col(name).is_null() | ~pl.col(name).is_finite() | (pl.col(name) <= 0),
-            f"{name} is not a positive number",
+            pl.col(name).is_null() | ~pl.col(name).is_between(LEAST, MOST),
+            f"{name} is not a positive number of samples ({LEAST:g} to {MOST:g})",
             "give the number of unique samples of the pool"
             if name == "pool_unique"
             else "give samples drawn so far, repeats included",
@@ -180,6 +182,12 @@ def _prepare(frame: pl.DataFrame) -> pl.DataFrame:
         pl.col("metric_value").is_null() | ~pl.col("metric_value").is_finite(),
         "metric_value is missing or not finite",
         "drop the row or give the value",
+    )
+    _refuse(
+        frame,
+        pl.col("metric_value") > MOST_METRIC,
+        f"metric_value is above {MOST_METRIC:g}",
+        "check the column; an error or loss in other units is smaller",
     )
     _refuse(
         frame,

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from assets.filtering.average import Ensemble
-from assets.filtering.curves import CurveError, parse_shares
+from assets.filtering.curves import LEAST, MOST, CurveError, parse_shares
 from assets.filtering.diagnostics import Diagnosis, diagnose_reach, diagnose_sizes
 from assets.filtering.predict import Setting, achieved, interval, sample_points
 
@@ -82,7 +82,7 @@ def _positive(value: object, where: str) -> float:
         number = float(value)  # type: ignore[arg-type]  # what is no number is told below
     except (TypeError, ValueError):
         number = float("nan")
-    if not np.isfinite(number) or number <= 0:
-        message = f"{where} is {value!r}, which is not a positive number; correct it"
+    if not LEAST <= number <= MOST:
+        message = f"{where} is {value!r}, which is not a positive number ({LEAST:g} to {MOST:g}); correct it"
         raise CurveError(message)
     return number

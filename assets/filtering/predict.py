@@ -16,8 +16,8 @@ from assets.filtering.decay import Array
 FAR, FAR_REPEATS = 10.0, 3.0
 #: beyond this multiple of the largest pool size nothing shows how repeats of it wear off
 LARGER = 2.0
-#: widening beyond the reach of the data, and of mixtures that no trained mixture checks
-WIDER, UNCHECKED = 1.15, 1.4
+#: widening beyond the reach of the data
+WIDER = 1.15
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,8 @@ def widening(
 
     ``setting.inflate`` for what the curves lack; 1.15 for more than ten times the largest
     samples_seen, for more than three times the most passes, and for repeats of a pool more than
-    twice as large as any that was trained on; 1.4 for a mixture where the
-    diversity exponent is averaged over and no trained mixture was there to tell.
+    twice as large as any that was trained on. That no trained mixture checks the diversity exponent
+    is not priced here: the draws hold every exponent, and so its whole width, already.
     """
     curves = ensemble.curves
     wide = np.full(len(samples), setting.inflate)
@@ -99,11 +99,6 @@ def widening(
     wide *= np.where(larger & (passes > 1.0), WIDER, 1.0)
     deep = max(FAR_REPEATS * float(curves.passes.max()), 4.0)
     wide *= np.where(passes > deep * (1 + 1e-9), WIDER, 1.0)
-    if (
-        not (curves.mixtures or curves.held_out)
-        and len({member.kappa for member in ensemble.members}) > 1
-    ):
-        wide *= np.where((weights > 0).sum(axis=1) > 1, UNCHECKED, 1.0)
     return wide
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from assets.filtering.average import Ensemble
 from assets.filtering.baselines import baseline_rows
 from assets.filtering.candidates import Candidates, PlanError, list_candidates
+from assets.filtering.curves import LEAST, MOST
 from assets.filtering.decay import Array
 from assets.filtering.predict import (
     Setting,
@@ -134,9 +135,10 @@ def free_shares(
 
 def check_budget(budget: float, total: float, setting: Setting) -> None:
     """Refuse a budget that is not positive or that the cap on passes cannot use."""
-    if not np.isfinite(budget) or budget <= 0:
+    if not LEAST <= budget <= MOST:
         message = (
-            f"budget {budget} is not a positive number of samples; give for example samples=1e6"
+            f"budget {budget} is not a positive number of samples ({LEAST:g} to {MOST:g}); "
+            "give for example samples=1e6"
         )
         raise PlanError(message)
     if setting.max_passes is not None:
@@ -163,12 +165,12 @@ def _break_ties(
 ) -> tuple[int, npt.NDArray[np.bool_]]:
     """Return the chosen plan and which plans tie with the best.
 
-    A tie: the difference is below its own standard deviation over draws and below half the noise
-    of a run.
+    A tie: the difference is below its own standard deviation over draws and below a quarter of the
+    noise of a run, which no pair of runs would show.
     """
     best = int(np.argmin(predicted))
     spread = np.std(draws - draws[:, best : best + 1], axis=0)
-    limit = np.minimum(spread, 0.5 * ensemble.sigma)
+    limit = np.minimum(spread, 0.25 * ensemble.sigma)
     tied = predicted - predicted[best] <= limit
     tied[best] = True
     # fewest repeats among the tied, then sampling by size, then the lowest prediction

@@ -168,15 +168,22 @@ def test_drift_is_assumed_where_no_budget_can_be_held_out():
     assert few.ensemble.drift == pytest.approx(UNKNOWN_DRIFT)
 
 
-def test_an_unchecked_mixture_rule_widens_mixtures_only():
+def test_an_unchecked_mixture_rule_widens_mixtures_by_the_spread_of_its_exponents():
     from assets.filtering.analyse import study
-    from assets.filtering.predict import UNCHECKED, widening
+    from assets.filtering.predict import widening
 
-    fitted = study(curves(sd=0.002, pools=range(2)), bootstraps=30)
-    samples, sizes = np.array([100e6, 100e6]), np.full((2, 2), SIZE)
-    shares = np.array([[1.0, 0.0], [0.5, 0.5]])
-    wide = widening(fitted.ensemble, samples, shares, sizes, fitted.setting)
-    np.testing.assert_allclose(wide, [1.0, UNCHECKED])
+    table = curves(sd=0.0003, pools=range(3))
+    samples, sizes = np.array([350e6, 350e6]), np.full((2, 3), SIZE)
+    shares = np.array([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0]])
+    known, averaged = (study(table, kappa=kappa, bootstraps=200) for kappa in (1.0, None))
+    few, many = (s.ensemble.sample(samples, shares, sizes).std(axis=0) for s in (known, averaged))
+    assert many[1] > 1.4 * few[1]
+    assert many[0] < 1.2 * few[0]
+    # the draws hold the exponents: their spread is not counted twice
+    for fitted in (known, averaged):
+        np.testing.assert_allclose(
+            widening(fitted.ensemble, samples, shares, sizes, fitted.setting), 1.0
+        )
 
 
 def _set(**columns):

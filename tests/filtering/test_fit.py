@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -146,6 +148,50 @@ def test_without_repeats_the_half_life_spreads_over_its_prior():
     log_tau = draw(fitted, 400)[:, fitted.problem.columns("tau")]
     assert abs(log_tau.mean() - np.log(5.0)) < 0.15
     assert 0.8 < log_tau.std() < 1.15
+
+
+def posterior_mean(fitted, draws=4000):
+    """Return the exact posterior mean and spread by importance sampling about the fit (the oracle)."""
+    problem, curves_ = fitted.problem, fitted.curves
+    _, jacobian = problem.values(fitted.theta[None, :])
+    free = problem.free
+    j = jacobian[0][:, free]
+    precision = (j * fitted.robust[:, None]).T @ j / fitted.sigma**2
+    precision = precision + np.diag(1.0 / problem.prior_sd[free] ** 2)
+    root = np.linalg.cholesky(np.linalg.inv(precision))
+    z = np.random.default_rng(0).standard_normal((draws, int(free.sum())))
+    theta = np.repeat(fitted.theta[None, :], draws, axis=0)
+    theta[:, free] += z @ root.T
+    inside = ((theta >= problem.lower) & (theta <= problem.upper)).all(axis=1)
+    residual = problem.values(theta, slopes=False)[0] - curves_.error
+    distance = (theta - problem.prior_mean)[:, free] / problem.prior_sd[free]
+    log_density = -0.5 * (
+        (residual**2 * fitted.robust).sum(axis=1) / fitted.sigma**2 + (distance**2).sum(axis=1)
+    )
+    log_weight = np.where(inside, log_density + 0.5 * (z**2).sum(axis=1), -np.inf)
+    weight = np.exp(log_weight - log_weight.max())
+    weight /= weight.sum()
+    mean = weight @ theta
+    return mean, np.sqrt(weight @ (theta - mean) ** 2)
+
+
+@pytest.mark.parametrize(
+    ("sd", "last"), [(0.006, 3.5), (0.01, 3.5), (0.004, 2.0)], ids=["few", "noisy", "two passes"]
+)
+def test_draws_are_drawn_to_the_priors_once(sd, last):
+    # few passes: the half-life is partly the data's, partly the prior's, whose centre is far from it
+    table = curves(pools=[3], epochs=np.linspace(0.5, last, 7))
+    noise = sd * np.random.default_rng(2).standard_normal(table.height)
+    read = read_curves(table.with_columns(metric_value=pl.col("metric_value") + noise))
+    fitted = fit(read, "utility", floor=0.1, anchor=4e6, robust=False)
+    at = fitted.problem.columns("tau")[0]
+    mean, spread = posterior_mean(fitted)
+    assert abs(draw(fitted, 500, method="parametric")[:, at].mean() - mean[at]) < 0.3 * spread[at]
+    # the mutant disturbs fitted values, which the priors have pulled once already
+    values = fitted.problem.values(fitted.theta[None, :], slopes=False)[0][0]
+    pulled = replace(fitted.problem, curves=replace(read, error=values))
+    wrong = draw(replace(fitted, problem=pulled), 500, method="parametric")[:, at]
+    assert abs(wrong.mean() - mean[at]) > 0.4 * spread[at]
 
 
 def test_robust_to_one_gross_error():
