@@ -18,6 +18,7 @@ EMBEDDINGS = "scoring/embeddings"
 SCORES, CALIBRATION, SILENCES = "scoring/scores", "scoring/calibration", "scoring/silences"
 RECORDS, FATES = "deduplication/records", "deduplication/fates"
 BATCH = 20_000
+SLICE = 4_096
 
 
 def _models(run: Run) -> object:
@@ -62,6 +63,7 @@ def compute_embeddings(run: Run, stage: Stage) -> Facts:
     from assets.scoring.hashed import to_stored
     from assets.scoring.lake_scores import column_of, scored_records, targets
     from assets.scoring.recipe_models import embedder
+    from assets.scoring.vector_parts import VectorParts
 
     model = embedder(run.recipe, run.scratch / "tokens")
     schema = pa.schema(
@@ -81,30 +83,47 @@ def compute_embeddings(run: Run, stage: Stage) -> Facts:
     known = _known_contents(run, model.embedder_id)
     if known is not None:
         contents = contents.join(known, on="content_id", how="anti")
+    parts = VectorParts(run.scratch / "vectors", model.embedder_id)
     done = 0
+    kept = parts.wanted(contents)
+    if kept is not None:
+        staged.write(kept.to_arrow().cast(schema))
+        contents = contents.join(kept.lazy().select("content_id"), on="content_id", how="anti")
+        done = kept.height
+        run.report("scoring", "taking over vectors of a run that did not end", done, None)
     for batch in contents.collect_batches(chunk_size=BATCH):
         for (rule,), part in batch.group_by(["rule"], maintain_order=True):
             names = list(run.recipe.records[int(str(rule))].features) or None
-            table = part.to_arrow()
-            vectors = model.embed(
-                column_of(table, "text"), column_of(table, "features") if names else None, names
-            )
-            staged.write(
-                pa.table(
+            for slice_ in part.iter_slices(SLICE):
+                table = slice_.to_arrow()
+                vectors = model.embed(
+                    column_of(table, "text"), column_of(table, "features") if names else None, names
+                )
+                rows = pa.table(
                     {
                         "content_id": table.column("content_id"),
                         "embedder_id": pa.array([model.embedder_id] * len(vectors)),
                         "dim": pa.array([model.dim] * len(vectors), pa.int32()),
                         "vector": to_stored(vectors),
                     }
-                )
-            )
-        done += batch.height
-        run.report("scoring", "embedding contents", done, None)
+                ).cast(schema)
+                staged.write(rows)
+                parts.add(rows)
+                done += len(vectors)
+                run.report("scoring", "embedding contents", done, None)
+    cut = getattr(model, "cut", 0)
+    closing = getattr(model, "close", None)
+    if closing is not None:
+        closing()
     staged.close()
     ids = stage.staged(EMBEDDINGS).select(pl.col("content_id").is_duplicated().any()).collect()
     stage.check("one_vector_a_content", not bool(ids.item()), new=staged.rows)
-    return {EMBEDDINGS: {"embedder": model.embedder_id, "new_vectors": staged.rows}}
+    told: dict[str, object] = {"embedder": model.embedder_id, "new_vectors": staged.rows}
+    if cut:
+        told["texts_cut"] = cut
+    if kept is not None:
+        told["taken_over"] = kept.height
+    return {EMBEDDINGS: told}
 
 
 def _known_contents(run: Run, embedder_id: str) -> pl.LazyFrame | None:
