@@ -22,6 +22,8 @@ _KNOWN = "alpha=0.3, tau=3.3, cooldown=5:1:0.5 (tau at first, tau then, share of
 def phases(rule: str, sizes: Mapping[str, float], budget: float) -> list[dict[str, Any]]:
     """Return the phases of a rule: `start` (share of the run) and `probabilities` per group.
 
+    Where UniMax meets its cap in every group, `unspent` says how much of the budget is left over.
+
     Parameters
     ----------
     rule
@@ -38,6 +40,7 @@ def phases(rule: str, sizes: Mapping[str, float], budget: float) -> list[dict[st
     Chung et al. 2023.
     """
     name, _, value = rule.partition("=")
+    unspent = 0.0
     if name in ("temperature", "temp", "t"):
         msg = f"schedule {rule!r}: say alpha= (exponent of the size) or tau= (its inverse)"
         raise AllocationError(msg)
@@ -51,13 +54,17 @@ def phases(rule: str, sizes: Mapping[str, float], budget: float) -> list[dict[st
         first, then, at = numbers
         steps = [(0.0, shares(counts, tau=first)), (at, shares(counts, tau=then))]
     elif name == "unimax" and len(numbers) == 1:
-        drawn, _ = unimax(counts, budget, max_epochs=numbers[0])
+        drawn, unspent = unimax(counts, budget, max_epochs=numbers[0])
+        if not drawn.sum() > 0:
+            msg = f"schedule {rule!r}: no group can be drawn from; give more epochs or a budget"
+            raise AllocationError(msg)
         steps = [(0.0, drawn / drawn.sum())]
     else:
         msg = f"schedule {rule!r} is not known; use {_KNOWN}"
         raise AllocationError(msg)
+    more = {"unspent": unspent} if unspent > 0 else {}
     return [
-        {"start": start, "probabilities": dict(zip(sizes, p.tolist(), strict=True))}
+        {"start": start, "probabilities": dict(zip(sizes, p.tolist(), strict=True)), **more}
         for start, p in steps
     ]
 
@@ -132,10 +139,13 @@ def worst_group(performance: Floats, half_width: Floats | None = None) -> int:
     """Return the group to draw the next sample from: the worst one (Abernethy et al. 2022).
 
     With `half_width` of confidence intervals it is the one that might be worst (Shekhar et al.
-    2021).
+    2021). Groups that were not measured (NaN) are passed over.
     """
     low = performance if half_width is None else performance - half_width
-    return int(np.argmin(low))
+    if not np.isfinite(low).any():
+        msg = "no group has a finite performance, so none is the worst"
+        raise AllocationError(msg)
+    return int(np.nanargmin(low))
 
 
 def error_bound_scaling(loss: Floats, *, gamma: float = 1.0) -> Floats:

@@ -76,7 +76,13 @@ def laws(curves: Path, **asked: Any) -> None:  # noqa: ANN401 - the options abov
     type=DataPath(),
     help="For --report: what trained models scored (group, arm, seed, metric), or predictions.",
 )
-@click.option("--schedule", metavar="RULE", help="For --export: alpha=, tau=, cooldown=, unimax=.")
+@click.option(
+    "--schedule",
+    metavar="RULE",
+    help="For --export: alpha=, tau=, cooldown=, unimax=; with --losses doremi, odm, worst_group, group_dro, "
+    "error_bound.",
+)
+@click.option("--losses", type=DataPath(), help="For --schedule: losses by step and group.")
 @click.option(
     "--rounds", type=click.Path(path_type=Path), help="Plan the next round of a study kept here."
 )

@@ -25,6 +25,7 @@ class AllocateSettings(BaseModel):
     integer: bool = False
     export: Path | None = None
     schedule: str | None = None
+    losses: Path | None = None
     report: Path | None = None
     results: Path | None = None
     rounds: Path | None = None
@@ -49,7 +50,7 @@ def allocate(problem: Path, settings: AllocateSettings) -> None:
 
 
 def _answer(stated: dict[str, Any], settings: AllocateSettings) -> None:
-    as_json = settings.as_json
+    as_json, whole = settings.as_json, stated
     if settings.rounds is not None:
         from orchestration.commands.allocate_rounds import allocate_rounds
 
@@ -74,7 +75,7 @@ def _answer(stated: dict[str, Any], settings: AllocateSettings) -> None:
             raise AllocationError(message)
         answer = solve(stated, integer=settings.integer)
     if settings.export is not None:
-        _export(stated, answer, settings.export, settings.schedule)
+        _export(whole, answer, settings.export, settings)
     if settings.report is not None:
         _report(stated, answer, settings)
     if as_json:
@@ -150,6 +151,8 @@ def _show(answer: Mapping[str, Any]) -> None:
 
 def _check(settings: AllocateSettings) -> None:
     """Refuse options that say nothing together."""
+    from assets.allocation.online_schedules import follows_losses
+
     fault = None
     forms = [name for name in ("joint", "coupled", "bags") if getattr(settings, name)]
     others = [
@@ -165,6 +168,10 @@ def _check(settings: AllocateSettings) -> None:
         fault = f"--{forms[0]} does not go with --{others[0]}; leave it out"
     elif settings.schedule and not settings.export:
         fault = "--schedule is written by --export DIR; name the folder"
+    elif settings.losses and not settings.schedule:
+        fault = "--losses are followed by --schedule RULE; name the rule"
+    elif settings.schedule and settings.losses is None and follows_losses(settings.schedule):
+        fault = f"--schedule {settings.schedule} follows losses; name their table with --losses"
     elif settings.results and not settings.report:
         fault = "--results are drawn by --report FILE; name the page"
     elif settings.joint and (settings.export or settings.rounds or settings.report):
@@ -176,22 +183,29 @@ def _check(settings: AllocateSettings) -> None:
 
 
 def _export(
-    stated: Mapping[str, Any], answer: Mapping[str, Any], folder: Path, schedule: str | None
+    stated: Mapping[str, Any], answer: Mapping[str, Any], folder: Path, settings: AllocateSettings
 ) -> None:
+    from assets.allocation.online_schedules import follow
     from assets.allocation.problem import records_of
     from assets.allocation.schedules import phases
     from assets.allocation.trainer_plan import trainer_plan, write_trainer_files
+    from orchestration.commands.tables import read_table
 
     sizes = {group["name"]: records_of(group) for group in stated["groups"]}
     drawn = sum(entry["samples"] for entry in answer["allocation"])
-    steps = phases(schedule, sizes, drawn) if schedule else []
+    steps, loss_weights, schedule = [], None, settings.schedule
+    if schedule and settings.losses:
+        followed = follow(schedule, read_table(settings.losses), list(sizes))
+        steps, loss_weights = followed.phases, followed.loss_weights
+    elif schedule:
+        steps = phases(schedule, sizes, drawn)
     intervals = {
         entry["group"]: (entry["records_lo80"], entry["records_hi80"])
         for entry in answer["allocation"]
         if entry.get("records_lo80") is not None
     }
     write_trainer_files(
-        trainer_plan(answer, intervals=intervals), folder, steps, policy=answer["policy"]
+        trainer_plan(answer, loss_weights, intervals), folder, steps, policy=answer["policy"]
     )
 
 
