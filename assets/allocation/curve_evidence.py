@@ -89,13 +89,11 @@ def curve_evidence(
         measured = sorted(set(evaluations["group"].cast(pl.String).to_list()) | set(names))
         fitted = fit_group_curves(evaluations, measured, draws=draws, seed=seed)
         points = _points(evaluations)
+        fits = pl.col("status").is_in(["ok", "no_gain"])
         left_out = pl.col("group").is_in(names).not_()
-        without = fitted.frame.filter(~pl.col("status").is_in(["ok", "no_gain"]) | left_out).select(
+        without = fitted.frame.filter(~fits | left_out).select(
             "group",
-            pl.when(left_out)
-            .then(pl.lit("not in the problem"))
-            .otherwise("status")
-            .alias("status"),
+            pl.when(fits).then(pl.lit("not in the problem")).otherwise("status").alias("status"),
             "remedy",
         )
     return CurveEvidence(

@@ -259,17 +259,20 @@ def _values(facts: AllocationFacts) -> pl.DataFrame:
 
 
 def _division(facts: AllocationFacts) -> list[object]:
-    page_rows = []
-    for entry, best in zip(facts.answer["allocation"], facts.best, strict=True):
-        page_rows.append(
-            (
-                foreign(entry["group"]),
-                *(number(entry[c]) for c in ("samples", "records", "passes", "performance")),
-                number(best),
-                entry["bound"],
-                number(entry["marginal_value"]),
-            )
+    entries = facts.answer["allocation"]
+    sure = any(entry.get("records_lo80") is not None for entry in entries)
+    rows = [
+        (
+            foreign(entry["group"]),
+            *(number(entry[c]) for c in ("samples", "records")),
+            *([_between(entry)] if sure else []),
+            *(number(entry[c]) for c in ("passes", "performance")),
+            number(best),
+            entry["bound"],
+            number(entry["marginal_value"]),
         )
+        for entry, best in zip(entries, facts.best, strict=True)
+    ]
     rules = [
         (rule.replace("_", " "), number(found["objective"]), number(found["worst"]))
         for rule, found in facts.answer["baselines"].items()
@@ -281,14 +284,15 @@ def _division(facts: AllocationFacts) -> list[object]:
                 "group",
                 "samples",
                 "records",
+                *(["records, 80 %"] if sure else []),
                 "passes",
                 "performance",
                 "with all its data",
                 "bound",
                 "marginal value",
             ),
-            page_rows,
-            numeric=(1, 2, 3, 4, 5, 7),
+            rows,
+            numeric=[n for n in range(1, 8 + sure) if n != 6 + sure],
         ),
         table(
             "The stated objective, and the lowest level, under simple rules",
@@ -297,6 +301,11 @@ def _division(facts: AllocationFacts) -> list[object]:
             numeric=(1, 2),
         ),
     ]
+
+
+def _between(entry: Mapping[str, Any]) -> str:
+    low, high = entry.get("records_lo80"), entry.get("records_hi80")
+    return f"{number(low)} to {number(high)}" if low is not None else "—"
 
 
 def _curves(page: Page, facts: AllocationFacts) -> list[object]:

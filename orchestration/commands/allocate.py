@@ -212,7 +212,9 @@ def _export(
 def _report(
     stated: Mapping[str, Any], answer: Mapping[str, Any], settings: AllocateSettings
 ) -> None:
+    from assets.allocation.group_curves import CurveError
     from assets.allocation.measured_groups import completed_runs
+    from assets.allocation.results import ResultsError
     from assets.publication.allocation_page import allocation_page, gather
     from orchestration.commands.tables import read_table
 
@@ -222,8 +224,15 @@ def _report(
     if settings.evaluations is not None:
         measured = completed_runs(read_table(settings.evaluations))
     results = None if settings.results is None else read_table(settings.results)
-    page = allocation_page(
-        gather(stated, {**answer, "allocation": rows}, evaluations=measured, results=results)
-    )
+    try:
+        found = gather(
+            stated, {**answer, "allocation": rows}, evaluations=measured, results=results
+        )
+    except ResultsError as error:
+        message = f"--results {settings.results}: {error}"
+        raise RecipeError(message) from error
+    except CurveError as error:
+        message = f"--evaluations {settings.evaluations}: {error}"
+        raise RecipeError(message) from error
     if settings.report is not None:
-        settings.report.write_text(page, encoding="utf-8")
+        settings.report.write_text(allocation_page(found), encoding="utf-8")

@@ -276,3 +276,32 @@ def test_the_command_writes_one_page(tmp_path):
     alone = CliRunner().invoke(main, ["allocate", str(file), "--results", str(results)])
     assert alone.exit_code == 2
     assert "--report FILE" in alone.output
+
+
+def test_fitted_problems_keep_who_decided_and_show_their_intervals(tmp_path):
+    file, page, curves = (tmp_path / name for name in ("problem.json", "page.html", "curves.csv"))
+    problem = three(kind="weighted_sum")
+    evaluations(problem).write_csv(curves)
+    problem["policy"] = {"owner": "the council", "decided": "2026-11-24"}
+    for group in problem["groups"]:
+        del group["curve"]
+    more = {"name": "orm", "weight": 0.1, "cost": 1, "available": 500}
+    file.write_text(json.dumps(problem | {"groups": [*problem["groups"], more]}))
+    asked = ["allocate", str(file), "--report", str(page), "--evaluations", str(curves)]
+    result = CliRunner().invoke(main, asked)
+    assert result.exit_code == 0, result.output
+    text = Reader(page.read_text()).text
+    assert "set by the council" in text
+    assert "records, 80 %" in text
+    assert re.search(r"group 'orm' has no curve", text)
+
+
+def test_results_that_cannot_be_read_name_their_file(tmp_path):
+    file, results = tmp_path / "problem.json", tmp_path / "results.csv"
+    file.write_text(json.dumps(three(kind="weighted_sum")))
+    rows([0.0, 0.05]).drop("seed").write_csv(results)
+    asked = ["allocate", str(file), "--report", str(tmp_path / "p.html"), "--results", str(results)]
+    result = CliRunner().invoke(main, asked)
+    assert result.exit_code == 2
+    assert "results.csv" in result.output
+    assert "group, arm, seed, metric" in " ".join(result.output.split())
