@@ -22,6 +22,11 @@ class RandomScore(Stateless):
     """A uniform draw keyed by id and seed; selections by it are nested."""
 
     name: ClassVar[str] = "random"
+    exempt: ClassVar[dict[str, str]] = {
+        "shortcut": "the draw is keyed by the id and by nothing else",
+        "direction": "a draw prefers no record to another",
+        "seed": "another seed is another draw, as it must be",
+    }
     version: ClassVar[int] = 1
     needs: ClassVar[Needs] = Needs.NONE
     row_local: ClassVar[bool] = True

@@ -76,9 +76,6 @@ class GroupShapley(AgainstTarget):
     source: ClassVar[str] = (
         "Ghorbani and Zou 2019, arXiv 1904.02868, algorithm 1 (groups: section 4)"
     )
-    exempt: ClassVar[dict[str, str]] = {
-        "copy": "the value is of the record's group, whatever the record"
-    }
 
     def __post_init__(self) -> None:
         fine = self.orders >= 2 and self.tolerance >= 0 and 0 <= self.exact_groups <= 16

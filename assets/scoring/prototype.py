@@ -59,7 +59,10 @@ class Prototype:
     sample_rows: int = 65_536
 
     name: ClassVar[str] = "prototype"
-    exempt: ClassVar[dict[str, str]] = {"seed": "the cells start from records drawn by the seed"}
+    exempt: ClassVar[dict[str, str]] = {
+        "seed": "the cells start from records drawn by the seed",
+        "direction": "which end is better is fitted to how much data there is",
+    }
     version: ClassVar[int] = 1
     needs: ClassVar[Needs] = Needs.EMBEDDING
     row_local: ClassVar[bool] = True

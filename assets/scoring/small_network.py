@@ -198,8 +198,8 @@ def train(sample: LabelledSample, training: Training) -> tuple[Checkpoint, ...]:
     draw = np.random.default_rng([training.seed % 2**63, training.run])
     first = np.zeros((training.hidden, d + 1))
     first[:, :-1] = draw.normal(size=(training.hidden, d)) * np.sqrt(2.0)  # rows have length 1
+    # nought, so that classes start alike and their names have no influence
     second = np.zeros((len(classes), training.hidden + 1))
-    second[:, :-1] = draw.normal(size=(len(classes), training.hidden)) / np.sqrt(training.hidden)
     moments = [np.zeros_like(w) for w in (first, second, first, second)]
     total = training.epochs * -(-n // BATCH_ROWS)
     step = 0

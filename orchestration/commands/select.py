@@ -194,3 +194,5 @@ def list_methods(*, as_json: bool) -> None:
         click.echo(f"  {row['about']}")
         click.echo(f"  needs {row['needs']}; {row['cost']}")
         click.echo(f"  {row['source']}")
+        if row["exempt"]:
+            click.echo(f"  exempt from {row['exempt']}")

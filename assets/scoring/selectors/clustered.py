@@ -61,6 +61,10 @@ class KMeansQuality:
     temperature: float = 1.0
 
     name: ClassVar[str] = "kmeans_quality"
+    exempt: ClassVar[dict[str, str]] = {
+        "copy": "each copy is drawn by itself, whatever it says",
+        "direction": "it is a sample, where the best is likely and not certain",
+    }
     version: ClassVar[int] = 1
     needs: ClassVar[SelectorNeeds] = SelectorNeeds.EMBEDDING | SelectorNeeds.VALUE
     cost: ClassVar[str] = "O(rows x k x dim)"

@@ -66,6 +66,9 @@ class Mig:
     direction: Direction = "high"
 
     name: ClassVar[str] = "mig"
+    exempt: ClassVar[dict[str, str]] = {
+        "copy": "a copy still adds to its tags, though less than before",
+    }
     version: ClassVar[int] = 1
     needs: ClassVar[SelectorNeeds] = SelectorNeeds.VALUE | SelectorNeeds.TAGS
     cost: ClassVar[str] = "O(tags² x dim), and lazily O(picks x tags of a record)"

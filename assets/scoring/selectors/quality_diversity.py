@@ -44,6 +44,10 @@ class QualityDiversity:
     direction: Direction = "high"
 
     name: ClassVar[str] = "quality_diversity"
+    exempt: ClassVar[dict[str, str]] = {
+        "direction": "alpha weighs quality against what a record adds, so the best may come later",
+        "copy": "a copy still has its quality, which alpha weighs against what it adds",
+    }
     version: ClassVar[int] = 1
     needs: ClassVar[SelectorNeeds] = SelectorNeeds.EMBEDDING | SelectorNeeds.VALUE
     cost: ClassVar[str] = "O(rows² x dim)"

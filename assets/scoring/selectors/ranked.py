@@ -45,6 +45,9 @@ class Top:
     direction: Direction = "high"
 
     name: ClassVar[str] = "top"
+    exempt: ClassVar[dict[str, str]] = {
+        "copy": "copies have one score, so they stand beside each other",
+    }
     version: ClassVar[int] = 1
     needs: ClassVar[SelectorNeeds] = SelectorNeeds.VALUE
     cost: ClassVar[str] = "O(rows)"
@@ -68,6 +71,10 @@ class RandomSelection:
     """A uniform sample without replacement, the baseline that a method must beat."""
 
     name: ClassVar[str] = "random"
+    exempt: ClassVar[dict[str, str]] = {
+        "copy": "a draw does not look at what a record says",
+        "direction": "a draw prefers no record to another",
+    }
     version: ClassVar[int] = 1
     needs: ClassVar[SelectorNeeds] = SelectorNeeds.NONE
     cost: ClassVar[str] = "O(rows)"
@@ -93,6 +100,10 @@ class Gumbel:
     temperature: float = 1.0
 
     name: ClassVar[str] = "gumbel"
+    exempt: ClassVar[dict[str, str]] = {
+        "copy": "each copy is drawn by itself, whatever it says",
+        "direction": "it is a sample, where the best is likely and not certain",
+    }
     version: ClassVar[int] = 1
     needs: ClassVar[SelectorNeeds] = SelectorNeeds.VALUE
     cost: ClassVar[str] = "O(rows)"
@@ -118,6 +129,9 @@ class Stratified:
     """A uniform sample from each stratum, in proportion to its size."""
 
     name: ClassVar[str] = "stratified"
+    exempt: ClassVar[dict[str, str]] = {
+        "copy": "a draw does not look at what a record says",
+    }
     version: ClassVar[int] = 1
     needs: ClassVar[SelectorNeeds] = SelectorNeeds.STRATUM
     cost: ClassVar[str] = "O(rows log rows)"

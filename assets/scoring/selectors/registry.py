@@ -57,8 +57,13 @@ def create(name: str, settings: Mapping[str, Any] | None = None) -> Selector:
     return cast("Selector", kind(**given))
 
 
+def exemptions(kind: type[Any]) -> Mapping[str, str]:
+    """Return the properties of the common suite that a method does not have, each with the reason."""
+    return cast("Mapping[str, str]", getattr(kind, "exempt", {}))
+
+
 def describe() -> pl.DataFrame:
-    """Return one row a selector: selector, version, needs, cost, source, about."""
+    """Return one row a selector: selector, version, needs, cost, source, about, exempt."""
     rows = [
         {
             "selector": name,
@@ -67,6 +72,7 @@ def describe() -> pl.DataFrame:
             "cost": kind.cost,
             "source": kind.source,
             "about": (kind.__doc__ or "").strip().split("\n", maxsplit=1)[0],
+            "exempt": "; ".join(f"{k}: {why}" for k, why in exemptions(kind).items()),
         }
         for name, kind in SELECTORS.items()
     ]

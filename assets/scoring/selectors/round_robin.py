@@ -36,6 +36,9 @@ class RoundRobin:
     """Each record of the target takes its nearest in turn."""
 
     name: ClassVar[str] = "round_robin"
+    exempt: ClassVar[dict[str, str]] = {
+        "copy": "copies are equally near to the target, which takes both",
+    }
     version: ClassVar[int] = 1
     needs: ClassVar[SelectorNeeds] = SelectorNeeds.EMBEDDING | SelectorNeeds.TARGET
     cost: ClassVar[str] = "O(targets x rows x dim)"
