@@ -76,6 +76,7 @@ def diagnose(curves: Curves) -> Diagnosis:
     _coverage(curves, found)
     _dependence(curves, found)
     _identical(curves, found)
+    _repeated(curves, found)
     return found
 
 
@@ -225,6 +226,21 @@ def _dependence(curves: Curves, found: Diagnosis) -> None:
             f"{many.size} runs give several evaluations each: {len(curves)} evaluations, "
             f"{runs.size} independent runs",
             "give a separate run, with its own seed, for each sample count",
+        )
+
+
+def _repeated(curves: Curves, found: Diagnosis) -> None:
+    """Warn where one run has the same evaluation twice."""
+    same = np.stack([curves.run, curves.samples, curves.unique, curves.error], axis=1)
+    first = np.unique(same, axis=0, return_index=True)[1]
+    again = np.setdiff1d(np.arange(len(curves)), first)
+    if again.size:
+        found.add(
+            "duplicated_rows",
+            f"{again.size} evaluations stand in the table twice (first: row "
+            f"{int(curves.row[again].min())}); each counts, so the intervals are too narrow",
+            "drop the copies, or give repeated runs their own seed or run_id",
+            widen=True,
         )
 
 

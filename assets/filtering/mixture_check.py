@@ -20,7 +20,7 @@ import numpy as np
 from scipy.stats import norm, t
 
 from assets.filtering.average import Ensemble
-from assets.filtering.curves import MixtureRow
+from assets.filtering.curve_mixtures import MixtureRow
 from assets.filtering.diagnostics import Diagnosis
 from assets.filtering.predict import Setting, sample_points
 

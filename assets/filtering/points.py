@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 
 from assets.filtering.average import Ensemble
-from assets.filtering.curves import LEAST, MOST, CurveError, parse_shares
+from assets.filtering.curve_checks import LEAST, MOST, CurveError
+from assets.filtering.curve_mixtures import parse_shares
 from assets.filtering.diagnostics import Diagnosis, diagnose_reach, diagnose_sizes
 from assets.filtering.predict import Setting, achieved, interval, sample_points
 
@@ -46,7 +47,11 @@ def predict_points(
         shares = parse_shares(row.get("weights"), len(at), own, f"points, row {i}")
         np.add.at(weights[i], at, shares)
         unique[i, at] = own
-        sizes.append(row.get("model_size", setting.model_size))
+        size = row.get("model_size")
+        if size is None or size != size:  # not a number: unknown
+            sizes.append(setting.model_size)
+        else:
+            sizes.append(_positive(size, f"points, row {i}: model_size"))
     out: list[dict[str, Any]] = []
     predicted = np.empty(count)
     intervals = np.empty((count, 4))

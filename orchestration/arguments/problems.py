@@ -13,6 +13,14 @@ from orchestration.arguments.options import (
 from orchestration.arguments.paths import DataPath
 
 
+def _once(_: click.Context, option: click.Parameter, values: tuple[str, ...]) -> str | None:
+    """Return the one value of an option; a second is refused, as click would drop the first."""
+    if len(values) > 1:
+        message = f"is given {len(values)} times; one call plans for one budget"
+        raise click.BadParameter(message, param=option)
+    return values[0] if values else None
+
+
 @click.command()
 @click.argument("curves", type=DataPath())
 @click.option(
@@ -23,6 +31,8 @@ from orchestration.arguments.paths import DataPath
 @click.option("--form", type=click.Choice(["paper", "code"]), default="paper", show_default=True)
 @click.option(
     "--budget",
+    multiple=True,
+    callback=_once,
     metavar="UNIT=N[,NAME=N…]",
     help="Plan for samples=N, tokens=N, flops=N,parameters=N or gpu_hours=N,peak=FLOP/s,utilisation=S,parameters=N; "
     "further: tokens_per_sample, scoring_flops, or scorer_parameters and scored_tokens.",

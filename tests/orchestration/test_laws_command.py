@@ -61,6 +61,8 @@ def test_people_get_tables_a_plot_and_a_schedule(file, tmp_path):
     ("arguments", "words"),
     [
         (("--budget", "flops=1e18"), "flops needs parameters"),
+        (("--budget", "samples=1e8", "--budget", "samples=1e9"), "one call plans for one budget"),
+        (("--budget", "samples=1e308"), "not a positive number of samples"),
         (("--budget", "samples=1e9", "--max-passes", "4"), "raise max_passes"),
         (("--schedule", "s.csv"), "add --budget samples=N"),
         (("--plot", "no/such/folder/x.png"), "make it first"),
@@ -71,3 +73,36 @@ def test_what_cannot_be_done_is_said_with_the_remedy(file, arguments, words):
     told = run(file, "--law", "utility", *arguments)
     assert told.exit_code == 2
     assert words in told.output
+
+
+@pytest.mark.parametrize("change", ["\ufeff{}", "crlf", "{}\n\n"], ids=["bom", "crlf", "blank end"])
+def test_how_editors_save_a_table_does_not_matter(file, tmp_path, change):
+    text = file.read_text()
+    saved = text.replace("\n", "\r\n") if change == "crlf" else change.format(text)
+    other = tmp_path / "saved.csv"
+    other.write_bytes(saved.encode())
+    one, two = (json.loads(run(f, "--law", "power", "--json").output) for f in (file, other))
+    assert one["laws"] == two["laws"]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "delta"])
+def test_curves_in_parquet_and_delta(file, tmp_path, kind):
+    other = tmp_path / ("curves.parquet" if kind == "parquet" else "curves")
+    table = pl.read_csv(file)
+    if kind == "parquet":
+        table.write_parquet(other)
+    else:
+        table.write_delta(other)
+    one, two = (json.loads(run(f, "--law", "power", "--json").output) for f in (file, other))
+    assert one["laws"] == two["laws"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\n", "pool,pool_unique,samples_seen,metric_value\n", "\x00\x01"]
+)
+def test_a_table_without_rows_is_refused(tmp_path, text):
+    empty = tmp_path / "empty.csv"
+    empty.write_text(text)
+    told = run(empty)
+    assert told.exit_code == 2
+    assert told.output.startswith("sluice: ")

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from assets.filtering.analyse import analyse
+from assets.filtering.curves import CurveError, read_curves
+from assets.filtering.diagnostics import diagnose
+from tests.filtering.released import SIZE, curves
+
+GOOD = curves(pools=range(2), sizes=(SIZE, SIZE / 4), epochs=(0.5, 1, 2, 4, 8), sd=0.002, seed=1)
+
+
+def at(row, column, value):
+    """The good table with one value changed."""
+    values = GOOD[column].to_list()
+    values[row] = value
+    if isinstance(value, str) and GOOD.schema[column] != pl.String:
+        values = [str(x) for x in values]
+    return GOOD.with_columns(pl.Series(column, values))
+
+
+def extra(column, value, *, row=3, usual=None):
+    """The good table with a further column, ``usual`` but in one row."""
+    values = [usual] * GOOD.height
+    values[row] = value
+    return GOOD.with_columns(pl.Series(column, values, dtype=pl.Float64))
+
+
+@pytest.mark.parametrize("value", [-5.0, 0.0, float("nan"), float("inf"), None, 1e300, 1e-300])
+@pytest.mark.parametrize("column", ["samples_seen", "pool_unique"])
+def test_a_sample_count_that_no_run_can_have_is_refused(column, value):
+    with pytest.raises(CurveError, match=rf"row 3 \(pool 'top10'\): {column} is not a positive"):
+        read_curves(at(3, column, value))
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        (at(3, "samples_seen", "many"), "row 3: samples_seen is 'many', which is not a number"),
+        (at(4, "metric_value", "54%"), "row 4: metric_value is '54%', which is not a number"),
+        (at(4, "pool_unique", "1,000"), "row 4: pool_unique is '1,000', which is not a number"),
+        (at(2, "metric_value", 1e300), "row 2 .*metric_value is above 1e\\+12"),
+        (at(2, "pool", None), "row 2 .*no pool"),
+        (at(2, "pool", "  "), "row 2 .*no pool"),
+        (extra("se", -1.0), "row 3 .*se is negative"),
+        (extra("se", float("nan")), "row 3 .*se is negative or not finite"),
+        (extra("se", 1e300), "row 3 .*se is negative or not finite, or above"),
+        (extra("weight", -1.0), "row 3 .*weight is negative"),
+        (extra("weight", float("inf")), "row 3 .*weight is negative or not finite"),
+        (GOOD.with_columns(weight=pl.lit(0.0)), "every weight is zero"),
+        (extra("model_size", 0.0, usual=1e6), "row 3 .*model_size is not a positive"),
+        (extra("model_size", -1.0, usual=1e6), "row 3 .*model_size is not a positive"),
+        (extra("model_size", float("inf"), usual=1e6), "row 3 .*model_size is not a positive"),
+        (extra("chance_level", 0.8, usual=0.9), "'chance_level' has more than one value"),
+    ],
+)
+def test_a_bad_value_is_refused_with_its_row(table, words):
+    with pytest.raises(CurveError, match=words):
+        read_curves(table)
+
+
+@pytest.mark.parametrize("value", [0.0, None, 1e-300, 1e-9, 1e6])
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_odd_standard_errors_and_weights_fit_without_warnings(value, everywhere):
+    for column in ("se", "weight"):
+        usual = value if everywhere else 0.002
+        if column == "weight" and value == 0.0 and everywhere:
+            continue
+        read = read_curves(extra(column, value, usual=usual))
+        assert np.isfinite(read.weight).all()
+        assert read.weight.mean() == pytest.approx(1.0)
+
+
+def test_empty_lines_at_the_end_and_blanks_around_names_do_not_count():
+    lines = pl.DataFrame({name: [None, None] for name in GOOD.columns}, schema=GOOD.schema)
+    blanks = GOOD.with_columns(
+        pool=pl.when(pl.int_range(pl.len()) == 2).then(pl.lit(" top10 ")).otherwise("pool")
+    )
+    plain = read_curves(GOOD)
+    for table in (pl.concat([GOOD, lines]), blanks):
+        read = read_curves(table)
+        assert read.pools == plain.pools
+        np.testing.assert_array_equal(read.error, plain.error)
+    with pytest.raises(CurveError, match=r"row 1 .*no pool"):
+        read_curves(pl.concat([GOOD.head(1), lines, GOOD.tail(3)]))
+
+
+def test_rows_that_stand_twice_are_named_and_widen():
+    twice = pl.concat([GOOD, GOOD.head(1)])
+    found = diagnose(read_curves(twice))
+    told = {n.code: n for n in found.notices}
+    assert "row 20" in told["duplicated_rows"].message or "row 0" in told["duplicated_rows"].message
+    assert found.inflate == pytest.approx(1.25 * diagnose(read_curves(GOOD)).inflate)
+    # two seeds may measure the same
+    seeds = pl.concat([GOOD.with_columns(seed=pl.lit(s)) for s in (0, 1)])
+    assert "duplicated_rows" not in {n.code for n in diagnose(read_curves(seeds)).notices}
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"samples_seen": [1e300]}, "row 0: samples_seen is 1e\\+300"),
+        ({"samples_seen": ["soon"]}, "row 0: samples_seen is 'soon'"),
+        ({"samples_seen": [1e8], "pool_unique": [0.0]}, "row 0: pool_unique"),
+        ({"samples_seen": [1e8], "model_size": [-1.0]}, "row 0: model_size"),
+        ({"samples_seen": [1e8], "model_size": ["big"]}, "row 0: model_size is 'big'"),
+        ({"samples_seen": [1e8], "pool": ["top10+"]}, "row 0: pool '' has no curves"),
+        ({"samples_seen": [1e8], "pool": [None]}, "row 0: pool 'None' has no curves"),
+    ],
+)
+def test_bad_points_are_refused_with_their_row(columns, words):
+    with pytest.raises(CurveError, match=words):
+        analyse(
+            GOOD, law="utility", bootstraps=2, predict=pl.DataFrame({"pool": ["top10"]} | columns)
+        )
+
+
+def test_an_unknown_model_size_of_a_point_is_no_size():
+    point = {"pool": ["top10"] * 2, "samples_seen": [1e8] * 2, "model_size": [None, float("nan")]}
+    found = analyse(GOOD, law="utility", bootstraps=5, predict=pl.DataFrame(point))["predictions"]
+    assert found[0]["predicted"] == found[1]["predicted"]
+    assert found[0]["lo80"] == found[1]["lo80"]
