@@ -202,7 +202,7 @@ def _set(**columns):
         (_set(annealed=pl.lit("perhaps")), "row 0 .*neither true nor false"),
         (_set(metric_name=pl.col("pool")), "more than one value"),
         (_set(direction=pl.lit("sideways")), "sideways"),
-        (_set(metric_value=pl.lit("abc")), "not numeric"),
+        (_set(metric_value=pl.lit("abc")), "row 0: metric_value is .abc., which is not a number"),
         (
             _set(run_id=pl.lit("r"), pool_unique=pl.int_range(pl.len()) + 1.0),
             "two values of pool_unique",
