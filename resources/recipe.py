@@ -303,6 +303,7 @@ class Proxy(_Section):
     target_loss: Annotated[float, Field(ge=0)] = 0.005
     vocabulary: Literal["bytes", "bpe"] = "bytes"
     vocabulary_size: Annotated[int, Field(ge=257)] = 1024
+    merging: bool = False
 
 
 class Filtering(_Section):

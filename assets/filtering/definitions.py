@@ -203,6 +203,7 @@ def _kept_curves(run: Run) -> pl.DataFrame | None:
 def compute_plan(run: Run, stage: Stage) -> Facts:
     """Fit the laws, and say for every budget which pools to train on and how often."""
     from assets.filtering.analyse import study
+    from assets.filtering.proxies.merged_runs import merging_error, merging_said
     from assets.filtering.proxies.run import pool_curves
 
     recipe = run.recipe
@@ -228,6 +229,8 @@ def compute_plan(run: Run, stage: Stage) -> Facts:
             answer = fitted.answer(budget=spent, max_passes=recipe.filtering.max_passes)
             answers.append(answer | ({"budget": stated.converted()} if stated else {}))
         worths = pool_worths(fitted, sizes)
+        for answer in answers:
+            answer["merging"] = merging_error(measured)
         answers[recipe.filtering.publish]["pool_bands"] = pool_bands(fitted, curves, sizes)
     plans = plan_rows(answers, budgets, sizes, reason=reason, publish=recipe.filtering.publish)
     stage.put(LAWS, law_rows(answers[recipe.filtering.publish] if answers else None))
@@ -263,6 +266,7 @@ def compute_plan(run: Run, stage: Stage) -> Facts:
             "pools": first["pools"],
             "predicted": first["predicted"] if first["predicted"] is not None else "no curve",
             "worths": json.dumps(worths),
+            "merging": merging_said(merging_error(measured)),
             "mixture_rule": dg.MetadataValue.md(mixture_table(answers[0] if answers else {})),
             "warnings": dg.MetadataValue.md(
                 "\n".join(f"* **{w['code']}**: {w['message']} {w['remedy']}" for w in warnings)
@@ -324,7 +328,7 @@ INFO = {
             "se": "double: standard error",
             "seed": "int64: seed",
             "run_id": "string: hash of all that determines the run",
-            "purpose": "string: design, validation (kept out of every fit) or widening",
+            "purpose": "string: design, validation (kept out of every fit), widening or merging",
         },
     ),
     LAWS: TableInfo(

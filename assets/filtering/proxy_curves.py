@@ -21,6 +21,7 @@ from assets.filtering.proxies.data import ProxyData, sample_for_proxies
 from assets.filtering.proxies.design import design
 from assets.filtering.proxies.finished import Finished
 from assets.filtering.proxies.further import Further, widen
+from assets.filtering.proxies.merged_runs import merged_runs
 from assets.filtering.proxies.run import SCHEMA, pool_curves
 from assets.filtering.proxies.settings import ProxyLimits, ProxySettings
 from assets.filtering.proxies.spec import Maker, RunSpec
@@ -96,6 +97,8 @@ def train_proxies(run: Run) -> tuple[pl.DataFrame, dict[str, Any]]:
             if "pool" in kinds:
                 maker = Maker(data, settings)
                 found, widened = _widened(run, wanted, found, maker, train, limits)
+                if proxy.merging:
+                    found = found + train(merged_runs(maker, wanted, seed=run.recipe.seed))
             rows += found
     return pl.DataFrame(rows, schema=SCHEMA, orient="row").sort("run_id"), widened
 

@@ -203,8 +203,9 @@ class CardFacts:
         Candidate plans by budget, where the best one changes, and what the data can't say
         (``code``, ``message``, ``remedy``). Further columns of `plans`: `published` (bool), the
         one that the release follows; `tie` (bool), not told apart from the best prediction.
-    mixture_check
-        How the mixture rule did on mixtures kept out of the fit, as in `sluice laws --json`.
+    mixture_check, merging
+        How the mixture rule did on mixtures kept out of the fit, as in `sluice laws --json`; how far
+        estimates by averaged weights were from trained mixtures, a sentence, empty where none were made.
     group_curves, group_bands, allocation, policy
         Learning curves by group (`lo80` and `hi80` of a group's band hold four of five single runs),
         the plan that was followed, and who set its objective and why. A further column `bound` of `allocation` says
@@ -254,6 +255,7 @@ class CardFacts:
     switch_points: pl.DataFrame = _none("switch_points")
     warnings: list[dict[str, str]] = field(default_factory=list)
     mixture_check: dict[str, Any] = field(default_factory=dict)
+    merging: str = ""
     group_curves: pl.DataFrame = _none("group_curves")
     group_bands: pl.DataFrame = _none("group_bands")
     allocation: pl.DataFrame = _none("allocation")

@@ -41,6 +41,8 @@ def budget(page: Page, facts: CardFacts) -> None:
     else:
         parts += _plans(page, facts)
     parts += held_out_mixtures(facts.mixture_check)
+    if facts.merging:
+        parts.append(paragraph(f"Modular merging: {facts.merging}."))
     parts.append(element("h3", "What the data can't say"))
     if facts.warnings:
         parts += [

@@ -64,6 +64,7 @@ def clauses_of(
 
 def gather(run: Run, release: Mapping[str, Any], versions: Mapping[str, int]) -> Any:  # noqa: ANN401 - CardFacts
     """Read the facts of a card; nothing is drawn yet."""
+    from assets.filtering.proxies.merged_runs import merging_said
     from assets.publication.card_facts import CardFacts
 
     recipe = run.recipe
@@ -118,6 +119,7 @@ def gather(run: Run, release: Mapping[str, Any], versions: Mapping[str, int]) ->
         switch_points=frames.switch_points(answer, unit_size),
         warnings=warnings,
         mixture_check=answer.get("mixture_check", {}),
+        merging="" if answer.get("merging") is None else merging_said(answer["merging"]),
         group_curves=group_curves,
         group_bands=frames.group_bands(report, group_curves, allocation),
         allocation=allocation,

@@ -114,7 +114,7 @@ def curves(run: Run) -> pl.DataFrame:
     return (
         run.scan("filtering/curves")
         .filter(pl.col("pool").is_not_null(), pl.col("metric_value").is_not_null())
-        .filter(pl.col("kind") != "group")
+        .filter(pl.col("kind").is_in(["pool", "mixture"]))
         .select("pool", "samples_seen", "unique", "metric_name", "metric_value", "se", "seed")
         .collect()
         .with_columns(

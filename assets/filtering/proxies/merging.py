@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 
 from assets.filtering.proxies import language_model
 from assets.filtering.proxies.data import ProxyData, ProxyError
@@ -62,6 +63,56 @@ class Merged:
         return float(
             spearmanr(np.array(self.merged)[known], np.array(self.trained)[known]).statistic
         )
+
+
+def measure_merged(
+    spec: RunSpec,
+    parts: Sequence[tuple[RunSpec, float]],
+    data: ProxyData,
+    *,
+    settings: ProxySettings,
+    device: str = "cpu",
+) -> language_model.Measured:
+    """Train one model a part, average their weights by share, and measure the average.
+
+    Parameters
+    ----------
+    spec
+        The mixture; its held-out contents are evaluated on and its seed gives the start.
+    parts
+        A run on each pool's part, and its share.
+    data, settings, device
+        As for proxy runs; records with text.
+
+    Returns
+    -------
+    Measured
+        Bytes and work of all parts.
+    """
+    if data.text is None:
+        message = "merging averages weights of language models; the records have no text"
+        raise ProxyError(message)
+    at = rows_of(data, spec.content_ids + spec.evaluation_ids)
+
+    def encoded(contents: Sequence[str], text: pa.Array = data.text) -> language_model.Encoded:
+        rows = np.array([at[c] for c in contents], dtype=np.int64)
+        return language_model.encode(text, rows, settings, data.vocabulary)
+
+    total: list[torch.Tensor] = []
+    seen, tokens = 0, 0
+    for part, share in parts:
+        train, order = encoded(part.content_ids), order_of_training(part)
+        weights = language_model.train_weights(
+            train, order, settings=settings, seed=spec.seed, device=device
+        )
+        scaled = [share * layer for layer in weights]
+        total = [a + b for a, b in zip(total, scaled, strict=True)] if total else scaled
+        seen += int(train.bytes[order].sum())
+        tokens += int(train.lengths[order].sum())
+    held = encoded(spec.evaluation_ids)
+    value, se = language_model.measure(total, held, settings=settings, device=device)
+    flops = tokens * settings.flops_per_token
+    return language_model.Measured(value, se, seen, flops, settings.parameters)
 
 
 def merge_pools(

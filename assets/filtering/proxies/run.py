@@ -80,7 +80,14 @@ def execute(
     train = np.array([by_content[c] for c in spec.content_ids], dtype=np.int64)
     held = np.array([by_content[c] for c in spec.evaluation_ids], dtype=np.int64)
     schedule = order_of_training(spec)
-    if spec.proxy == "language_model" and data.text is not None:
+    if spec.kind == "merged":
+        from assets.filtering.proxies.merged_runs import parts_of
+        from assets.filtering.proxies.merging import measure_merged
+
+        parts = parts_of(spec, data)
+        measured = measure_merged(spec, parts, data, settings=settings, device=device)
+        row |= {"metric_name": "bits_per_byte/8", "chance_level": 1.0}
+    elif spec.proxy == "language_model" and data.text is not None:
         measured = language_model.train_and_measure(
             language_model.encode(data.text, train, settings, data.vocabulary),
             schedule,
