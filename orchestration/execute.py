@@ -108,7 +108,7 @@ def execute(
             report("run", "checking the recipe against the lake", None, None)
             check_recipe_against_lake(run.recipe)
             before = run.release["release"] if run.release else None
-            _execute_job(run, select)
+            execute_job(run, select=select)
     except OSError as error:
         message = f"the store refused: {error}"
         raise StoreError(message) from error
@@ -117,7 +117,20 @@ def execute(
     return Outcome(run.run_id, release, changed=changed or bool(select))
 
 
-def _execute_job(run: Run, select: Sequence[str]) -> None:
+def execute_job(
+    run: Run,
+    *,
+    job: str | None = None,
+    select: Sequence[str] = (),
+    partition: str | None = None,
+) -> None:
+    """Execute a job of the run's recipe in this process: that of everything, or another one by name.
+
+    Raises
+    ------
+    SluiceError
+        The stage's own error.
+    """
     recipe = run.recipe
 
     @dg.resource
@@ -126,14 +139,15 @@ def _execute_job(run: Run, select: Sequence[str]) -> None:
 
     definitions = definitions_for([recipe], lambda _recipe: _this_run)
     logging.getLogger("dagster").setLevel(logging.ERROR)
-    job = definitions.resolve_job_def(job_name(recipe))
-    keys = _selected_keys(recipe, definitions, select) if select else None
+    resolved = definitions.resolve_job_def(job_name(recipe, job))
+    keys = selected_keys(recipe, definitions, select) if select else None
     with dg.DagsterInstance.get() as instance:
-        result = job.execute_in_process(
+        result = resolved.execute_in_process(
             instance=instance,
             run_id=run.run_id,
             raise_on_error=False,
             asset_selection=keys,
+            partition_key=partition,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
     if not result.success:
@@ -145,9 +159,16 @@ def _execute_job(run: Run, select: Sequence[str]) -> None:
         raise SluiceError(message)
 
 
-def _selected_keys(
+def selected_keys(
     recipe: Recipe, definitions: dg.Definitions, select: Sequence[str]
 ) -> list[dg.AssetKey]:
+    """Return the keys that a selection names, those of rounds aside, which are run a partition at a time.
+
+    Raises
+    ------
+    RecipeError
+        It names nothing.
+    """
     prefix = naming(recipe).prefix
     graph = definitions.resolve_asset_graph()
     chosen: set[dg.AssetKey] = set()
@@ -159,6 +180,7 @@ def _selected_keys(
             known = ", ".join([*STAGE_NAMES, *sorted(BY_TABLE)])
             message = f"--select {text} names nothing that there is; choose from {known}"
             raise RecipeError(message) from error
+    chosen -= {key for key in chosen if graph.get(key).is_partitioned}
     if not chosen:
         message = f"--select {' '.join(select)} matches no table; there are: {', '.join(sorted(BY_TABLE))}"
         raise RecipeError(message)

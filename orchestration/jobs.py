@@ -9,6 +9,7 @@ from orchestration.stages import STAGE_NAMES, naming
 from resources.recipe import Recipe
 from resources.stage_spec import digest
 
+ROUNDS = "rounds"
 ROOT_TAG = "sluice/root"
 """Tag of every job: runs that share a value write below the same root, so that a queue lets one through at a time."""
 
@@ -19,12 +20,13 @@ def job_name(recipe: Recipe, stage: str | None = None) -> str:
 
 
 def jobs_of(recipe: Recipe, assets: list[dg.AssetsDefinition]) -> list[dg.JobDefinition | object]:
-    """Make the jobs of a recipe from the assets it defines or shares."""
+    """Make the jobs of a recipe from the assets it defines or shares; one for its rounds where it states them."""
     prefix = naming(recipe).prefix
     tags = {ROOT_TAG: digest(recipe.state_root)}
     keys = [
         key
         for definition in assets
+        if definition.partitions_def is None
         for key in definition.keys
         if key.path[: len(prefix)] == list(prefix)
         or definition.group_names_by_key[key] in ("ingestion", "containment")
@@ -49,4 +51,16 @@ def jobs_of(recipe: Recipe, assets: list[dg.AssetsDefinition]) -> list[dg.JobDef
         )
         for stage in STAGE_NAMES
     ]
-    return [everything, *stages]
+    rounds = [
+        dg.define_asset_job(
+            job_name(recipe, ROUNDS),
+            selection=dg.AssetSelection.assets(*definition.keys),
+            description="One round of the study: partition 0 is the pilot, each later one needs the one before it.",
+            config=job_config(),
+            tags=tags,
+        )
+        for definition in assets
+        if definition.partitions_def is not None
+        and all(key.path[: len(prefix)] == list(prefix) for key in definition.keys)
+    ]
+    return [everything, *stages, *rounds]

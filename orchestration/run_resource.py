@@ -9,6 +9,7 @@ from contextlib import ExitStack
 import dagster as dg
 
 from orchestration.dead_runs import give_up
+from orchestration.jobs import ROUNDS, job_name
 from orchestration.logs import LOGGER, LogReport
 from orchestration.preflight import check_recipe_against_lake
 from orchestration.stages import SPECS, naming
@@ -18,6 +19,7 @@ from resources.recipe import Recipe
 from resources.run import Run
 
 ACCEPT_SHRINK, RECALIBRATE = "sluice/accept_shrink", "sluice/recalibrate"
+RESTART = "sluice/restart"
 
 
 def run_resource(recipe: Recipe) -> dg.ResourceDefinition:
@@ -26,9 +28,10 @@ def run_resource(recipe: Recipe) -> dg.ResourceDefinition:
     A run that can't begin (a fault in the recipe, a lease that is held) is handed on as its error, for the first stage
     to fail with: Dagster would bury the message of a resource that fails. A run that is launched with the tag
     `sluice/accept_shrink: true` may lose tables, rows or a group, as with `sluice run --accept-shrink`; with
-    `sluice/recalibrate: true` it fits its calibration anew.
+    `sluice/recalibrate: true` it fits its calibration anew; with `sluice/restart: true` round 0 begins a study anew.
     """
     key = naming(recipe).recipe_key
+    rounds_job = job_name(recipe, ROUNDS)
 
     @dg.resource(
         description=f"A run of the recipe that writes to {recipe.output}",
@@ -49,13 +52,16 @@ def run_resource(recipe: Recipe) -> dg.ResourceDefinition:
                         specs=SPECS,
                         accept_shrink=tags.get(ACCEPT_SHRINK) == "true",
                         recalibrate=tags.get(RECALIBRATE) == "true",
+                        restart=tags.get(RESTART) == "true",
                         report=report,
                         wait_seconds=5.0,
                     )
                 )
                 if context.instance is not None:
                     give_up(context.instance, begun.dead_runs)
-                if not up_to_date(begun):
+                # rounds read what is released, not the lake
+                of_rounds = context.run is not None and context.run.job_name == rounds_job
+                if not of_rounds and not up_to_date(begun):
                     check_recipe_against_lake(followed)
             except SluiceError as error:
                 begun = error

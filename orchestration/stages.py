@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import dagster as dg
 
 from assets.allocation import definitions as allocation
+from assets.allocation import round_spec
 from assets.containment import definitions as containment
 from assets.deduplication import definitions as deduplication
 from assets.filtering import definitions as filtering
@@ -24,6 +25,8 @@ Define = Callable[[Recipe, Naming, Mapping[str, StageSpec]], list[dg.AssetsDefin
 MODULES = (ingestion, containment, deduplication, scoring, filtering, allocation, publication)
 SPECS: tuple[StageSpec, ...] = tuple(spec for module in MODULES for spec in module.SPECS)
 BY_TABLE: dict[str, StageSpec] = {table: spec for spec in SPECS for table in spec.tables}
+BY_ROUND_TABLE: dict[str, StageSpec] = dict.fromkeys(round_spec.SPEC.tables, round_spec.SPEC)
+"""Tables that are written a round at a time: no release names them."""
 STAGE_NAMES: tuple[str, ...] = tuple(module.__name__.split(".")[1] for module in MODULES)
 
 

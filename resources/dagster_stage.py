@@ -14,8 +14,9 @@ from typing import Any
 import dagster as dg
 
 from resources import delta
-from resources.errors import SluiceError, StoreError
+from resources.errors import NothingToDo, SluiceError, StoreError
 from resources.figures import figures_wanted
+from resources.partition_stage import PartitionStage
 from resources.run import Run, Stage
 from resources.stage_spec import CheckOutcome, Committed, StageSpec
 
@@ -78,6 +79,7 @@ def stage_asset(
     deps: Sequence[str] | None = None,
     kinds: Sequence[str] = ("polars", "deltalake"),
     pool: str | None = None,
+    partitions: dg.PartitionsDefinition | None = None,
 ) -> dg.AssetsDefinition:
     """Make the multi-asset of a stage.
 
@@ -89,6 +91,8 @@ def stage_asset(
         Where the recipe's assets live, and all stages by table.
     kinds, pool
         Shown in the UI; a pool bounds how many of its steps run at once.
+    partitions
+        The partitions of a stage that is written in them; their keys are numbers from 0 up.
     compute
         Writes every table of the stage through the `Stage` and records its checks; returns metadata for each table.
     tables
@@ -116,6 +120,7 @@ def stage_asset(
             code_version=spec.code_version,
             metadata={"dagster/column_schema": _column_schema(tables[table])},
             skippable=True,
+            partitions_def=partitions,
         )
         for table in spec.tables
     ]
@@ -145,7 +150,7 @@ def stage_asset(
         started = time.monotonic()
         stage: Stage | None = None
         try:
-            stage = run.stage(spec)
+            stage = _begin(run, spec, context)
             committed = stage.adopt()
             facts: Facts = {}
             if committed is None:
@@ -160,6 +165,13 @@ def stage_asset(
                 run.report(spec.name, "done", None, None)
             else:
                 run.report(spec.name, "unchanged, nothing to do", None, None)
+        except NothingToDo as told:
+            run.report(spec.name, str(told), None, None)
+            context.log.info(str(told))
+            for name in sorted(selected_checks(context)):
+                skipped = CheckOutcome(name, passed=True, facts={"skipped": str(told)})
+                yield _check_result(skipped, first)
+            return
         except SluiceError as error:
             if stage is not None:
                 stage.discard()
@@ -186,6 +198,12 @@ def stage_asset(
         )
 
     return _asset
+
+
+def _begin(run: Run, spec: StageSpec, context: dg.AssetExecutionContext) -> Stage:
+    if spec.partition is None:
+        return run.stage(spec)
+    return PartitionStage(run, spec, int(context.partition_key))
 
 
 def selected_checks(context: dg.AssetExecutionContext) -> set[str]:

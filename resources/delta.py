@@ -191,15 +191,18 @@ class StagedTable:
         self._committed = True
         return version
 
-    def commit_instead_of(self, version: int, names: Sequence[str], upkeep: dict[str, Any]) -> int:
-        """Put the staged files in the place of some files of version `version`, whose rows they hold.
+    def commit_instead_of(
+        self, version: int, names: Sequence[str], told: dict[str, Any], *, upkeep: bool = True
+    ) -> int:
+        """Put the staged files in the place of some files of version `version`.
 
-        The commit carries `upkeep` and nothing of a stage, and must directly follow that version.
+        The commit carries `told` and must directly follow that version. With `upkeep` the staged files hold the same
+        rows as those, and the commit is no stage's.
 
         Returns
         -------
         int
-            The Delta version with the same content.
+            The Delta version with the new files.
 
         Raises
         ------
@@ -208,18 +211,18 @@ class StagedTable:
         """
         now = int(time.time() * 1000)
         actions: list[AddAction | RemoveAction] = [
-            RemoveAction(name, data_change=False, deletion_timestamp=now) for name in names
+            RemoveAction(name, data_change=not upkeep, deletion_timestamp=now) for name in names
         ]
         try:
             for file in self.files:
                 action = add_action(self.uri, file)
-                action.data_change = False
+                action.data_change = not upkeep
                 actions.append(action)
             table = open_table(self.uri)
             if table is None or table.version() != version:
                 message = f"version {version} is not the newest any more"
                 raise CommitFailedError(message)
-            properties = _properties(UPKEEP_KEY, upkeep, version + 1)
+            properties = _properties(UPKEEP_KEY if upkeep else METADATA_KEY, told, version + 1)
             table.create_write_transaction(
                 actions,
                 "append",

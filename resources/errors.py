@@ -41,3 +41,9 @@ class NotReadyError(SluiceError):
     """A table that a stage reads has neither been written by this run nor released."""
 
     exit_status = EXIT_BAD_RECIPE
+
+
+class NothingToDo(SluiceError):  # noqa: N818 - not a fault
+    """A partition that is not to be written, because the work ended before it; the message says why."""
+
+    exit_status = EXIT_DONE

@@ -1,10 +1,10 @@
 """Keep a store tidy: sweep what killed runs left, let go of releases nobody keeps, compact small files.
 
 What must stay is told by the releases: every version that a kept release names, of every table, and every landed
-table that those versions of `ingestion/tables` refer to, or that a retired table is rebuilt from. Also the newest
-version of each table stays, so that the next run finds the finished work of a killed one. The lake layer is shared,
-so there the releases of every output that is known to the state root count; if one of them can't be read, nothing of
-the lake layer's tables is removed.
+table that those versions of `ingestion/tables` refer to, or that a retired table is rebuilt from; and what a study in
+rounds stands on. Also the newest version of each table stays, so that the next run finds the finished work of a killed
+one. The lake layer is shared, so there the releases of every output that is known to the state root count; if one of
+them can't be read, nothing of the lake layer's tables is removed.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from resources.pins import (
     Release,
     lake_pins,
     landed_pins,
+    partition_pins,
     release_pins,
     split_releases,
 )
@@ -190,6 +191,8 @@ class _Work:
             **release_pins(kept, self.layers, "recipe", done.output),
             **self._lake_pins(kept),
         }
+        for uri, versions in partition_pins(self.layers, done.output).items():
+            pins[uri] = pins.get(uri, set()) | versions
         logs = self._logs(pins)
         if done.dropped and not done.dry_run:
             note_dropped(done.output, done.dropped)

@@ -43,6 +43,22 @@ def release_pins(
     return pins
 
 
+def partition_pins(layers: Mapping[str, Layer], output: Path) -> Pins:
+    """Return the versions that recipe-layer tables which are written in partitions stand on, whatever was released."""
+    pins: Pins = {}
+    for name, kind in layers.items():
+        if kind != "recipe" or not (output / name).is_dir():
+            continue
+        try:
+            newest = next((metadata for _, metadata in delta.commits(output / name, 1)), {})
+        except StoreError:
+            continue  # a damaged log, which is told where the logs are read
+        if "partition" in newest:
+            for table, version in newest["reads"].items():
+                pins.setdefault(output / table, set()).add(int(version))
+    return pins
+
+
 def lake_pins(
     own: Iterable[Release], layers: Mapping[str, Layer], output: Path, state: Path
 ) -> Pins:

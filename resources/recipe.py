@@ -340,6 +340,21 @@ class PlannedDraws(_Section):
     plan: Literal["mean", "worst"] | None = None
 
 
+class Rounds(_Section):
+    """A study that buys records in rounds: a pilot of every group, then rounds that fit and divide again.
+
+    `pilot` and `slice` are shares of the budget, `explore` one of each slice. `value` is what one unit of
+    the objective is worth in units of the budget; without it no round is left out.
+    """
+
+    count: Annotated[int, Field(ge=1, le=1000)]
+    pilot: Annotated[float, Field(gt=0, lt=1)]
+    slice: Annotated[float, Field(gt=0, lt=1)] | None = None
+    value: Annotated[float, Field(gt=0)] | None = None
+    explore: Annotated[float, Field(ge=0, le=1)] = 0.0
+    hold_unreachable: bool = False
+
+
 class Allocation(_Section):
     """The division of the budget between groups. Nothing here has a hidden default."""
 
@@ -359,6 +374,7 @@ class Allocation(_Section):
     fallback: Literal["proportional", "equal", "alpha_0.3"] = "proportional"
     within: Literal["hash", "best"] = "hash"
     draws: PlannedDraws = Field(default_factory=PlannedDraws)
+    rounds: Rounds | None = None
     policy: Policy
 
     @model_validator(mode="after")
@@ -466,6 +482,15 @@ class Recipe(_Section):
                 known = sorted({g for r in self.records for g in r.groups})
                 message = f"allocation.by is {self.allocation.by!r}, but no training rule sets that group ({known})"
                 raise ValueError(message)
+            if self.allocation.rounds is not None and not self.filtering.budgets:
+                message = "allocation.rounds spends a budget in rounds, and there is none; state filtering.budgets"
+                raise ValueError(message)
+            if self.allocation.rounds is not None and self.filtering.curves != "proxy":
+                message = (
+                    "allocation.rounds measures what each round holds, so it needs filtering.curves: proxy, "
+                    f"not {self.filtering.curves}"
+                )
+                raise ValueError(message)
         unit = "samples" if self.unit == "records" else "tokens"
         for index, budget in enumerate(self.filtering.budgets):
             if budget.unit != unit:
@@ -505,20 +530,24 @@ class Recipe(_Section):
         )
 
     def section(self, *names: str) -> dict[str, Any]:
-        """Return the named parts (`filtering`, `filtering.pools`) as plain data, for fingerprints and records."""
+        """Return the named parts (`filtering`, `filtering.pools`) as plain data, for fingerprints and records.
+
+        `allocation` is without its rounds, which no release depends on: `allocation.rounds` names them.
+        """
         data = self.model_dump(mode="json")
         parts: dict[str, Any] = {}
         for name in names:
             value: Any = data
             for key in name.split("."):
                 value = None if value is None else value[key]
-            parts[name] = value
+            parts[name] = _without_rounds(value) if name == "allocation" else value
         return parts
 
     @property
     def hash(self) -> str:
-        """Hash of all that can change a result: everything but limits and the places of lake, output and costs."""
+        """Hash of all that can change a release: all but limits, rounds and the places of lake, output and costs."""
         data = self.model_dump(mode="json", exclude={"limits", "lake", "output", "state"})
+        data["allocation"] = _without_rounds(data["allocation"])
         del data["containment"]["costs"]
         if data["allocation"] is not None and data["allocation"]["policy"]["decided"] is None:
             del data["allocation"]["policy"][
@@ -527,6 +556,10 @@ class Recipe(_Section):
         return hashlib.blake2b(
             json.dumps(data, sort_keys=True).encode(), digest_size=16
         ).hexdigest()
+
+
+def _without_rounds(allocation: dict[str, Any] | None) -> dict[str, Any] | None:
+    return allocation and {key: value for key, value in allocation.items() if key != "rounds"}
 
 
 def parse_bytes(text: str) -> int:

@@ -19,10 +19,10 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import polars as pl
 import pyarrow as pa
@@ -30,7 +30,7 @@ import pyarrow as pa
 from resources import delta
 from resources.base import Base, metadata_at
 from resources.delta_types import frame_schema
-from resources.errors import CheckError, NotReadyError, RecipeError
+from resources.errors import CheckError, NotReadyError, RecipeError, StoreError
 from resources.lease import Lease
 from resources.outputs import register_output
 from resources.recipe import Recipe
@@ -55,6 +55,8 @@ class Run:
         Fit every calibration anew, whatever the base release holds.
     calibration_from
         Output root whose last release is the base; None for this output's own.
+    restart
+        Begin tables that are written in partitions anew, at the first.
     sample
         Share of the training records to run on. The run then follows `sampled(recipe, sample)`, which writes to a root
         of its own.
@@ -71,6 +73,7 @@ class Run:
         accept_shrink: bool = False,
         sample: float | None = None,
         recalibrate: bool = False,
+        restart: bool = False,
         calibration_from: Path | None = None,
         wait_seconds: float = 0.0,
         report: Report = silent,
@@ -82,6 +85,7 @@ class Run:
         self.accept_shrink = accept_shrink
         self.sample = sample
         self.recalibrate = recalibrate
+        self.restart = restart
         own = calibration_from is None or calibration_from.resolve() == Path(self.recipe.output)
         self.calibration_from = None if own else calibration_from
         self.report = report
@@ -95,6 +99,7 @@ class Run:
         self._release_read = False
         self._base: Base | None = None
         self._base_read = False
+        self._pinned: dict[str, Committed] = {}
 
     def __enter__(self) -> Self:
         taken: list[Lease] = []
@@ -157,7 +162,7 @@ class Run:
         NotReadyError
             When neither this run nor a release has the table.
         """
-        own = self._own(table)
+        own = self._pinned.get(table) or self._own(table)
         if own is not None:
             return own
         if self.release is not None and table in self.release["versions"]:
@@ -171,6 +176,22 @@ class Run:
                 return found
         message = f"{table} has not been written by this run nor released; select it too, for example --select +{table}"
         raise NotReadyError(message)
+
+    def pin(self, versions: Mapping[str, int]) -> None:
+        """Read tables at these versions from here on, whatever is released.
+
+        Raises
+        ------
+        StoreError
+            When a version can't be read any more.
+        """
+        for table, version in versions.items():
+            uri = self.uri(table)
+            if not delta.is_whole(uri, version):
+                message = f"{uri}: version {version}, on which earlier partitions stand, is not there any more"
+                raise StoreError(message)
+            identity = str(metadata_at(uri, version)["identity"])
+            self._pinned[table] = Committed(table, version, identity, adopted=True)
 
     def _record_file(self, table: str) -> Path:
         # beside the layer, so that recipes which share a lake layer see each other's part of one run
@@ -417,10 +438,12 @@ class Stage:
                 "reads": {name: self.run.committed(name).version for name in self.spec.reads},
                 "seconds": round(time.monotonic() - self.started, 3),
             }
-            version = self._staged[table].commit(
-                metadata, mode="append" if self.spec.append else "overwrite"
-            )
+            version = self._land(table, metadata)
             committed = Committed(table, version, identity, adopted=False)
             self.run.record(committed)
             done.append(committed)
         return done
+
+    def _land(self, table: str, metadata: dict[str, Any]) -> int:
+        mode: Literal["append", "overwrite"] = "append" if self.spec.append else "overwrite"
+        return self._staged[table].commit(metadata, mode=mode)

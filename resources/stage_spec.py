@@ -45,6 +45,8 @@ class StageSpec:
         Tables of the base release that the result may keep to.
     calibrates
         Whether what it remembers is a calibration: then `--recalibrate` makes it forget.
+    partition
+        Column of integers by which the tables are written in partitions, one a run (`resources.partition_stage`).
     """
 
     name: str
@@ -57,6 +59,7 @@ class StageSpec:
     extra: Callable[[Run], object] | None = None
     remembers: tuple[str, ...] = ()
     calibrates: bool = False
+    partition: str | None = None
 
 
 @dataclass(frozen=True)

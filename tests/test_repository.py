@@ -148,14 +148,17 @@ def test_layers_told_without_dagster_are_those_of_the_stages() -> None:
 
 
 def test_every_table_of_the_code_is_documented() -> None:
+    from assets.allocation import round_spec
     from orchestration.stages import BY_TABLE, MODULES
 
     page = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
-    for table in BY_TABLE:
+    for table in (*BY_TABLE, *round_spec.SPEC.tables):
         assert f"`{table}`" in page, table
-    for module in MODULES:
-        for info in module.INFO.values():
-            assert info.description in page
+    for info in (
+        *(i for module in MODULES for i in module.INFO.values()),
+        *round_spec.INFO.values(),
+    ):
+        assert info.description in page
 
 
 def test_every_key_of_the_recipe_is_documented() -> None:
@@ -166,11 +169,13 @@ def test_every_key_of_the_recipe_is_documented() -> None:
         Proxy,
         Recipe,
         RecordRule,
+        Rounds,
         Scoring,
     )
 
     page = (ROOT / "docs" / "recipe.md").read_text(encoding="utf-8")
-    for model in (Recipe, RecordRule, Deduplication, Scoring, Filtering, Proxy, Allocation):
+    models = (Recipe, RecordRule, Deduplication, Scoring, Filtering, Proxy, Allocation, Rounds)
+    for model in models:
         for key in model.model_fields:
             assert re.search(rf"[`.]{key}[`.:]|`{key}`", page), f"{model.__name__}.{key}"
 

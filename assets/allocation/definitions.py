@@ -1,4 +1,4 @@
-"""The allocation stage: `allocation/group_curves`, `allocation/plan`, `allocation/report`."""
+"""The allocation stage: `allocation/group_curves`, `allocation/plan`, `allocation/report`; a study's rounds."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from assets.allocation import round_spec
 from assets.allocation.errors import AllocationError
 from resources.dagster_stage import Facts, Naming, TableInfo, stage_asset
 from resources.errors import RecipeError
@@ -66,6 +67,13 @@ def compute(run: Run, stage: Stage) -> Facts:
             "warnings": len(made.warnings),
         },
     }
+
+
+def compute_round(run: Run, stage: Stage) -> Facts:
+    """Buy one round of the study that the recipe states."""
+    from assets.allocation.round_stage import compute as buy
+
+    return buy(run, stage)
 
 
 def _present(stated: Any, groups: Sequence[str], run: Run) -> Any:  # noqa: ANN401 - a setting
@@ -217,5 +225,20 @@ CHECKS = {
 def define(
     recipe: Recipe, naming: Naming, specs: Mapping[str, StageSpec]
 ) -> list[dg.AssetsDefinition]:
-    """Make the stage's assets."""
-    return [stage_asset(SPEC, naming, specs, compute, INFO, checks=CHECKS)]
+    """Make the stage's assets; those of rounds where the recipe states them."""
+    made = [stage_asset(SPEC, naming, specs, compute, INFO, checks=CHECKS)]
+    if recipe.allocation is not None and recipe.allocation.rounds is not None:
+        keys = [str(number) for number in range(recipe.allocation.rounds.count + 1)]
+        rounds = stage_asset(
+            round_spec.SPEC,
+            naming,
+            specs,
+            compute_round,
+            round_spec.INFO,
+            checks=round_spec.CHECKS,
+            kinds=("torch", "deltalake"),
+            pool="gpu",
+            partitions=dg.StaticPartitionsDefinition(keys),
+        )
+        made.append(rounds)
+    return made

@@ -7,8 +7,8 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 
-from assets.allocation.adaptive import Round, Study
 from assets.allocation.errors import AllocationError
+from assets.allocation.study import Round, Study
 
 
 def read_rounds(folder: Path, study: Study) -> list[Round]:
@@ -25,13 +25,15 @@ def read_rounds(folder: Path, study: Study) -> list[Round]:
         try:
             stored = json.loads(file.read_text(encoding="utf-8"))
             found = Round(**stored["round"])
+            # a setting that is newer than the file stands at its default there
+            bought_under = Study.model_validate(stored["study"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             msg = f"{file}: can't be read as a round: {error}; restore it or start a new folder"
             raise AllocationError(msg) from error
         if found.number != number:
             msg = f"{folder}: round {number} is missing before {file.name}; restore it"
             raise AllocationError(msg)
-        if stored["study"] != study.model_dump():
+        if bought_under != study:
             msg = (
                 f"{file}: was bought under other settings of the study; what is bought can't be "
                 "planned again: keep the study as it was, or start a new folder"

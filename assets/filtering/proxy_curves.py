@@ -6,7 +6,7 @@ are the same, trains nothing twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from assets.filtering.proxies.settings import ProxyLimits, ProxySettings
 from assets.filtering.proxies.spec import Maker, RunSpec
 from assets.filtering.proxies.vocabulary import vocabulary_of
 from assets.filtering.proxies.workers import count_workers, train_runs
+from assets.scoring.embedders import Embedder
 from assets.scoring.hashed import from_stored
 from assets.scoring.recipe_models import embedder
 from resources.device import all_devices, available_cores, choose_device
@@ -53,16 +54,9 @@ def train_proxies(run: Run) -> tuple[pl.DataFrame, dict[str, Any]]:
         group_seeds=proxy.seeds,
         largest=proxy.records_per_pool,
     )
-    device = str(choose_device(run.recipe.limits.device))
     model = embedder(run.recipe)
-    # what a head learns depends on the space that its vectors live in
-    folder = run.scratch / "proxy_runs"
-    finished = Finished(folder / device[:4] / digest(model.embedder_id))
     frame = _proxy_records(run)
     by_pool, text_groups, number_groups = _proxy_sets(frame, proxy.kind)
-    # a card that is named is the only one used
-    devices = all_devices(device) if run.recipe.limits.device in {"auto", "cuda"} else [device]
-    cores = len(devices) if device.startswith("cuda") else available_cores()
     rows: list[dict[str, Any]] = []
     widened: dict[str, Any] = {}
     for records, kinds in (
@@ -71,28 +65,9 @@ def train_proxies(run: Run) -> tuple[pl.DataFrame, dict[str, Any]]:
         (number_groups, ("group",)),
     ):
         if records.height:
-            data, groups = _proxy_data(records, model.dim)
-            data, settings = _with_vocabulary(data, proxy, folder / "vocabularies")
-            specs = design(
-                data, limits=limits, settings=settings, seed=run.recipe.seed, groups=groups
-            )
-            wanted = [spec for spec in specs if spec.kind in kinds]
-
-            def train(
-                chosen: list[RunSpec], data: ProxyData = data, settings: ProxySettings = settings
-            ) -> list[dict[str, Any]]:
-                return train_runs(
-                    chosen,
-                    data,
-                    settings=settings,
-                    devices=devices,
-                    workers=count_workers(
-                        chosen, data, settings, cores=cores, asked=run.recipe.limits.proxy_workers
-                    ),
-                    finished=finished,
-                    progress=lambda n, of: run.report("filtering", "training proxies", n, of),
-                )
-
+            data, settings = _trained_on(run, model, records)
+            wanted = _designed(run, data, settings, limits, kinds)
+            train = _trainer(run, model, data, settings)
             found = train(wanted)
             if "pool" in kinds:
                 maker = Maker(data, settings)
@@ -101,6 +76,85 @@ def train_proxies(run: Run) -> tuple[pl.DataFrame, dict[str, Any]]:
                     found = found + train(merged_runs(maker, wanted, seed=run.recipe.seed))
             rows += found
     return pl.DataFrame(rows, schema=SCHEMA, orient="row").sort("run_id"), widened
+
+
+def train_group_proxies(run: Run, held: pl.Series) -> pl.DataFrame:
+    """Return the rows of `filtering/curves` for groups, as far as a part of the training records can tell.
+
+    Parameters
+    ----------
+    run
+        Its pools, fates, records and embeddings are read.
+    held
+        `record_id` of the training records that may be learned from; at most `records_per_pool` of a group are.
+
+    Returns
+    -------
+    polars.DataFrame
+        The design of `filtering/curves` on these records: four nested fresh sizes of each group, evaluated on the same
+        held-out records. A group that nothing of is held has no rows.
+    """
+    proxy = run.recipe.filtering.proxy
+    limits = ProxyLimits(
+        seconds=proxy.seconds, group_seeds=proxy.seeds, largest_group=proxy.records_per_pool
+    )
+    model = embedder(run.recipe)
+    _, text_groups, number_groups = _proxy_sets(_proxy_records(run, held), proxy.kind)
+    rows: list[dict[str, Any]] = []
+    for records in (text_groups, number_groups):
+        if records.height:
+            data, settings = _trained_on(run, model, records)
+            wanted = _designed(run, data, settings, limits, ("group",))
+            rows += _trainer(run, model, data, settings)(wanted)
+    return pl.DataFrame(rows, schema=SCHEMA, orient="row").sort("run_id")
+
+
+def _trained_on(
+    run: Run, model: Embedder, records: pl.DataFrame
+) -> tuple[ProxyData, ProxySettings]:
+    data = _proxy_data(records, model.dim)
+    return _with_vocabulary(data, run.recipe.filtering.proxy, _folder(run) / "vocabularies")
+
+
+def _folder(run: Run) -> Path:
+    return run.scratch / "proxy_runs"
+
+
+def _designed(
+    run: Run,
+    data: ProxyData,
+    settings: ProxySettings,
+    limits: ProxyLimits,
+    kinds: Sequence[str],
+) -> list[RunSpec]:
+    specs = design(data, limits=limits, settings=settings, seed=run.recipe.seed)
+    return [spec for spec in specs if spec.kind in kinds]
+
+
+def _trainer(
+    run: Run, model: Embedder, data: ProxyData, settings: ProxySettings
+) -> Callable[[list[RunSpec]], list[dict[str, Any]]]:
+    device = str(choose_device(run.recipe.limits.device))
+    # what a head learns depends on the space that its vectors live in
+    finished = Finished(_folder(run) / device[:4] / digest(model.embedder_id))
+    # a card that is named is the only one used
+    devices = all_devices(device) if run.recipe.limits.device in {"auto", "cuda"} else [device]
+    cores = len(devices) if device.startswith("cuda") else available_cores()
+
+    def train(chosen: list[RunSpec]) -> list[dict[str, Any]]:
+        return train_runs(
+            chosen,
+            data,
+            settings=settings,
+            devices=devices,
+            workers=count_workers(
+                chosen, data, settings, cores=cores, asked=run.recipe.limits.proxy_workers
+            ),
+            finished=finished,
+            progress=lambda n, of: run.report("filtering", "training proxies", n, of),
+        )
+
+    return train
 
 
 def _widened(
@@ -168,14 +222,21 @@ def _with_vocabulary(
     return replace(data, vocabulary=made), sized
 
 
-def _proxy_records(run: Run) -> pl.DataFrame:
-    """Take a bounded number of records of every pool and group, and of the target, with what they are learned from."""
+def _proxy_records(run: Run, held: pl.Series | None = None) -> pl.DataFrame:
+    """Take a bounded number of records of every pool and group, and of the target, with what they are learned from.
+
+    Where `held` names training records, only those are taken, as many of a group as of a pool.
+    """
     proxy = run.recipe.filtering.proxy
     pools = run.read(POOLS, ["record_id", "pool", "group", "held_out"])
     fates = run.scan(FATES).select("record_id", "content_id")
     narrow = pools.join(fates.collect(), on="record_id").with_columns(target=pl.lit(value=False))
+    bounds = {"per_pool": proxy.records_per_pool}
+    if held is not None:
+        narrow = narrow.filter(pl.col("held_out") | pl.col("record_id").is_in(held.to_list()))
+        bounds["per_group"] = proxy.records_per_pool
     chosen = narrow.join(
-        sample_for_proxies(narrow, per_pool=proxy.records_per_pool, seed=run.recipe.seed),
+        sample_for_proxies(narrow, **bounds, seed=run.recipe.seed),
         on="record_id",
     )
     target = (
@@ -233,10 +294,10 @@ def _proxy_sets(frame: pl.DataFrame, kind: str) -> tuple[pl.DataFrame, pl.DataFr
     return pooled, texts.filter(~pl.col("target")), numbers
 
 
-def _proxy_data(frame: pl.DataFrame, dimensions: int) -> tuple[Any, list[str]]:
+def _proxy_data(frame: pl.DataFrame, dimensions: int) -> ProxyData:
     table = frame.to_arrow()
     has_text = frame["text"].null_count() < frame.height
-    data = ProxyData(
+    return ProxyData(
         ids=frame["record_id"].to_numpy().astype(str),
         content_ids=frame["content_id"].to_numpy().astype(str),
         text=table.column("text").combine_chunks().cast(pa.string()) if has_text else None,
@@ -246,4 +307,3 @@ def _proxy_data(frame: pl.DataFrame, dimensions: int) -> tuple[Any, list[str]]:
         pool=frame["pool"].to_numpy().astype(np.int64),
         held_out=frame["held_out"].to_numpy().astype(bool),
     )
-    return data, sorted(frame["group"].drop_nulls().unique().to_list())

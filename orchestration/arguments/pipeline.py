@@ -47,6 +47,13 @@ from orchestration.arguments.paths import DataPath
     metavar="OUTPUT",
     help="Keep to the calibration and the held-out records of another output's last release.",
 )
+@click.option(
+    "--rounds",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Buy the study of allocation.rounds up to round N (0 is the pilot), from the first that is not there.",
+)
+@click.option("--restart", is_flag=True, help="With --rounds: begin the study anew at the pilot.")
 @wait_option
 @json_option
 def run(
@@ -59,6 +66,8 @@ def run(
     accept_shrink: bool,
     recalibrate: bool,
     calibration_from: Path | None,
+    rounds: int | None,
+    restart: bool,
     wait_seconds: float,
     as_json: bool,
 ) -> None:
@@ -77,6 +86,25 @@ def run(
             raise click.UsageError(message)
         show(recipe, sample=sample, as_json=as_json)
         return
+    if restart and rounds is None:
+        message = "--restart begins a study in rounds anew; say --rounds N with it"
+        raise click.UsageError(message)
+    if rounds is not None:
+        if select or accept_shrink or recalibrate or calibration_from is not None:
+            message = "--rounds reads what is released; of the other options it takes --restart, --sample and --wait"
+            raise click.UsageError(message)
+        from orchestration.commands.run_rounds import run_rounds
+
+        sys.exit(
+            run_rounds(
+                recipe,
+                last=rounds,
+                restart=restart,
+                sample=sample,
+                wait_seconds=wait_seconds,
+                as_json=as_json,
+            )
+        )
     status = work(
         recipe,
         select=(*select, *more),

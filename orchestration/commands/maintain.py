@@ -13,7 +13,7 @@ import dagster as dg
 from orchestration.commands.watch import Watch
 from orchestration.dead_runs import give_up
 from orchestration.execute import dagster_home
-from orchestration.stages import BY_TABLE
+from orchestration.stages import BY_ROUND_TABLE, BY_TABLE
 from resources.errors import EXIT_CHECK_FAILED, EXIT_DONE, RecipeError
 from resources.maintain import Maintenance
 from resources.maintain import maintain as work
@@ -39,7 +39,7 @@ def maintain(
     done = work(
         root,
         state,
-        {table: spec.layer for table, spec in BY_TABLE.items()},
+        {table: spec.layer for table, spec in {**BY_TABLE, **BY_ROUND_TABLE}.items()},
         retention_hours=parse_hours(retention),
         keep_releases=keep_releases,
         dry_run=dry_run,

@@ -12,7 +12,7 @@ import yaml
 from syrupy.assertion import SnapshotAssertion
 
 from orchestration.definitions import definitions_for
-from orchestration.execute import DAGSTER_YAML
+from orchestration.execute import DAGSTER_YAML, selected_keys
 from orchestration.jobs import ROOT_TAG
 from orchestration.recipes import DEMO_RECIPE, load_recipes, recipe_paths
 from orchestration.stages import BY_TABLE, SPECS, STAGE_NAMES
@@ -85,6 +85,59 @@ def test_checks_jobs_schedules_and_sensors_are_these(snapshot: SnapshotAssertion
         "sensors": sorted(s.name for s in repository.sensor_defs),
     } == snapshot
     assert set(STAGE_NAMES) <= {j.name for j in repository.get_all_jobs()}
+
+
+ROUNDS: dict[str, Any] = {
+    "records": [{"tables": "*", "text": "text", "groups": {"language": {"value": "en"}}}],
+    "filtering": {"budgets": [{"samples": 1000}]},
+    "allocation": {
+        "by": "language",
+        "objective": "max_min",
+        "level": "raw",
+        "policy": {"owner": "us", "reason": "a test"},
+        "rounds": {"count": 2, "pilot": 0.5},
+    },
+}
+
+
+def test_stated_rounds_add_these_partitioned_assets_and_a_job(snapshot: SnapshotAssertion) -> None:
+    definitions = loaded(**ROUNDS)
+    before = {spec.key for spec in loaded().resolve_all_asset_specs()}
+    added = [spec for spec in definitions.resolve_all_asset_specs() if spec.key not in before]
+    graph = definitions.resolve_asset_graph()
+    assert {
+        "assets": [
+            {
+                "key": spec.key.to_user_string(),
+                "deps": sorted(dep.asset_key.to_user_string() for dep in spec.deps),
+                "group": spec.group_name,
+                "code_version": spec.code_version,
+                "partitions": spec.partitions_def.get_partition_keys(),  # type: ignore[union-attr]
+                "description": spec.description,
+                "columns": [c.name for c in spec.metadata["dagster/column_schema"].columns],
+            }
+            for spec in sorted(added, key=lambda s: s.key.to_user_string())
+        ],
+        "checks": sorted(k.name for k in graph.asset_check_keys if k.asset_key not in before),
+        "job": sorted(
+            key.to_user_string()
+            for key in definitions.resolve_job_def("rounds").asset_layer.executable_asset_keys
+        ),
+    } == snapshot
+
+
+def test_rounds_are_run_by_their_own_job_alone() -> None:
+    definitions = loaded(**ROUNDS)
+    for job in ("everything", "allocation"):
+        keys = definitions.resolve_job_def(job).asset_layer.executable_asset_keys
+        assert {key.to_user_string() for key in keys} <= BY_TABLE.keys(), job
+    recipe = parse_recipe({**RECIPE, **ROUNDS}, base=Path("/nowhere"))
+    chosen = selected_keys(recipe, definitions, ["allocation"])
+    assert {key.to_user_string() for key in chosen} == {
+        name for name in BY_TABLE if name.startswith("allocation/")
+    }
+    named = definitions_for([recipe.model_copy(update={"name": "x"})])
+    assert "x__rounds" in {job.name for job in named.get_repository_def().get_all_jobs()}
 
 
 def test_every_stage_is_audited_on_its_first_table() -> None:
