@@ -15,6 +15,7 @@ from assets.containment.hash_store import Columns, Progress, WorkDone
 from assets.containment.pair_ledger import PairLedger
 from assets.containment.sampling import Sampling, sampled_containment
 from assets.containment.stage_clock import StageClock
+from assets.kernels.freed_memory import give_back
 
 
 @dataclass
@@ -49,6 +50,7 @@ class ContentStage:
             taken, candidates = self._taken_over(candidates, self.ledger)
         store, self.asked = self.counter.store, len(candidates) + taken.height
         self.done = store.fill(wanted_of(by_columns(self.tables, candidates)), self.progress)
+        give_back()
         readable = [pair for pair in candidates if not store.failed.keys() & set(pair)]
         least = pl.col("containment") >= self.min_containment
         frames = {c: [f] for c, f in self._grouped(_as_exact(taken.filter(least))).items()}

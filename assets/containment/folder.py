@@ -196,7 +196,7 @@ def search_folder(
                 min_containment=min_containment,
                 min_rows=min_rows,
                 workers=workers,
-                count_bytes=spare // 2 if cache else spare // 4,  # with a cache no hashes are held
+                count_bytes=spare // 3 if cache else spare // 4,  # with a cache no hashes are held
                 progress=progress,
             )
         edges, stages = result.edges, result.stages
