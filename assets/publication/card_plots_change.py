@@ -78,7 +78,7 @@ def before_and_after(change: pl.DataFrame, metric: str) -> Figure:
             markersize=6.5,
             capsize=2.5,
             elinewidth=1.4,
-            label=shorten(arm, 36),
+            label=f" {shorten(arm, 36)}",  # a legend leaves out names that begin with _
         )
     for place in range(1, len(groups)):
         axes.axhline(place - 0.5, color=light("line"), linewidth=0.8)

@@ -305,3 +305,11 @@ def test_results_that_cannot_be_read_name_their_file(tmp_path):
     assert result.exit_code == 2
     assert "results.csv" in result.output
     assert "group, arm, seed, metric" in " ".join(result.output.split())
+
+
+def test_an_arm_of_any_name_is_in_the_legend():
+    from assets.publication.plots import before_and_after
+
+    change = gather_results(rows([0.0, 0.05]).with_columns(arm=pl.lit("_") + pl.col("arm"))).change
+    (legend,) = before_and_after(change, "metric").legends
+    assert [text.get_text().strip() for text in legend.get_texts()] == ["_after", "_before"]
