@@ -59,6 +59,7 @@ class Planner:
             The floors cost more than the budget.
         """
         inputs = self.inputs
+        self._check_floors()
         spend = self._without_curve()
         known = np.flatnonzero(inputs.has_curve)
         if not known.size:
@@ -98,6 +99,18 @@ class Planner:
             )
         return self._finish(spend, stated, summary, known, drawn)
 
+    def _check_floors(self) -> None:
+        budget, total = self.inputs.budget, float(self.floors.sum())
+        if budget is None or total <= budget * (1 + 1e-12):
+            return
+        order = [g for g in np.argsort(-self.floors, kind="stable") if self.floors[g] > 0]
+        listed = ", ".join(f"{self.inputs.names[g]!r} ({self.floors[g]:.6g})" for g in order[:10])
+        msg = (
+            f"setting floors: those of groups {listed} cost {total:.6g} together, more than the budget "
+            f"{budget:.6g}; the least budget that would do is {total:.6g}, or lower these floors"
+        )
+        raise InfeasibleFloors(msg)
+
     def _without_curve(self) -> Floats:
         """Return the spend of groups without a curve (by the named rule) and everyone's floors."""
         inputs = self.inputs
@@ -134,10 +147,6 @@ class Planner:
         drawn: list[Stated],
     ) -> Plan:
         inputs = self.inputs
-        if inputs.budget is not None and self.floors.sum() > inputs.budget * (1 + 1e-12):
-            total = float(self.floors.sum())
-            msg = f"setting floors: they cost {total:g}, more than the budget {inputs.budget:g}"
-            raise InfeasibleFloors(msg)
         effective = self.fill.effective(spend)
         samples = whole_samples(
             self._for_rounding(stated, known, effective),

@@ -229,8 +229,10 @@ def test_costs_floors_tokens_and_fallback(curves):
     assert spent == pytest.approx(got.summary["spend"])
     assert got.frame.filter(pl.col("group") == "zz")["samples"].sum() == 20
     assert got.frame.filter(pl.col("group") == "sw")["samples"].sum() >= 100
-    with pytest.raises(InfeasibleFloors):
-        plan(CELLS, budget=50, objective=MAX_MIN, curves=curves, floors={"en": 60})
+    # of groups with a curve and without one: zz has none
+    told = r"'en' \(60\), 'zz' \(20\) cost 80 together, .* least budget that would do is 80"
+    with pytest.raises(InfeasibleFloors, match=told):
+        plan(CELLS, budget=50, objective=MAX_MIN, curves=curves, floors={"en": 60, "zz": 20})
 
 
 def test_a_gain_that_the_draws_do_not_see_is_called_not_distinguishable():
