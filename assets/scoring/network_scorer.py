@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assets.scoring.linear_head import LabelledSample
+from assets.scoring.network_training import Checkpoint, Optimiser, Training, train
 from assets.scoring.protocol import (
     Direction,
+    Needs,
     ScoreBatch,
     ScoreColumn,
     ScoreContext,
@@ -20,7 +22,7 @@ from assets.scoring.protocol import (
     reasons_from,
 )
 from assets.scoring.samples import NO_LABEL, Arrays, label_hashes, usable
-from assets.scoring.small_network import Checkpoint, Network, Optimiser, Training, train, with_bias
+from assets.scoring.small_network import Network, with_bias
 from assets.scoring.target_sample import AgainstTarget
 
 CHUNK_ROWS = 512
@@ -121,6 +123,30 @@ class NetworkScorer(AgainstTarget):
     @abstractmethod
     def direction(self, state: ScorerState | None = None) -> Direction:
         """Tell whether high or low is better."""
+
+
+class TargetNetworkScorer(NetworkScorer):
+    """One that compares records with the labelled target."""
+
+    target_rows: int
+
+    needs: ClassVar[Needs] = Needs.EMBEDDING | Needs.LABEL | Needs.TARGET
+    row_local: ClassVar[bool] = True
+
+    def limits(self) -> dict[str, int]:
+        """Return how many records of each side are kept."""
+        return {"train": self.sample_rows, "target": self.target_rows}
+
+    def check(self) -> None:
+        """Refuse settings that no network can be trained with; see `NetworkScorer`."""
+        super().check()
+        if self.target_rows < 1:
+            message = f"{self.name} cannot use target_rows={self.target_rows}; use 1 or more"
+            raise ScoringError(message)
+
+    def direction(self, state: ScorerState | None = None) -> Direction:
+        """High is helpful."""
+        return "high"
 
 
 class Known:

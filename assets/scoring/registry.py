@@ -22,6 +22,7 @@ from assets.scoring.heuristics import Heuristics, Repetition
 from assets.scoring.influence import Influence
 from assets.scoring.knn_shapley import KnnShapley
 from assets.scoring.lava import Lava
+from assets.scoring.less import Less
 from assets.scoring.leverage import Leverage
 from assets.scoring.models.lm_perplexity import LmPerplexity
 from assets.scoring.perplexity import Perplexity
@@ -31,8 +32,9 @@ from assets.scoring.quality_classifier import QualityClassifier
 from assets.scoring.rds import Rds
 from assets.scoring.redundancy import RedundancyScorer
 from assets.scoring.settings import scorer_settings
+from assets.scoring.tracin import TracIn
 from assets.scoring.training_difficulty import Forgetting, Grand
-from assets.scoring.training_influence import Less, TracIn, Trak
+from assets.scoring.trak import Trak
 
 SCORERS: dict[str, type[Any]] = {
     "random": RandomScore,

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assets.scoring.network_scorer import Known, NetworkScorer, stacked, unstacked
+from assets.scoring.network_training import Checkpoint
 from assets.scoring.protocol import Direction, Needs, ScorerState, ScoringError
-from assets.scoring.small_network import Checkpoint
 
 Keep = Literal["hard", "easy"]
 

@@ -11,13 +11,16 @@ from sklearn.metrics import roc_auc_score
 from assets.kernels.projection import Projection
 from assets.kernels.unit_vectors import SCALE, to_grid
 from assets.scoring import small_network
+from assets.scoring.less import Less, adam_update
 from assets.scoring.leverage import Leverage
 from assets.scoring.linear_head import LabelledSample
 from assets.scoring.network_scorer import unstacked
+from assets.scoring.network_training import Training, train
 from assets.scoring.protocol import ScoreBatch, ScoreContext, ScoringError, fit
-from assets.scoring.small_network import Training, flat, train, with_bias
+from assets.scoring.small_network import flat, with_bias
+from assets.scoring.tracin import TracIn
 from assets.scoring.training_difficulty import Forgetting, Grand, forgotten
-from assets.scoring.training_influence import Less, TracIn, Trak, adam_update, margin_slopes
+from assets.scoring.trak import Trak, margin_slopes
 from tests.scoring.test_against_target import batch, clouds
 
 CONTEXT = ScoreContext(seed=2)
@@ -264,7 +267,7 @@ def test_training_learns_and_is_the_same_again():
     for optimiser, rate in (("sgd", 0.2), ("adam", 0.02)):
         how = Training(16, 8, rate, optimiser, 0)
         points = train(sample, how)
-        small_network.train.cache_clear()
+        train.cache_clear()
         again = train(sample, how)
         assert all(
             np.array_equal(flat(a.network), flat(b.network))
