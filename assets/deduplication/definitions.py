@@ -241,18 +241,25 @@ def _nothing_to_learn() -> pl.Expr:
 def _near_duplicates(run: Run, texts: StageTexts) -> tuple[NearPairs, int]:
     """Find near duplicates; returns also how many texts were sketched, because no run had yet."""
     from assets.deduplication.near import NearDuplicates
+    from assets.deduplication.set_cache import SetCache
+    from assets.deduplication.shingles import SHINGLE_TAG
     from assets.deduplication.sketch_cache import SketchCache
 
     settings = run.recipe.deduplication
     run.scratch.mkdir(parents=True, exist_ok=True)
+    # a text has one character shingle a letter: their sets are eight times the text
+    keeps_sets = settings.shingle.startswith("word:")
+    rule = f"{settings.shingle}/{SHINGLE_TAG}"
     finder = NearDuplicates(
         settings.similarity,
         settings.shingle,
         workers=run.recipe.limits.workers,
         memory_bytes=run.recipe.limits.memory_bytes // 8,
         scratch=run.scratch,
+        sets=SetCache(run.scratch / "sets", rule) if keeps_sets else None,
     )
     kept_apart = "" if settings.normalise == "none" else f"/text-{settings.normalise}"
+    kept_apart += "/with-sets" if keeps_sets else ""  # a sketch without its set is made once more
     cache = SketchCache(run.scratch / "sketches", finder.scheme + kept_apart)
     known = cache.known(texts.firsts["content_id"])
     fresh = texts.firsts.join(known.select(content_id="key"), on="content_id", how="anti")

@@ -44,6 +44,7 @@ from assets.deduplication.minhash import (
 from assets.deduplication.near_pairs import NearPairs, pair_frame
 from assets.deduplication.order import order_ranks
 from assets.deduplication.second_pass import ReadTexts, SecondPass
+from assets.deduplication.set_cache import SetCache
 from assets.deduplication.shingles import exact_sets, parse_shingle
 from assets.deduplication.sketch_frames import read_sketches, sketch_frame
 from assets.deduplication.text_spans import Texts, TextSpans, text_spans
@@ -78,6 +79,8 @@ class NearDuplicates:
         About how many candidate pairs may be enumerated.
     scratch
         The folder of the scratch file; None: where the system keeps temporary files.
+    sets
+        Where the sets of texts that are added are kept, and found again in the second pass.
 
     Examples
     --------
@@ -100,6 +103,7 @@ class NearDuplicates:
         memory_bytes: int = 64 << 20,
         pair_budget: int = PAIR_BUDGET,
         scratch: Path | None = None,
+        sets: SetCache | None = None,
     ) -> None:
         if not 0.0 < similarity <= 1.0:
             message = f"similarity {similarity} must lie above 0 and be at most 1"
@@ -115,6 +119,7 @@ class NearDuplicates:
         self.memory_bytes = memory_bytes
         self.pair_budget = pair_budget
         self.scratch = scratch
+        self._sets = sets
         self._permutations = permutations(self.bands[0] * self.bands[1], seed=seed)
         self._freed = GiveBack()
         self._pool: ThreadPoolExecutor | None = None
@@ -168,6 +173,9 @@ class NearDuplicates:
         flat = np.empty(0, np.uint64)
         if self.exhaustive:
             flat = exact_sets(spans.take(rows), self.rule, sizes)[0]
+        if self._sets is not None:
+            elements = exact_sets(spans.take(rows), self.rule, sizes)[0]
+            self._sets.add(done.digests[rows], sizes, elements)
         bands = band_keys(done.signatures[rows], *self.bands)
         self._parts.append(
             Sketches(high[some], low[some], member, done.digests[rows], sizes, (bands,), flat)
@@ -226,6 +234,8 @@ class NearDuplicates:
         if self._pool is not None:
             self._pool.shutdown()
             self._pool = None
+            if self._sets is not None:
+                self._sets.close()
             give_back()
 
     def shingled_keys(self) -> pl.Series:
@@ -291,10 +301,22 @@ class NearDuplicates:
             give_back()
             ended("bands")
             second = SecondPass(
-                self.rule, self.similarity, self.memory_bytes, self.workers, self.scratch
+                self.rule,
+                self.similarity,
+                self.memory_bytes,
+                self.workers,
+                self.scratch,
+                self._sets,
             )
             similarity = second.settle(
-                found.left, found.right, high[chosen], low[chosen], set_sizes, read_texts, ended
+                found.left,
+                found.right,
+                high[chosen],
+                low[chosen],
+                set_sizes,
+                kept.digests[rows] if self._sets is not None else kept.digests[:0],
+                read_texts,
+                ended,
             )
         good = similarity >= self.similarity
         pairs = pair_frame(

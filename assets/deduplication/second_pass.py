@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from assets.deduplication.errors import ChangedTextError
 from assets.deduplication.keys import KeyLookup, Keys, format_keys, parse_keys
+from assets.deduplication.set_cache import SetCache
 from assets.deduplication.set_store import SetsInMemory, SetsOnDisk, SetStore
 from assets.deduplication.shingles import Shingle
 from assets.deduplication.text_spans import Texts, TextSpans, text_spans
@@ -45,6 +46,8 @@ class SecondPass:
         Threads.
     folder
         Where the scratch file lies; None: where the system keeps temporary files.
+    cache
+        Sets that are known.
     """
 
     rule: Shingle
@@ -52,6 +55,7 @@ class SecondPass:
     memory_bytes: int
     workers: int
     folder: Path | None = None
+    cache: SetCache | None = None
 
     def settle(
         self,
@@ -60,6 +64,7 @@ class SecondPass:
         high: U64,
         low: U64,
         set_sizes: I64,
+        digests: U64,
         read_texts: ReadTexts,
         ended: Callable[[str], None],
     ) -> F64:
@@ -69,10 +74,10 @@ class SecondPass:
         ----------
         left, right
             (m,) places of sets, sorted by `left`.
-        high, low, set_sizes
-            (n,) of all places: the key of a text that has the set, and the size of the set.
+        high, low, set_sizes, digests
+            (n,) of all places: the key of a text that has the set, and the size of the set; (n, 2) its digest.
         read_texts
-            Opens a stream of keys and texts; called once, or never.
+            Opens a stream of keys and texts; called once, or never where all sets are known.
         ended
             Called with the name of each stage as it ends.
 
@@ -98,7 +103,13 @@ class SecondPass:
             store = SetsOnDisk(self.rule, sizes, block, self.folder)
         else:
             store = SetsInMemory(self.rule, sizes)
-        self._fill(store, high[nodes], low[nodes], read_texts)
+        known = np.zeros(len(nodes), bool)
+        if self.cache is not None:
+            for some, flat in self.cache.read(digests[nodes], sizes):
+                store.put(some, flat)
+                known[some] = True
+        if not known.all():
+            self._fill(store, high[nodes], low[nodes], known, read_texts)
         give_back()
         ended("second pass")
         for part, first, second in rounds(one, two, block):
@@ -109,10 +120,16 @@ class SecondPass:
         ended("verification")
         return similarity
 
-    def _fill(self, store: SetStore, high: U64, low: U64, read_texts: ReadTexts) -> None:
-        """Read the texts of some keys and put their sets into the store."""
+    def _fill(
+        self,
+        store: SetStore,
+        high: U64,
+        low: U64,
+        seen: npt.NDArray[np.bool_],
+        read_texts: ReadTexts,
+    ) -> None:
+        """Read the texts of the keys that were not seen and put their sets into the store."""
         lookup = KeyLookup(high, low)
-        seen = np.zeros(len(high), bool)
         waiting: deque[Future[None]] = deque()
 
         def write(spans: TextSpans, nodes: I64) -> None:

@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from assets.deduplication.set_cache import gathered
 from assets.deduplication.shingles import Shingle, write_sets
 from assets.deduplication.text_spans import TextSpans
 
@@ -26,6 +27,9 @@ class SetStore(Protocol):
 
     def write(self, spans: TextSpans, nodes: I64) -> int:
         """Write the sets of some texts; returns the first text whose set has another size, or -1."""
+
+    def put(self, nodes: I64, flat: U64) -> None:
+        """Write sets that are known: their elements one after another."""
 
     def read(self, one: int, two: int) -> tuple[U64, I64]:
         """Return elements, and where the sets of two blocks begin in them (0 for sets of other blocks)."""
@@ -50,6 +54,12 @@ class SetsInMemory:
     def write(self, spans: TextSpans, nodes: I64) -> int:
         """Write the sets of some texts; returns the first text whose set has another size, or -1."""
         return write_sets(spans, self._rule, self._offsets[nodes], self._sizes[nodes], self._flat)
+
+    def put(self, nodes: I64, flat: U64) -> None:
+        """Write sets that are known: their elements one after another."""
+        sizes = self._sizes[nodes]
+        begins = np.repeat(self._offsets[nodes] - (np.cumsum(sizes) - sizes), sizes)
+        self._flat[begins + np.arange(len(flat))] = flat
 
     def read(self, one: int, two: int) -> tuple[U64, I64]:
         """Return all elements, and where each set begins."""
@@ -86,12 +96,26 @@ class SetsOnDisk:
         """Write the sets of some texts; returns the first text whose set has another size, or -1."""
         order = np.argsort(self._block[nodes], kind="stable")
         nodes = nodes[order]
-        sizes, block = self._sizes[nodes], self._block[nodes]
+        sizes = self._sizes[nodes]
         offsets = np.cumsum(sizes) - sizes
         flat = np.empty(int(sizes.sum()), np.uint64)
         wrong = write_sets(spans.take(order), self._rule, offsets, sizes, flat)
         if wrong >= 0:
             return int(order[wrong])
+        self._append(nodes, flat)
+        return -1
+
+    def put(self, nodes: I64, flat: U64) -> None:
+        """Write sets that are known: their elements one after another."""
+        order = np.argsort(self._block[nodes], kind="stable")
+        sizes = self._sizes[nodes]
+        begins = np.cumsum(sizes) - sizes
+        self._append(nodes[order], gathered(flat, begins[order], sizes[order]))
+
+    def _append(self, nodes: I64, flat: U64) -> None:
+        """Write sets that come in the order of their blocks."""
+        sizes, block = self._sizes[nodes], self._block[nodes]
+        offsets = np.cumsum(sizes) - sizes
         cuts = np.flatnonzero(np.diff(block)) + 1
         for part in np.split(np.arange(len(nodes)), cuts):
             if len(part):
@@ -99,7 +123,6 @@ class SetsOnDisk:
                 run = flat[offsets[first] : offsets[last] + sizes[last]]
                 begin = self._put(int(block[first]), run)
                 self._within[nodes[part]] = begin + offsets[part] - offsets[first]
-        return -1
 
     def _put(self, block: int, run: U64) -> int:
         with self._lock:

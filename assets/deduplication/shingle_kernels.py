@@ -303,6 +303,21 @@ def sketch(
 
 
 @compiled
+def set_digests(flat: U64, sizes: I64, digests: U64) -> None:
+    """Fill the digests (sets, 2) of sets that lie one after another, as `sketch` does."""
+    place: Any = 0
+    for row in range(sizes.size):
+        first, second = _0, _0
+        for _ in range(sizes[row]):
+            value = flat[place]
+            first += value
+            second += (value ^ (value >> _31)) * K1
+            place += 1
+        digests[row, 0] = first
+        digests[row, 1] = fmix64(second + np.uint64(sizes[row])) if sizes[row] > 0 else _0
+
+
+@compiled
 def fill_sets(
     data: U8,
     starts: I64,
