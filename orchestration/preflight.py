@@ -17,7 +17,8 @@ from assets.ingestion.listing import read_options
 from assets.ingestion.model import POSITION_COLUMN, Discovery, Source, SourceError
 from assets.ingestion.read import read
 from resources.errors import RecipeError
-from resources.recipe import Recipe, RecordRule
+from resources.recipe import Recipe
+from resources.recipe_records import RecordRule
 from resources.rules import group_value_from_path, matching_rule
 
 HEADER_FORMATS = ("csv", "tsv", "parquet", "delta", "text")

@@ -10,7 +10,9 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from resources.errors import RecipeError
-from resources.recipe import GroupSource, Recipe, holds_credential
+from resources.recipe import Recipe
+from resources.recipe_base import holds_credential
+from resources.recipe_records import GroupSource
 
 
 class _OnceLoader(yaml.SafeLoader):

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
-from resources.recipe import RecordRule
+from resources.recipe_records import RecordRule
 
 
 def matching_rule(rules: Sequence[RecordRule], table: str) -> int | None:

@@ -162,16 +162,10 @@ def test_every_table_of_the_code_is_documented() -> None:
 
 
 def test_every_key_of_the_recipe_is_documented() -> None:
-    from resources.recipe import (
-        Allocation,
-        Deduplication,
-        Filtering,
-        Proxy,
-        Recipe,
-        RecordRule,
-        Rounds,
-        Scoring,
-    )
+    from resources.recipe import Recipe
+    from resources.recipe_budget import Allocation, Filtering, Proxy, Rounds
+    from resources.recipe_curation import Deduplication, Scoring
+    from resources.recipe_records import RecordRule
 
     page = (ROOT / "docs" / "recipe.md").read_text(encoding="utf-8")
     models = (Recipe, RecordRule, Deduplication, Scoring, Filtering, Proxy, Allocation, Rounds)

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from assets.deduplication.errors import DeduplicationError
 from assets.kernels.identity import RecordIds, content_ids
-from resources.recipe import RecordRule
+from resources.recipe_records import RecordRule
 from resources.rules import group_value_from_path
 
 POSITION = "sluice_position"

@@ -31,7 +31,7 @@ from assets.scoring.embedders import Embedder
 from assets.scoring.hashed import from_stored
 from assets.scoring.recipe_models import embedder
 from resources.device import all_devices, available_cores, choose_device
-from resources.recipe import Proxy
+from resources.recipe_budget import Proxy
 from resources.run import Run
 from resources.stage_spec import digest
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from assets.scoring.hashed import HashedEmbedder
-from resources.recipe import Encoder
+from resources.recipe_curation import Encoder
 
 HASHED = "hashed"
 

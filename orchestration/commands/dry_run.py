@@ -13,8 +13,9 @@ import click
 from assets.ingestion.model import Source
 from orchestration.forecast import Forecast, forecast, source_bytes
 from orchestration.preflight import Preview, check_recipe_against_lake
-from resources.recipe import Recipe, RecordRule
+from resources.recipe import Recipe
 from resources.recipe_file import load_recipe
+from resources.recipe_records import RecordRule
 from resources.rules import group_value_from_path
 from resources.sample import sample_note, sampled
 

@@ -9,7 +9,7 @@ from orchestration.draft.columns import ColumnFacts, has_few_values, is_unique
 from orchestration.draft.model import Guess
 from orchestration.draft.vocabulary import GROUPS, IDS, LABELS, LANGUAGES, SPLITS
 from orchestration.draft.yaml_text import quoted
-from resources.recipe import RESERVED_COLUMNS
+from resources.recipe_records import RESERVED_COLUMNS
 
 MOST_SUGGESTIONS = 6
 

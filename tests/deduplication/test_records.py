@@ -14,8 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from assets.deduplication.records import POSITION, RecordMaker, RecordRuleError, record_schema
-from resources.recipe import RecordRule
 from resources.recipe_file import parse_recipe
+from resources.recipe_records import RecordRule
 
 FIELDS = ("title", "body", "tail")
 cell = st.one_of(st.none(), st.text(alphabet="aé \n\tß日.,_0", max_size=5))

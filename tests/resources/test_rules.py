@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources.recipe import RecordRule
+from resources.recipe_records import RecordRule
 from resources.rules import group_value_from_path, matching_rule
 
 

@@ -86,7 +86,7 @@ def test_settings_of_the_command_line():
 
 
 def test_a_recipe_takes_settings_of_scorers():
-    from resources.recipe import Scoring
+    from resources.recipe_curation import Scoring
 
     given = Scoring(scorers=["dsir", {"got_d": {"eps": 0.1}}, {"random": None}])
     found = from_recipe(given.scorers)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from orchestration.draft.model import IGNORED, Body
 from orchestration.draft.rules import draft_rules
-from resources.recipe import RecordRule
+from resources.recipe_records import RecordRule
 from resources.rules import matching_rule
 
 TEXT = Body("train", text=("text",))
