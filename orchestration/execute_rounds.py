@@ -68,6 +68,7 @@ def execute_rounds(
     found: list[Round] = []
     if not restart:
         with _run(recipe, sample=sample, wait_seconds=wait_seconds) as run:
+            _close_dead(run)
             found = _bought(run)
     yield from (Bought(one, None) for one in found)
     while len(found) <= last and not (found and found[-1].stopped):
@@ -81,9 +82,7 @@ def execute_rounds(
         )
         try:
             with logs.logged(run.run_id), run:
-                if run.dead_runs:
-                    with dg.DagsterInstance.get() as instance:
-                        give_up(instance, run.dead_runs)
+                _close_dead(run)
                 execute_job(run, job=ROUNDS, partition=str(number))
                 found = _bought(run)
         except OSError as error:
@@ -110,6 +109,13 @@ def _run(
         wait_seconds=wait_seconds,
         report=logs.reporting(report, run_id),
     )
+
+
+def _close_dead(run: Run) -> None:
+    """Free what a killed run holds in Dagster's pools: the first run after it takes its lease and alone knows of it."""
+    if run.dead_runs:
+        with dg.DagsterInstance.get() as instance:
+            give_up(instance, run.dead_runs)
 
 
 def _bought(run: Run) -> list[Round]:
