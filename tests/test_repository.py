@@ -45,8 +45,8 @@ def test_the_lock_pins_every_dependency_and_names_no_address() -> None:
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", pin) for pin in pins)
     pinned = {pin.split("==")[0].lower().replace("_", "-") for pin in pins}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    # the peers of benchmarks, and a package that is all weights, are not part of the environment
-    outside = {"bench", "minilm"}
+    # peers of benchmarks and tests, and a package that is all weights, are not part of the environment
+    outside = {"bench", "compare", "minilm"}
     extras = {n: e for n, e in project["optional-dependencies"].items() if n not in outside}
     for requirement in [
         *project["dependencies"],

@@ -6,7 +6,8 @@ importance resampling", section 3. Their sum favours (or punishes) length, so th
 mean over the document's n-grams; the sum is kept beside it as ``dsir_log_weight``.
 
 Cost: O(tokens), about 60 MB/s on one core with ``hash="fast"``. ``hash="sha256"`` gives the buckets
-of the authors' package, bit for bit, at about 2 MB/s.
+of the authors' package, bit for bit, at about 2 MB/s. ``compat="reference"`` is that package whole: its buckets,
+and its log weights, which are sums.
 """
 
 from __future__ import annotations
@@ -132,6 +133,9 @@ class Dsir:
         Added to each bucket of the target (the paper's code: 0).
     min_tokens
         Documents with fewer tokens get no score (the paper's selection drops those under 100).
+    compat
+        ``paper``, or ``reference`` for the values of the authors' package data-selection: the hash is then
+        sha256 whatever `hash` says, nothing is smoothed, and ``dsir`` is the sum as ``dsir_log_weight`` is.
 
     Notes
     -----
@@ -144,6 +148,7 @@ class Dsir:
     hash: Literal["fast", "sha256"] = "fast"
     smoothing: float = 0.0
     min_tokens: int = 1
+    compat: Literal["paper", "reference"] = "paper"
 
     name: ClassVar[str] = "dsir"
     version: ClassVar[int] = 1
@@ -159,6 +164,17 @@ class Dsir:
                 f"smoothing={self.smoothing}; use buckets >= 1, hash fast or sha256, smoothing >= 0"
             )
             raise ScoringError(message)
+        if self.compat not in {"paper", "reference"}:
+            message = f"dsir cannot use compat={self.compat!r}; use paper or reference"
+            raise ScoringError(message)
+        if self.compat == "reference" and self.smoothing:
+            message = f"dsir cannot use smoothing={self.smoothing} with compat=reference, which smooths nothing"
+            raise ScoringError(message)
+
+    @property
+    def scheme(self) -> Literal["fast", "sha256"]:
+        """The hash that is used: the package's where its values are wanted."""
+        return "sha256" if self.compat == "reference" else self.hash
 
     def direction(self, state: ScorerState | None = None) -> Direction:
         """High is better."""
@@ -167,9 +183,10 @@ class Dsir:
     def _meta(self) -> dict[str, Any]:
         return {
             "buckets": self.buckets,
-            "hash": self.hash,
+            "hash": self.scheme,
             "smoothing": self.smoothing,
             "min_tokens": self.min_tokens,
+            "compat": self.compat,
         }
 
     def summarise(self, batches: Iterable[ScoreBatch], context: ScoreContext) -> ScorerState:
@@ -179,7 +196,7 @@ class Dsir:
         for batch in batches:
             if batch.text is None:
                 continue
-            found, offsets = ngram_buckets(batch.text, self.buckets, self.hash)
+            found, offsets = ngram_buckets(batch.text, self.buckets, self.scheme)
             for role, total in counts.items():
                 rows = batch.has_role(role)
                 if rows.all():
@@ -227,13 +244,14 @@ class Dsir:
             empty = np.full(n, np.nan)
             extras = {"dsir_log_weight": empty}
             return ScoreColumn(self.name, self.version, empty, reasons, "high", extras)
-        found, offsets = ngram_buckets(batch.text, self.buckets, self.hash)
+        found, offsets = ngram_buckets(batch.text, self.buckets, self.scheme)
         sums = _sum_by_row(found, offsets, state.arrays["log_ratio"])
         ngrams = np.diff(offsets)
         tokens = (ngrams + 1) // 2
         missing = np.asarray(batch.text.is_null())
         short = tokens < max(self.min_tokens, 1)
-        values = np.where(short, np.nan, sums / np.maximum(ngrams, 1))
+        per = np.maximum(ngrams, 1) if self.compat == "paper" else 1
+        values = np.where(short, np.nan, sums / per)
         log_weight = np.where(short, np.nan, sums)
         why = f"fewer than {max(self.min_tokens, 1)} tokens"
         reasons = reasons_from(n, [(missing, "no text"), (short, why)])

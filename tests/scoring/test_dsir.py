@@ -142,6 +142,21 @@ def test_errors_name_the_remedy():
         )
 
 
+def test_reference_gives_the_sum_of_sha256_buckets_whatever_the_hash():
+    sample, _ = records(60)
+    sha = Dsir(hash="sha256")
+    paper = sha.score(sample, fit(sha, [sample], CONTEXT))
+    scorer = Dsir(compat="reference")
+    column = scorer.score(sample, fit(scorer, [sample], CONTEXT))
+    assert np.array_equal(column.values, paper.extras["dsir_log_weight"], equal_nan=True)
+    assert np.array_equal(column.values, column.extras["dsir_log_weight"], equal_nan=True)
+    assert not np.allclose(column.values, paper.values, equal_nan=True)
+    with pytest.raises(ScoringError, match="smooths nothing"):
+        Dsir(compat="reference", smoothing=1.0)
+    with pytest.raises(ScoringError, match="compat='package'"):
+        Dsir(compat="package")
+
+
 def test_min_tokens_gives_null_with_the_reason():
     both = [batch(["one two three", "one"]), batch(["one"], "target")]
     scorer = Dsir(min_tokens=3)
