@@ -22,7 +22,9 @@ OPTIONAL = (
 
 #: samples and metrics beyond these are slips, and numbers near the ends of floating point
 LEAST, MOST, MOST_METRIC = 1e-6, 1e30, 1e12
-TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+TRUTH = dict.fromkeys(("true", "yes", "1", "1.0"), True) | dict.fromkeys(
+    ("false", "no", "0", "0.0"), False
+)
 
 
 class CurveError(ValueError):
@@ -120,18 +122,14 @@ def prepare(frame: pl.DataFrame) -> pl.DataFrame:
         "metric_value is negative",
         "laws need an error or loss that falls to a floor of at least 0: give for example 1 - metric",
     )
-    if frame.schema.get("annealed") == pl.String:
-        frame = frame.with_columns(
-            pl.col("annealed")
-            .str.strip_chars()
-            .str.to_lowercase()
-            .replace_strict(TRUTH, default=None)
-        )
+    if "annealed" in frame.columns:
+        frame = _truth(frame, "annealed")
+    if "chance_level" in frame.columns:
         refuse(
             frame,
-            pl.col("annealed").is_null(),
-            "annealed is neither true nor false",
-            "write true where the learning rate had come down at the evaluation, else false",
+            ~pl.col("chance_level").is_between(0.0, MOST_METRIC),
+            "chance_level is negative or not finite",
+            "give the metric of a guess, in the units of metric_value, or leave the column out",
         )
     for name in ("se", "weight"):
         if name in frame.columns:
@@ -163,6 +161,23 @@ def _numbers(frame: pl.DataFrame, name: str) -> pl.DataFrame:
         )
         raise CurveError(message)
     return frame.with_columns(found)
+
+
+def _truth(frame: pl.DataFrame, name: str) -> pl.DataFrame:
+    """Return the table with a column of words or of 0 and 1 as Boolean; what is neither is refused."""
+    kind = frame.schema[name]
+    if kind == pl.Boolean:
+        return frame
+    text = pl.col(name).cast(pl.String).str.strip_chars().str.to_lowercase()
+    if kind.is_numeric():
+        text = pl.col(name).cast(pl.Float64).cast(pl.String)
+    refuse(
+        frame,
+        pl.col(name).is_not_null() & ~text.is_in(list(TRUTH)),
+        f"{name} is neither true nor false",
+        "write true where the learning rate had come down at the evaluation, else false",
+    )
+    return frame.with_columns(text.replace_strict(TRUTH, default=None).alias(name))
 
 
 def _without_empty_end(frame: pl.DataFrame) -> pl.DataFrame:

@@ -67,17 +67,49 @@ def diagnose(curves: Curves) -> Diagnosis:
         its evaluations.
     """
     found = Diagnosis(keep=np.ones(len(curves), dtype=bool))
+    _unknown_members(curves, found)
     _chance(curves, found)
     _rising(curves, found)
-    for pool in range(len(curves.pools)):
-        rows = curves.pool == pool
-        if rows.any() and not (found.keep & rows).any():
-            found.keep |= rows
+    _restore(curves, found)
     _coverage(curves, found)
     _dependence(curves, found)
     _identical(curves, found)
     _repeated(curves, found)
     return found
+
+
+def _unknown_members(curves: Curves, found: Diagnosis) -> None:
+    """Warn where a pool is named like a mixture of which a part has no curves."""
+    for name in curves.pools:
+        parts = [part.strip() for part in name.split("+")]
+        unknown = [part for part in parts if part not in curves.pools]
+        if len(parts) > 1 and all(parts) and unknown:
+            found.add(
+                "unknown_mixture_member",
+                f"pool {name!r} is read as a pool of its own, because {unknown[0]!r} has no curves "
+                f"(first: row {int(curves.row[curves.pool == curves.pools.index(name)].min())}); a plan "
+                "may count its data twice",
+                f"if it is a mixture, add curves of {unknown[0]!r} alone or drop its rows; if it is a "
+                "pool, name it without '+'",
+            )
+
+
+def _restore(curves: Curves, found: Diagnosis) -> None:
+    """Keep the evaluations of a pool that would lose them all, and say so."""
+    lost = []
+    for pool in range(len(curves.pools)):
+        rows = curves.pool == pool
+        if rows.any() and not (found.keep & rows).any():
+            found.keep |= rows
+            lost.append(pool)
+    if lost:
+        found.add(
+            "only_unusable",
+            f"all evaluations of {_names(curves, lost)} are in warm-up or worse than chance; they are "
+            "fitted nevertheless, because the pool has no others",
+            "train these pools longer before evaluating, or drop their rows",
+            widen=True,
+        )
 
 
 def _chance(curves: Curves, found: Diagnosis) -> None:

@@ -28,6 +28,13 @@ def extra(column, value, *, row=3, usual=None):
     return GOOD.with_columns(pl.Series(column, values, dtype=pl.Float64))
 
 
+def words(column, value, *, row=3, usual="true"):
+    """The good table with a column of words, ``usual`` but in one row."""
+    values = [usual] * GOOD.height
+    values[row] = value
+    return GOOD.with_columns(pl.Series(column, values))
+
+
 @pytest.mark.parametrize("value", [-5.0, 0.0, float("nan"), float("inf"), None, 1e300, 1e-300])
 @pytest.mark.parametrize("column", ["samples_seen", "pool_unique"])
 def test_a_sample_count_that_no_run_can_have_is_refused(column, value):
@@ -54,6 +61,20 @@ def test_a_sample_count_that_no_run_can_have_is_refused(column, value):
         (extra("model_size", -1.0, usual=1e6), "row 3 .*model_size is not a positive"),
         (extra("model_size", float("inf"), usual=1e6), "row 3 .*model_size is not a positive"),
         (extra("chance_level", 0.8, usual=0.9), "'chance_level' has more than one value"),
+        (extra("chance_level", float("nan"), usual=0.9), "row 3 .*chance_level is negative or not"),
+        (extra("chance_level", -0.1, usual=0.9), "row 3 .*chance_level is negative"),
+        (GOOD.with_columns(chance_level=pl.lit(0.1)), "no evaluation is better .*check direction"),
+        # a share beside per cent
+        (
+            GOOD.with_columns(chance_level=pl.lit(10.0), direction=pl.lit("higher")),
+            "chance_level is 10 and no evaluation is better",
+        ),
+        (extra("annealed", 2.0, usual=1.0), "row 3 .*annealed is neither true nor false"),
+        (extra("annealed", 0.5, usual=1.0), "row 3 .*annealed is neither"),
+        (extra("annealed", -1.0, usual=0.0), "row 3 .*annealed is neither"),
+        (extra("annealed", float("nan"), usual=1.0), "row 3 .*annealed is neither"),
+        (words("annealed", "cosine"), "row 3 .*annealed is neither"),
+        (words("annealed", "2"), "row 3 .*annealed is neither"),
     ],
 )
 def test_a_bad_value_is_refused_with_its_row(table, words):
@@ -71,6 +92,49 @@ def test_odd_standard_errors_and_weights_fit_without_warnings(value, everywhere)
         read = read_curves(extra(column, value, usual=usual))
         assert np.isfinite(read.weight).all()
         assert read.weight.mean() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("yes", "no"),
+    [(1.0, 0.0), ("1", "0"), ("1.0", "0.0"), ("True", " FALSE "), (True, False), (1, 0)],
+)
+def test_annealed_is_read_from_words_and_numbers(yes, no):
+    values = [no if i % 3 == 0 else yes for i in range(GOOD.height)]
+    read = read_curves(GOOD.with_columns(pl.Series("annealed", values)))
+    np.testing.assert_array_equal(read.annealed, read.row % 3 != 0)
+
+
+@pytest.mark.parametrize("kind", [pl.String, pl.Float64, pl.Boolean, pl.Int64])
+def test_an_evaluation_that_does_not_say_is_taken_as_annealed(kind):
+    column = pl.Series("annealed", [None] * 4 + [0] * 16, dtype=pl.Int64).cast(kind)
+    read = read_curves(GOOD.with_columns(column))
+    assert int(read.annealed.sum()) == 4
+
+
+def test_a_mixture_of_a_pool_without_curves_is_named_with_row_and_remedy():
+    more = GOOD.head(4).with_columns(pool=pl.lit("top10+nope"))
+    told = [
+        n for n in diagnose(read_curves(pl.concat([GOOD, more]))).notices if "mixture" in n.code
+    ]
+    assert [n.code for n in told] == ["unknown_mixture_member"]
+    assert "'nope' has no curves (first: row 20)" in told[0].message
+    assert "add curves of 'nope'" in told[0].remedy
+    known = GOOD.head(4).with_columns(pool=pl.lit("top10+top20"))
+    for table in (GOOD, pl.concat([GOOD, known]), GOOD.with_columns(pool=pl.lit("c++"))):
+        assert "unknown_mixture_member" not in {
+            n.code for n in diagnose(read_curves(table)).notices
+        }
+
+
+def test_a_pool_that_never_leaves_warm_up_is_kept_and_said_to_be():
+    flat = GOOD.filter(pl.col("pool") == "top20").with_columns(metric_value=pl.lit(0.985))
+    table = pl.concat([GOOD.filter(pl.col("pool") == "top10"), flat])
+    read = read_curves(table.with_columns(chance_level=pl.lit(0.99)))
+    found = diagnose(read)
+    told = {n.code: n for n in found.notices}
+    assert "top20" in told["only_unusable"].message
+    assert "top10" not in told["only_unusable"].message
+    assert found.keep[read.pool == read.pools.index("top20")].all()
 
 
 def test_empty_lines_at_the_end_and_blanks_around_names_do_not_count():
@@ -107,14 +171,17 @@ def test_rows_that_stand_twice_are_named_and_widen():
         ({"samples_seen": [1e8], "model_size": [-1.0]}, "row 0: model_size"),
         ({"samples_seen": [1e8], "model_size": ["big"]}, "row 0: model_size is 'big'"),
         ({"samples_seen": [1e8], "pool": ["top10+"]}, "row 0: pool '' has no curves"),
+        (
+            {"samples_seen": [1e8], "pool": ["top10+nope"]},
+            "row 0: pool 'nope' has no curves; known",
+        ),
         ({"samples_seen": [1e8], "pool": [None]}, "row 0: pool 'None' has no curves"),
     ],
 )
-def test_bad_points_are_refused_with_their_row(columns, words):
+@pytest.mark.parametrize("law", ["utility", "average"])
+def test_bad_points_are_refused_with_their_row(columns, words, law):
     with pytest.raises(CurveError, match=words):
-        analyse(
-            GOOD, law="utility", bootstraps=2, predict=pl.DataFrame({"pool": ["top10"]} | columns)
-        )
+        analyse(GOOD, law=law, bootstraps=2, predict=pl.DataFrame({"pool": ["top10"]} | columns))
 
 
 def test_an_unknown_model_size_of_a_point_is_no_size():
@@ -122,3 +189,45 @@ def test_an_unknown_model_size_of_a_point_is_no_size():
     found = analyse(GOOD, law="utility", bootstraps=5, predict=pl.DataFrame(point))["predictions"]
     assert found[0]["predicted"] == found[1]["predicted"]
     assert found[0]["lo80"] == found[1]["lo80"]
+
+
+def odd_tables():
+    one = GOOD.filter(pl.col("pool") == "top10")
+    huge = GOOD.with_columns(pl.col("samples_seen", "pool_unique") * 1e20)
+    return {
+        "one row": GOOD.head(1),
+        "one pool": one,
+        "two rows": one.head(2),
+        "one value": GOOD.with_columns(metric_value=pl.lit(0.5)),
+        "no error left": GOOD.with_columns(metric_value=pl.lit(0.0)),
+        "identical pools": pl.concat([one, one.with_columns(pool=pl.lit("copy"))]),
+        "one count": GOOD.with_columns(samples_seen=pl.lit(1e7)),
+        "huge counts": huge,
+        "tiny counts": GOOD.with_columns(pl.col("samples_seen", "pool_unique") * 1e-12),
+        "huge errors": GOOD.with_columns(metric_value=pl.col("metric_value") * 1e11),
+        "tiny errors": GOOD.with_columns(metric_value=pl.col("metric_value") * 1e-30),
+        "higher is better": GOOD.with_columns(
+            metric_value=1.0 / (1.0 + pl.col("metric_value")), direction=pl.lit("higher")
+        ),
+        "random errors": GOOD.with_columns(
+            metric_value=pl.Series(np.random.default_rng(0).uniform(size=GOOD.height))
+        ),
+        "hundreds of passes": GOOD.with_columns(pool_unique=pl.col("pool_unique") * 1e-2),
+        "name with a quote": GOOD.with_columns(pool=pl.col("pool") + pl.lit(" '\u00e9\n")),
+    }
+
+
+# a numpy warning is an error in these tests
+@pytest.mark.parametrize("law", ["utility", pytest.param("average", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", list(odd_tables()))
+def test_odd_tables_are_answered_with_finite_ordered_numbers(name, law):
+    table = odd_tables()[name]
+    pool = table["pool"][0].strip()
+    point = pl.DataFrame({"pool": [pool], "samples_seen": [2.0 * table["samples_seen"].max()]})
+    budget = float(table["samples_seen"].max())
+    answer = analyse(table, law=law, bootstraps=4, predict=point, budget=budget)
+    found = answer["predictions"][0]
+    numbers = [found[key] for key in ("lo90", "lo80", "predicted", "hi80", "hi90")]
+    assert np.isfinite(numbers).all()
+    assert numbers == sorted(numbers)
+    assert all(w["code"] and w["message"] and w["remedy"] for w in answer["warnings"])
