@@ -17,7 +17,8 @@ from resources import delta
 from resources.errors import NothingToDo, SluiceError, StoreError
 from resources.figures import figures_wanted
 from resources.partition_stage import PartitionStage
-from resources.run import Run, Stage
+from resources.run import Run
+from resources.stage import Stage
 from resources.stage_spec import CheckOutcome, Committed, StageSpec
 
 Facts = Mapping[str, Mapping[str, Any]]

@@ -13,7 +13,8 @@ from typing import Any
 from resources import delta
 from resources.delta_partition import commit_partition, partition_commit
 from resources.errors import RecipeError
-from resources.run import Run, Stage
+from resources.run import Run
+from resources.stage import Stage
 from resources.stage_spec import Committed, StageSpec, digest
 
 

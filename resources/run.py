@@ -17,27 +17,24 @@ where nothing that it reads has changed since that release, the release's own ve
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import polars as pl
-import pyarrow as pa
 
 from resources import delta
 from resources.base import Base, metadata_at
-from resources.delta_types import frame_schema
-from resources.errors import CheckError, NotReadyError, RecipeError, StoreError
+from resources.errors import NotReadyError, RecipeError, StoreError
 from resources.lease import Lease
 from resources.outputs import register_output
 from resources.recipe import Recipe
 from resources.releases import last_release
 from resources.sample import sampled
-from resources.stage_spec import CheckOutcome, Committed, Report, StageSpec, digest, silent
-from resources.version import CODE_VERSION
+from resources.stage import Stage
+from resources.stage_spec import Committed, Report, StageSpec, digest, silent
 
 
 class Run:
@@ -171,7 +168,7 @@ class Run:
             return Committed(table, version, identity, adopted=True)
         spec = self.specs.get(table)
         if self.release is None and spec is not None:
-            found = self._find(table, self.fingerprint(spec))
+            found = self.find_version(table, self.fingerprint(spec))
             if found is not None:
                 return found
         message = f"{table} has not been written by this run nor released; select it too, for example --select +{table}"
@@ -208,9 +205,10 @@ class Run:
 
     def find(self, table: str) -> Committed | None:
         """Return the committed version that holds exactly what this run would write, judged by what it stands on."""
-        return self._find(table, self.fingerprint(self.specs[table]))
+        return self.find_version(table, self.fingerprint(self.specs[table]))
 
-    def _find(self, table: str, fingerprint: str) -> Committed | None:
+    def find_version(self, table: str, fingerprint: str) -> Committed | None:
+        """Return the whole version of a table that a stage of this fingerprint wrote, or None."""
         spec = self.specs.get(table)
         standing = None if spec is None else self._standing(table, spec)
         if standing is not None:
@@ -339,111 +337,3 @@ class Run:
     def stage(self, spec: StageSpec) -> Stage:
         """Begin a stage."""
         return Stage(self, spec)
-
-
-class Stage:
-    """One execution of a stage: adopt what is there, or stage, audit and commit."""
-
-    def __init__(self, run: Run, spec: StageSpec) -> None:
-        self.run = run
-        self.spec = spec
-        self.fingerprint = run.fingerprint(spec)
-        self.started = time.monotonic()
-        self.checks: list[CheckOutcome] = []
-        self.identities: dict[str, str] = {}
-        self._staged: dict[str, delta.StagedTable] = {}
-
-    def adopt(self) -> list[Committed] | None:
-        """Take over versions that hold exactly what this stage would write, or return None."""
-        found = [self.run._find(table, self.fingerprint) for table in self.spec.tables]
-        if any(item is None for item in found):
-            return None
-        adopted = [item for item in found if item is not None]
-        for item in adopted:
-            self.run.record(item)
-        return adopted
-
-    def open(self, table: str, schema: pa.Schema) -> delta.StagedTable:
-        """Begin to write a table; nobody sees it before `commit`."""
-        if table not in self.spec.tables:
-            message = f"{table} is no table of {self.spec.name}"
-            raise KeyError(message)
-        staged = delta.StagedTable(self.run.uri(table), schema)
-        if self.spec.append:
-            # a run that froze behind the fence must not append after another that took its place
-            newest = delta.open_table(staged.uri)
-            staged.follows = -1 if newest is None else newest.version()
-        self._staged[table] = staged
-        return staged
-
-    def put(self, table: str, frame: pl.DataFrame) -> None:
-        """Write a whole (narrow) table."""
-        staged = self.open(table, frame_schema(frame))
-        staged.write(frame)
-        staged.close()
-
-    def staged(self, table: str) -> pl.LazyFrame:
-        """Read what is staged for a table."""
-        return self._staged[table].scan()
-
-    def rows(self, table: str) -> int:
-        """Count what is staged for a table."""
-        return self._staged[table].rows
-
-    def check(self, name: str, passed: bool, *, blocking: bool = True, **facts: Any) -> None:  # noqa: ANN401, FBT001
-        """Record an audit of the staged result."""
-        self.checks.append(CheckOutcome(name, bool(passed), facts, blocking))
-
-    def discard(self) -> None:
-        """Drop what is staged."""
-        for staged in self._staged.values():
-            staged.discard()
-        self._staged = {}
-
-    def commit(self) -> list[Committed]:
-        """Commit every table of the stage, unless a blocking check failed.
-
-        A stage that knows the identity of a table's content better than by its fingerprint sets it in `identities`
-        before (ingestion: the contents of the sources, so that touching a file changes nothing downstream).
-
-        Raises
-        ------
-        CheckError
-            Naming the checks that failed; nothing is committed.
-        """
-        failed = [c for c in self.checks if c.blocking and not c.passed]
-        if failed:
-            self.discard()
-            told = "; ".join(f"{c.name}: {c.facts}" for c in failed)
-            message = f"{self.spec.name}: nothing is committed, because a check failed: {told}"
-            raise CheckError(message)
-        missing = [t for t in self.spec.tables if t not in self._staged]
-        if missing:
-            message = f"{self.spec.name} did not write {missing}"
-            raise KeyError(message)
-        done = []
-        inputs = self.run.inputs(self.spec)
-        for table in self.spec.tables:
-            self.run.assert_held()
-            identity = self.identities.get(table) or digest([self.fingerprint, table])
-            metadata = {
-                "run": self.run.run_id,
-                "asset": table,
-                "code_version": f"{CODE_VERSION}+{self.spec.code_version}",
-                "recipe_hash": self.run.recipe.hash,
-                "fingerprint": self.fingerprint,
-                "inputs": inputs,
-                "settings": self.run.settings(self.spec),
-                "identity": identity,
-                "reads": {name: self.run.committed(name).version for name in self.spec.reads},
-                "seconds": round(time.monotonic() - self.started, 3),
-            }
-            version = self._land(table, metadata)
-            committed = Committed(table, version, identity, adopted=False)
-            self.run.record(committed)
-            done.append(committed)
-        return done
-
-    def _land(self, table: str, metadata: dict[str, Any]) -> int:
-        mode: Literal["append", "overwrite"] = "append" if self.spec.append else "overwrite"
-        return self._staged[table].commit(metadata, mode=mode)

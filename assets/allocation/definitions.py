@@ -14,7 +14,8 @@ from assets.allocation.errors import AllocationError
 from resources.dagster_stage import Facts, Naming, TableInfo, stage_asset
 from resources.errors import RecipeError
 from resources.recipe import Recipe
-from resources.run import Run, Stage
+from resources.run import Run
+from resources.stage import Stage
 from resources.stage_spec import StageSpec
 
 GROUP_CURVES, PLAN, REPORT = "allocation/group_curves", "allocation/plan", "allocation/report"

@@ -23,7 +23,8 @@ from assets.allocation.study import Round
 from resources import delta
 from resources.errors import NothingToDo, NotReadyError, RecipeError, StoreError
 from resources.partition_stage import PartitionStage
-from resources.run import Run, Stage
+from resources.run import Run
+from resources.stage import Stage
 
 RESTART = "--restart (in the UI with the tag sluice/restart: true)"
 

@@ -20,7 +20,8 @@ from assets.ingestion.register import READER_VERSION
 from assets.kernels.cell_hash import SCHEME, UnhashableColumnError
 from resources.dagster_stage import Facts, Naming, TableInfo, stage_asset
 from resources.recipe import Recipe
-from resources.run import Run, Stage
+from resources.run import Run
+from resources.stage import Stage
 from resources.stage_spec import CheckOutcome, StageSpec
 
 EDGES, UNIONS, RETENTION = "containment/edges", "containment/unions", "containment/retention"

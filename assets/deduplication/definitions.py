@@ -18,7 +18,8 @@ from assets.kernels.canonical import SCHEME
 from resources.dagster_stage import Facts, Naming, TableInfo, stage_asset
 from resources.errors import RecipeError
 from resources.recipe import Recipe
-from resources.run import Run, Stage
+from resources.run import Run
+from resources.stage import Stage
 from resources.stage_spec import StageSpec
 
 if TYPE_CHECKING:

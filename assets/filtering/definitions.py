@@ -22,7 +22,8 @@ from assets.filtering.flow import (
 from assets.filtering.pool_sizes import measure_pools
 from resources.dagster_stage import Facts, Naming, TableInfo, stage_asset
 from resources.recipe import Recipe
-from resources.run import Run, Stage
+from resources.run import Run
+from resources.stage import Stage
 from resources.stage_spec import StageSpec, digest
 
 POOLS, CUTS, CURVES = "filtering/pools", "filtering/calibration", "filtering/curves"

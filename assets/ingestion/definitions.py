@@ -24,7 +24,8 @@ from resources import delta
 from resources.dagster_stage import Facts, Naming, TableInfo, stage_asset
 from resources.delta_types import frame_schema
 from resources.recipe import Recipe
-from resources.run import Run, Stage
+from resources.run import Run
+from resources.stage import Stage
 from resources.stage_spec import StageSpec, digest
 
 TABLES, COLUMNS, QUARANTINE = "ingestion/tables", "ingestion/columns", "ingestion/quarantine"

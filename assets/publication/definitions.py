@@ -18,7 +18,8 @@ from resources.delta_types import frame_schema
 from resources.recipe import Recipe
 from resources.releases import RELEASES
 from resources.rules import matching_rule
-from resources.run import Run, Stage
+from resources.run import Run
+from resources.stage import Stage
 from resources.stage_spec import StageSpec
 from resources.version import CODE_VERSION
 

@@ -11,7 +11,8 @@ import pyarrow as pa
 from resources import delta
 from resources.dagster_stage import Facts, Naming, TableInfo, stage_asset
 from resources.recipe import Recipe
-from resources.run import Run, Stage
+from resources.run import Run
+from resources.stage import Stage
 from resources.stage_spec import StageSpec, digest
 
 EMBEDDINGS = "scoring/embeddings"

@@ -24,7 +24,8 @@ from resources import delta
 from resources.errors import SluiceError
 from resources.lease import Lease
 from resources.recipe_file import load_recipe
-from resources.run import Run, Stage
+from resources.run import Run
+from resources.stage import Stage
 
 
 def arguments() -> argparse.Namespace:

@@ -14,7 +14,8 @@ from resources import delta
 from resources.dagster_stage import Naming, TableInfo, stage_asset
 from resources.errors import CheckError, RecipeError, SluiceError, StoreError
 from resources.recipe_file import parse_recipe
-from resources.run import Run, Stage
+from resources.run import Run
+from resources.stage import Stage
 from resources.stage_spec import StageSpec
 
 SPEC = StageSpec(name="one", tables=("one/a",), reads=(), code_version="1", layer="recipe")

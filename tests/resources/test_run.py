@@ -751,7 +751,7 @@ def test_there_and_back_again(tmp_path_factory: pytest.TempPathFactory) -> None:
         ("committed", _the_latest),
         ("fingerprint", _without_what_it_reads),
         ("fingerprint", _without_its_settings),
-        ("_find", _append_of_any_age),
+        ("find_version", _append_of_any_age),
     ],
     ids=["reads the latest", "no upstream", "no settings", "adopts an old release"],
 )
