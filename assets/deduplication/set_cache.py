@@ -1,8 +1,8 @@
 """Sets of shingles that earlier runs made, by their digests: an old text is not read again to be compared.
 
 Each run that finds new sets writes one raw file of them (8 bytes an element) and then, under its final name, where in
-it each set lies. Any of the files may be removed at any time: a set that is missing, or that does not have its
-digest, is made from its text again.
+it each set lies, with a checksum. Any of the files may be removed at any time: a set that is missing, or whose bytes
+are not those that were written, is made from its text again.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from assets.deduplication.keys import KeyLookup
+from assets.deduplication.set_checksums import set_checksums
 from resources.stage_spec import digest
 
 I64 = npt.NDArray[np.int64]
@@ -28,6 +29,7 @@ U64 = npt.NDArray[np.uint64]
 WINDOW = 1 << 17  # elements that are read at once
 BATCH = 1 << 18  # lines of a list of sets that are looked at at once
 DAY_SECONDS = 86_400
+COLUMNS = ("first", "second", "begin", "size", "checksum")
 
 
 def gathered(flat: U64, begins: I64, sizes: I64) -> U64:
@@ -52,7 +54,7 @@ class SetCache:
         self.folder = folder / digest(scheme)
         self._name = self.folder / uuid.uuid4().hex
         self._lock = threading.Lock()
-        self._parts: list[tuple[U64, I64]] = []
+        self._parts: list[tuple[U64, I64, U64]] = []
 
     def add(self, digests: U64, sizes: I64, flat: U64) -> None:
         """Keep sets: (n, 2) digests, (n,) sizes, and all elements one after another; from any thread."""
@@ -63,7 +65,7 @@ class SetCache:
                 self._begin()
             with self._name.with_suffix(".new").open("ab") as file:
                 file.write(flat.view(np.uint8).data)
-            self._parts.append((digests, sizes))
+            self._parts.append((digests, sizes, set_checksums(flat, sizes)))
 
     def _begin(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -78,12 +80,14 @@ class SetCache:
             return
         digests = np.concatenate([part[0] for part in self._parts])
         sizes = np.concatenate([part[1] for part in self._parts])
+        checksums = np.concatenate([part[2] for part in self._parts])
         self._parts = []
         columns = {
             "first": digests[:, 0],
             "second": digests[:, 1],
             "begin": np.cumsum(sizes) - sizes,
             "size": sizes,
+            "checksum": checksums,
         }
         self._name.with_suffix(".new").replace(self._name.with_suffix(".sets"))
         listed = self._name.with_suffix(".list.new")
@@ -102,7 +106,9 @@ class SetCache:
                 pq.ParquetFile(listed) as lines,
             ):
                 for batch in lines.iter_batches(BATCH):
-                    first, second, begin, size = (batch.column(i).to_numpy() for i in range(4))
+                    first, second, begin, size, checksum = (
+                        batch.column(name).to_numpy() for name in COLUMNS
+                    )
                     rows, places = lookup.find(
                         np.ascontiguousarray(first), np.ascontiguousarray(second)
                     )
@@ -113,6 +119,7 @@ class SetCache:
                     for some, flat in _windows(file, begin[rows], size[rows]):
                         made = set_digests(flat, size[rows[some]])
                         good = (made == digests[places[some]]).all(axis=1)
+                        good &= set_checksums(flat, size[rows[some]]) == checksum[rows[some]]
                         if not good.all():
                             ends = np.cumsum(size[rows[some]])
                             begins = (ends - size[rows[some]])[good]
