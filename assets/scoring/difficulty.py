@@ -37,6 +37,7 @@ from assets.scoring.samples import (
     empty_sample,
     label_hashes,
     sample_of,
+    stored_grid,
     united,
     usable,
 )
@@ -158,10 +159,12 @@ class Difficulty(ABC):
         own = np.minimum(np.searchsorted(classes, labels), len(classes) - 1)
         rows = np.flatnonzero(~without & ~unlabelled & (classes[own] == labels))
         # as stored, so that a score from stored vectors is the same
-        p = heads.probabilities(batch.embedding[rows].astype(np.float16).astype(np.float32))
+        wanted = batch.embedding if len(rows) == n else batch.embedding[rows]
+        p = heads.probabilities_of(stored_grid(wanted))
         judged = ~np.isnan(p[np.arange(len(rows)), own[rows]])
-        rows = rows[judged]
-        values[rows] = self.measure(np.nan_to_num(p[judged]), own[rows])
+        if not judged.all():
+            rows, p = rows[judged], p[judged]
+        values[rows] = self.measure(np.nan_to_num(p, copy=False), own[rows])
         unknown = "the label is not among those that the head has learned from other records"
         why = [(without, "no embedding"), (unlabelled, "no label"), (np.isnan(values), unknown)]
         return ScoreColumn(self.name, self.version, values, reasons_from(n, why), direction)

@@ -21,10 +21,12 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from assets.kernels.row_hashes import hash_rows
 from assets.kernels.unit_vectors import SCALE, to_grid, valid_rows
 from assets.scoring.protocol import ScoringError
 
 _WEIGHT_BITS = 26
+_BLOCK_ROWS = 1024
 ITERATIONS = 100
 
 
@@ -52,26 +54,36 @@ class Heads:
 
         A row without a direction is NaN; so is, in any row, a class that its head has not seen.
         """
-        grid = to_grid(vectors)
-        folds = vector_hashes(grid) % np.uint64(len(self.units))
+        return self.probabilities_of(to_grid(vectors))
+
+    def probabilities_of(self, grid: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return class probabilities of n records on the grid (n, d); see `probabilities`."""
         result = np.full((len(grid), len(self.classes)), np.nan)
-        rows_of = valid_rows(grid)
-        for fold, unit in enumerate(self.units):
-            rows = np.flatnonzero(rows_of & (folds == fold))
-            known = np.flatnonzero(~np.isnan(self.weights[fold, :, 0]))
-            weights = self.weights[fold, known]
-            # whole numbers below 2**53: exact whatever the order of summation
-            logits = grid[rows].astype(np.float64) @ weights[:, :-1].T + SCALE * weights[:, -1]
-            logits *= unit / SCALE
-            odds = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
-            result[np.ix_(rows, known)] = odds / odds.sum(axis=1, keepdims=True)
+        known = [np.flatnonzero(~np.isnan(head[:, 0])) for head in self.weights]
+        heads = [head[some].T for head, some in zip(self.weights, known, strict=True)]
+        for start in range(0, len(grid), _BLOCK_ROWS):  # in blocks: copies stay in cache
+            block = grid[start : start + _BLOCK_ROWS]
+            folds = vector_hashes(block) % np.uint64(len(self.units))
+            usable = valid_rows(block)
+            for fold, unit in enumerate(self.units):
+                rows = np.flatnonzero(usable & (folds == fold))
+                # whole numbers below 2**53: exact whatever the order of summation
+                weights = heads[fold]
+                logits = block[rows].astype(np.float64) @ weights[:-1] + SCALE * weights[-1]
+                logits *= unit / SCALE
+                logits -= logits.max(axis=1, keepdims=True, initial=-np.inf)
+                odds = np.exp(logits, out=logits)
+                odds /= odds.sum(axis=1, keepdims=True)
+                if len(known[fold]) == len(self.classes):
+                    result[start + rows] = odds
+                else:
+                    result[np.ix_(start + rows, known[fold])] = odds
         return result
 
 
 def vector_hashes(grid: NDArray[np.float32]) -> NDArray[np.uint64]:
-    """Hash each row of a grid; a record's fold is the remainder."""
-    cells = np.ascontiguousarray(grid, dtype="<i2")
-    return np.array([xxhash.xxh3_64_intdigest(row.tobytes()) for row in cells], dtype=np.uint64)
+    """Hash each row of a grid (XXH3, 64 bits, of its int16 cells); a record's fold is the remainder."""
+    return hash_rows(np.ascontiguousarray(grid, dtype="<i2"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
+from numba import njit
 from numpy.typing import NDArray
 
 from assets.kernels.keyed_random import hash64, hash_words, id_words
-from assets.kernels.unit_vectors import to_grid
+from assets.kernels.unit_vectors import HALF_INFINITE, HALF_ZERO, to_stored_grid
 from assets.scoring.protocol import ScoreBatch, ScoringError
 
 Arrays = dict[str, NDArray[Any]]
@@ -34,14 +35,29 @@ def usable(batch: ScoreBatch) -> NDArray[np.bool_]:
     """Tell which rows have a vector with a direction once it is stored (bool, shape (n,))."""
     if batch.embedding is None:
         return np.zeros(len(batch), dtype=bool)
+    if batch.embedding.dtype == np.float32:
+        largest = _largest(np.ascontiguousarray(batch.embedding).view(np.uint32))
+        return np.asarray((largest > HALF_ZERO) & (largest < HALF_INFINITE))
     with np.errstate(over="ignore", invalid="ignore"):
         vectors = batch.embedding.astype(np.float16)
     return np.asarray(np.isfinite(vectors).all(axis=1) & vectors.any(axis=1))
 
 
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+def _largest(bits: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Return the bits of each row's largest magnitude; those of NaN are above all."""
+    found = np.zeros(len(bits), dtype=np.uint32)
+    for i in range(bits.shape[0]):
+        most = np.uint32(0)
+        for j in range(bits.shape[1]):
+            most = max(most, bits[i, j] & np.uint32(0x7FFFFFFF))
+        found[i] = most
+    return found
+
+
 def stored_grid(vectors: NDArray[Any]) -> NDArray[np.float32]:
     """Put vectors on the grid as they are once stored, so that a score from stored vectors is the same."""
-    return to_grid(vectors.astype(np.float16).astype(np.float32))
+    return to_stored_grid(vectors)
 
 
 def label_hashes(batch: ScoreBatch) -> NDArray[np.uint64]:
@@ -58,8 +74,12 @@ def group_hashes(batch: ScoreBatch) -> NDArray[np.uint64]:
 def _hashes(column: pa.Array | None, rows: int, purpose: str) -> NDArray[np.uint64]:
     if column is None:
         return np.full(rows, NO_LABEL)
-    hashes = hash64(pl.Series(column).cast(pl.String).fill_null(""), 0, purpose)
-    return np.where(np.asarray(column.is_valid()), hashes, NO_LABEL)
+    encoded = pc.dictionary_encode(column.cast(pa.large_string()).fill_null(""))
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.combine_chunks()
+    hashes = hash64(encoded.dictionary, 0, purpose)  # each label once, not each row
+    found = hashes[np.asarray(encoded.indices)] if rows else np.empty(0, dtype=np.uint64)
+    return np.where(np.asarray(column.is_valid()), found, NO_LABEL)
 
 
 def sample_of(batch: ScoreBatch, rows: NDArray[np.int64], *, grouped: bool = False) -> Arrays:

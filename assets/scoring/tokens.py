@@ -189,41 +189,42 @@ def _scan(
     for row in range(len(offsets) - 1):
         at = offsets[row]
         end = offsets[row + 1]
-        current = 0  # 0 outside, 1 word, 2 other
-        h = np.uint64(0)
-        kind = 0
-        length = 0
         while at < end:
             point, step = decode(data, at)
             flags = table[point]
             if flags & 1:
-                now = 0
-            elif flags & 2:
-                now = 1
-            else:
-                now = 2
-            if now != current:
-                if current:
-                    hashes[count] = finish_hash(h)
-                    kinds[count] = kind
-                    lengths[count] = length
-                    count += 1
-                current = now
-                h = np.uint64(0xCBF29CE484222325)
-                kind = 1 if now == 1 else 0
-                length = 0
-            if now:
+                at += step
+                continue
+            own = flags & 3  # a token goes on for as long as these flags are equal
+            h = np.uint64(0xCBF29CE484222325)
+            some = np.uint8(0)
+            every = np.uint8(255)
+            length = 0
+            while True:
                 for i in range(step):
                     h = (h ^ np.uint64(data[at + i])) * np.uint64(0x100000001B3)
                 length += 1
-                if flags & 4:
-                    kind |= 2
-                if flags & 8:
-                    kind |= 4
-                if not flags & 16:
-                    kind |= 8
-            at += step
-        if current:
+                some |= flags
+                every &= flags
+                at += step
+                if at >= end:
+                    break
+                first = data[at]
+                if first < 0x80:
+                    step = 1
+                    flags = table[first]
+                else:
+                    point, step = decode(data, at)
+                    flags = table[point]
+                if flags & 3 != own:
+                    break
+            kind = 1 if own == 2 else 0
+            if some & 4:
+                kind |= 2
+            if some & 8:
+                kind |= 4
+            if not every & 16:
+                kind |= 8
             hashes[count] = finish_hash(h)
             kinds[count] = kind
             lengths[count] = length

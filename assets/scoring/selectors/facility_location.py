@@ -63,7 +63,9 @@ def lazy_greedy(
     """
     n = len(grid)
     own = np.zeros(n) if bonus is None else bonus * (2 * UNIT)
-    covered = np.full(n, -UNIT)  # the largest product with a kept row; -UNIT is similarity 0
+    covered = np.full(
+        n, -UNIT, dtype=np.float32
+    )  # the largest product with a kept row; -UNIT is similarity 0
     bound = own + np.concatenate([_gains(grid, rows, covered) for rows in _blocks(n)])
     fresh = np.ones(n, dtype=bool)
     for _ in range(min(most, n)):
@@ -94,7 +96,7 @@ def _stale(bound: NDArray[np.float64], fresh: NDArray[Any], at: int) -> NDArray[
 
 
 def _gains(
-    grid: NDArray[np.float32], rows: NDArray[np.int64], covered: NDArray[np.float64]
+    grid: NDArray[np.float32], rows: NDArray[np.int64], covered: NDArray[np.float32]
 ) -> NDArray[np.float64]:
     """Return by how much each candidate would raise the sum of products, exactly."""
     total = np.zeros(len(rows))
@@ -104,14 +106,14 @@ def _gains(
     return total
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+# sums of whole numbers are exact in any order, so the compiler may choose one that is vectorised
+@njit(cache=True, nogil=True, fastmath={"reassoc", "nnan", "nsz"})  # type: ignore[untyped-decorator]
 def _add_excess(
-    products: NDArray[np.float32], covered: NDArray[np.float64], total: NDArray[np.float64]
+    products: NDArray[np.float32], covered: NDArray[np.float32], total: NDArray[np.float64]
 ) -> None:
     for i in range(products.shape[0]):
-        excess = 0.0  # sums of whole numbers, exact in float64
+        excess = 0.0
         for j in range(products.shape[1]):
-            more = products[i, j] - covered[j]
-            if more > 0.0:
-                excess += more
+            # both below 2**24, so their difference is below 2**25 and not always a float32
+            excess += max(np.float64(products[i, j]) - np.float64(covered[j]), 0.0)
         total[i] += excess
