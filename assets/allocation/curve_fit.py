@@ -127,10 +127,10 @@ def draw_fits(
     """Refit to perturbed data; returns (3, draws): a, b, p."""
     mean, sd, _ = prior
     n, unit = _scaled(d)
-    noise = {run: _normals(f"{key}|{run}", draws) for run in set(d.run)}
+    noise = {run: normals(f"{key}|{run}", draws) for run in set(d.run)}
     fitted = fit.a - fit.b * d.n**-fit.p
     y = fitted[:, None] + fit.sigma[:, None] * np.stack([noise[r] for r in d.run])
-    centre = mean + sd * _normals(f"{key}|prior", draws)
+    centre = mean + sd * normals(f"{key}|prior", draws)
     w = fit.sigma**-2
     x = n ** -_GRID[:, None]
     chi = _linear(x, y, w, ceiling)[2]
@@ -152,5 +152,6 @@ def draw_fits(
     return np.stack([a, b * unit**p, p])
 
 
-def _normals(key: str, count: int) -> Floats:
+def normals(key: str, count: int) -> Floats:
+    """Return `count` standard normal numbers that `key` alone decides."""
     return np.random.default_rng(xxhash.xxh64_intdigest(key.encode())).standard_normal(count)

@@ -60,11 +60,33 @@ class Effective:
 
     def answer(self) -> Answer:
         """Return the fields of `answer`: objective, samples, prices, certificate."""
-        stated, division = self.stated, self.division
-        x = self.solved.samples(division.effective)
-        if self.read.integer:
-            x = whole_samples(stated, x, self.floors).astype(float)
-        effective = sum_by(self.cells.group, self.cells.worth_of(x), stated.fill.groups)
+        division, x = self.division, self.drawn()
+        out = self.at(x)
+        out.update(
+            shadow_price=division.price,
+            kkt_residual=division.residual,
+            gap=division.gap,
+            cells=self._prices(x, np.array(out["effective"])),
+        )
+        return out
+
+    def drawn(self) -> Floats:
+        """Return the optimal samples of every cell, whole ones where the problem asks for them."""
+        x = self.solved.samples(self.division.effective)
+        return self.whole(x) if self.read.integer else x
+
+    def whole(self, x: Floats) -> Floats:
+        """Return `x` in whole samples, within budget, floors and what the cells hold."""
+        return whole_samples(self.stated, x, self.floors).astype(float)
+
+    def effective(self, x: Floats) -> Floats:
+        """Return the new effective samples of each group at samples `x` of the cells."""
+        worth = self.cells.worth_of(x)
+        return sum_by(self.cells.group, worth, self.stated.fill.groups)
+
+    def at(self, x: Floats) -> Answer:
+        """Return what samples `x` of the cells give: objective, levels, spend."""
+        stated, effective = self.stated, self.effective(x)
         total = stated.held + effective
         performance = stated.curves.value(total)
         value, worst = stated.objective(effective)
@@ -77,11 +99,7 @@ class Effective:
             group_spend=sum_by(self.cells.group, cost, total.size).tolist(),
             samples=self._table(x),
             spend=float(cost.sum()),
-            shadow_price=division.price,
-            kkt_residual=division.residual,
-            gap=division.gap,
             worst_level=finite(worst),
-            cells=self._prices(x, total),
         )
         return out
 

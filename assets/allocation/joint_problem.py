@@ -193,6 +193,11 @@ def joint_cells(problem: JointProblem, keep: list[int] | None = None) -> tuple[C
     return cells, columns[6].astype(int)
 
 
+def pool_labels(group: JointGroup) -> list[str]:
+    """Return what a group's pools are called: their names, or else their positions from 0."""
+    return [cell.name or str(q) for q, cell in enumerate(group.cells)]
+
+
 def joint_curves(problem: JointProblem) -> Curves:
     """Return the groups' power curves (effective form)."""
     return Curves.power(

@@ -26,7 +26,7 @@ _TINY = 1e-15
 MOST_PIECES = 20_000
 
 
-def worth_of_passes(kind: str, passes: Floats | float, parameter: float) -> Floats:
+def worth_of_passes(kind: str, passes: Floats | float, parameter: Floats | float) -> Floats:
     """Return phi(passes).
 
     Parameters
@@ -36,7 +36,8 @@ def worth_of_passes(kind: str, passes: Floats | float, parameter: float) -> Floa
     passes
         Passes r >= 0, any shape.
     parameter
-        tau (step, power) or R* (exp); ignored for `none`.
+        tau (step, power) or R* (exp), a number or a shape that goes with that of `passes`; ignored for
+        `none`.
     """
     r = np.asarray(passes, float)
     if kind == "none":
@@ -44,16 +45,16 @@ def worth_of_passes(kind: str, passes: Floats | float, parameter: float) -> Floa
     if kind == "exp":
         more = -parameter * np.expm1(-(np.maximum(r, 1.0) - 1) / parameter)
         return np.asarray(np.where(r <= 1, r, 1 + more))
-    delta = 2.0 ** (-1.0 / parameter)
+    delta = np.asarray(2.0 ** (-1.0 / np.asarray(parameter, float)))
     if kind == "step":
         whole = np.floor(r)
         return np.asarray(
             -np.expm1(whole * np.log(delta)) / (1 - delta) + delta**whole * (r - whole)
         )
-    log_phi = np.zeros(r.shape)
+    log_phi = np.zeros(np.broadcast_shapes(r.shape, delta.shape))
     top = float(r.max(initial=0.0))
     j, eta = 1, delta
-    while j < top and eta > _TINY:
+    while j < top and float(eta.max(initial=0.0)) > _TINY:
         log_phi += eta * np.log(np.clip(r / j, 1.0, (j + 1) / j))
         j, eta = j + 1, eta * delta
     return np.where(r <= 1, r, np.exp(log_phi))

@@ -100,7 +100,7 @@ def laws(curves: Path, **asked: Any) -> None:  # noqa: ANN401 - the options abov
     "--evaluations",
     type=DataPath(),
     help="Table of runs: the curves that the problem leaves out are fitted to them, with intervals, and --report draws "
-    "them; with --rounds, of the rounds so far.",
+    "them; with --joint also the worth and decay of pools; with --rounds, of the rounds so far.",
 )
 @json_option
 def allocate(problem: Path, **settings: object) -> None:

@@ -57,9 +57,7 @@ def _answer(stated: dict[str, Any], settings: AllocateSettings) -> None:
         allocate_rounds(stated, settings.rounds, settings.evaluations, as_json=as_json)
         return
     if settings.joint:
-        from assets.allocation.joint_budgets import answer_joint
-
-        click.echo(as_text(answer_joint(stated), compact=as_json))
+        click.echo(as_text(_joint(stated, settings.evaluations), compact=as_json))
         return
     if settings.evaluations is not None and not _all_stated(stated, settings):
         answer, stated = _measured(stated, settings.evaluations, integer=settings.integer)
@@ -82,6 +80,23 @@ def _answer(stated: dict[str, Any], settings: AllocateSettings) -> None:
         click.echo(as_text(answer, compact=True))
         return
     _show(answer)
+
+
+def _joint(stated: dict[str, Any], runs: Path | None) -> dict[str, Any]:
+    """Return the answer to a joint problem, whose parameters come from `runs` where there are some."""
+    if runs is None:
+        from assets.allocation.joint_budgets import answer_joint
+
+        return answer_joint(stated)
+    from assets.allocation.group_curves import CurveError
+    from assets.allocation.joint_measured import allocate_joint_measured
+    from orchestration.commands.tables import read_table
+
+    try:
+        return allocate_joint_measured(stated, read_table(runs))
+    except CurveError as error:
+        message = f"--evaluations {runs}: {error}"
+        raise RecipeError(message) from error
 
 
 def _all_stated(stated: dict[str, Any], settings: AllocateSettings) -> bool:
@@ -176,8 +191,6 @@ def _check(settings: AllocateSettings) -> None:
         fault = "--results are drawn by --report FILE; name the page"
     elif settings.joint and (settings.export or settings.rounds or settings.report):
         fault = "--joint goes with none of --export, --report and --rounds; leave it out"
-    elif settings.joint and settings.evaluations:
-        fault = "--joint takes stated curves; --evaluations goes without it"
     if fault:
         raise RecipeError(fault)
 

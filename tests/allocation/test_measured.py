@@ -248,4 +248,3 @@ def test_the_command_names_the_file_at_fault(tmp_path):
     assert f"{table}: column 'metric_value' is missing" in told("--evaluations", str(table))
     table.write_text("")
     assert f"{table}" in told("--evaluations", str(table))
-    assert "--joint takes stated curves" in told("--evaluations", str(table), "--joint")
