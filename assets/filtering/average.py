@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from assets.filtering.bootstrap import Method, draw, row_keys
+from assets.filtering.bootstrap import Method, draw, least_keys, row_keys
 from assets.filtering.curves import Curves
 from assets.filtering.decay import Array
 from assets.filtering.fit import Fit, fit, varpro_starts
@@ -144,10 +144,8 @@ def folds(curves: Curves, keys: list[int]) -> list[Fold]:
     if held.any():
         # what tells how the half-life grows with the size of a pool
         out.append(Fold("size", held))
-    runs = sorted(
-        np.unique(curves.run),
-        key=lambda r: min(k for k, x in zip(keys, curves.run, strict=True) if x == r),
-    )
+    least = least_keys(curves.run, keys)
+    runs = sorted(least, key=least.__getitem__)
     if len(runs) >= 8:
         for quarter in range(4):
             held = np.isin(curves.run, runs[quarter::4])

@@ -67,9 +67,9 @@ def draw(fitted: Fit, draws: int, *, seed: int = 0, method: Method = "auto") -> 
         share = run_correlation(fitted)
         noise = np.stack([_normals(key, draws, seed) for key in keys], axis=1)
         shared = np.empty_like(noise)
-        for run in np.unique(curves.run):
-            rows = np.flatnonzero(curves.run == run)
-            shared[:, rows] = _normals(min(keys[i] for i in rows), draws, seed + 7919)[:, None]
+        least = least_keys(curves.run, keys)
+        for run, rows in rows_by_run(curves.run):
+            shared[:, rows] = _normals(least[run], draws, seed + 7919)[:, None]
         noise = np.sqrt(1.0 - share) * noise + np.sqrt(share) * shared
         target = target + sigma[:, None] / np.sqrt(np.maximum(weight, 1e-12)) * noise
     prior_mean = problem.prior_mean + problem.prior_sd * np.stack(
@@ -100,8 +100,8 @@ def run_correlation(fitted: Fit) -> float:
     values = fitted.problem.values(fitted.theta[None, :], slopes=False)[0][0]
     residual = (curves.error - values) * np.sqrt(curves.weight)
     products, runs = [], 0
-    for run in np.unique(curves.run):
-        part = residual[curves.run == run]
+    for _, rows in rows_by_run(curves.run):
+        part = residual[rows]
         if part.size > 1:
             pairs = part.size * (part.size - 1)
             products.append((part.sum() ** 2 - np.sum(part**2)) / pairs)
@@ -124,15 +124,29 @@ def row_keys(fitted: Fit) -> list[int]:
     return keys
 
 
+def rows_by_run(run: npt.NDArray[np.int64]) -> list[tuple[int, npt.NDArray[np.int64]]]:
+    """Return each run with its rows, in the order of runs; cost O(n log n)."""
+    order = np.argsort(run, kind="stable")
+    numbers, starts = np.unique(run[order], return_index=True)
+    parts = np.split(order, starts[1:])
+    return [(int(number), part) for number, part in zip(numbers, parts, strict=True)]
+
+
+def least_keys(run: npt.NDArray[np.int64], keys: list[int]) -> dict[int, int]:
+    """Return the least key of each run: its identity, whatever it is called."""
+    least: dict[int, int] = {}
+    for number, key in zip(run.tolist(), keys, strict=True):
+        least[number] = min(key, least.get(number, key))
+    return least
+
+
 def parameter_keys(fitted: Fit, keys: list[int]) -> list[int]:
     """Return one key a parameter: by position if shared, else by the pool's evaluations."""
     problem, curves = fitted.problem, fitted.curves
     out = [xxhash.xxh3_64_intdigest(f"shared {i}".encode()) >> 1 for i in range(problem.size)]
     for pool in range(len(curves.pools)):
-        content = b"".join(
-            key.to_bytes(8, "little")
-            for key in sorted(k for k, p in zip(keys, curves.pool, strict=True) if p == pool)
-        )
+        rows = np.flatnonzero(curves.pool == pool)
+        content = b"".join(key.to_bytes(8, "little") for key in sorted(keys[i] for i in rows))
         kinds = ("beta", "tau", "height") if problem.heights == "free" else ("beta", "tau")
         for kind in kinds:
             out[int(problem.columns(kind)[pool])] = (
@@ -157,15 +171,15 @@ def _noise_scale(degrees: float, draws: int, seed: int) -> Array:
 def _run_counts(fitted: Fit, keys: list[int], draws: int, seed: int) -> Array:
     curves = fitted.curves
     counts = np.zeros((draws, len(curves)))
+    least = least_keys(curves.run, keys)
     for pool in np.unique(curves.pool):
         runs = np.unique(curves.run[curves.pool == pool])
-        order = sorted(
-            runs, key=lambda r: min(k for k, x in zip(keys, curves.run, strict=True) if x == r)
-        )
-        content = sorted(k for k, p in zip(keys, curves.pool, strict=True) if p == pool)
-        generator = np.random.Generator(np.random.PCG64([content[0], seed]))
+        order = sorted((int(run) for run in runs), key=least.__getitem__)
+        generator = np.random.Generator(np.random.PCG64([least[order[0]], seed]))
         picks: npt.NDArray[np.int64] = generator.integers(0, len(order), (draws, len(order)))
-        for i, run in enumerate(order):
-            rows = (curves.run == run) & (curves.pool == pool)
-            counts[:, rows] = (picks == i).sum(axis=1)[:, None]
+        at = picks + len(order) * np.arange(draws)[:, None]
+        drawn = np.bincount(at.ravel(), minlength=at.size).reshape(draws, len(order))
+        rows = np.flatnonzero(curves.pool == pool)
+        place = np.argsort(np.array(order))
+        counts[:, rows] = drawn[:, place[np.searchsorted(runs, curves.run[rows])]]
     return counts

@@ -10,7 +10,7 @@ deviation of noise, so they vanish where the data speak.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -61,8 +61,16 @@ def varpro_starts(problem: Problem) -> Array:
     solved in closed form on ln(y - d) with weights (y - d)^2, which makes it least squares in y to
     first order.
     """
+    best = float(problem.curves.error.min())
+    same = problem.repeated
+    if same is not None:
+        # the mean of what was repeated serves for a start
+        weight, mean, _ = same.together(
+            problem.curves.weight[None, :], problem.curves.error[None, :]
+        )
+        problem = problem.distinct(same.distinct)
+        problem = replace(problem, curves=replace(problem.curves, error=mean[0], weight=weight[0]))
     curves = problem.curves
-    best = float(curves.error.min())
     if problem.free[0]:
         floors = np.array([f * problem.upper[0] for f in FLOOR_GRID])
     else:

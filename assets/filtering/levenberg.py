@@ -7,6 +7,9 @@ import numpy as np
 from assets.filtering.decay import Array
 from assets.filtering.problem import Problem
 
+#: numbers of a Jacobian that is held at once (0.4 GB); more draws go in parts
+MOST_NUMBERS = 50_000_000
+
 
 def minimise(
     problem: Problem,
@@ -40,11 +43,47 @@ def minimise(
     tuple of ndarray
         Parameters (draws, parameters) and objective (draws,). Steps are accepted only when they
         lower the objective, so the result is never worse than the start. Cost of a step: O(draws
-        evaluations parameters^2).
+        evaluations parameters^2), evaluations of one design counting as one where they are many.
     """
     theta = np.clip(np.asarray(start, float), problem.lower, problem.upper)
+    rows = max(len(weight), len(target))
+    weight = np.broadcast_to(weight, (rows, weight.shape[-1]))
+    target = np.broadcast_to(target, weight.shape)
+    scatter = np.zeros(rows)
+    same = problem.repeated
+    if same is not None:
+        weight, target, scatter = same.together(weight, target)
+        problem = problem.distinct(same.distinct)
+    count = max(MOST_NUMBERS // (weight.shape[1] * problem.size), 1)
+    found, least = [], []
+    for first in range(0, len(theta), count):
+        part = slice(first, first + count)
+        result = _together(
+            problem,
+            theta[part],
+            weight if len(weight) == 1 else weight[part],
+            target if len(target) == 1 else target[part],
+            prior_mean if len(prior_mean) == 1 else prior_mean[part],
+            prior_weight[part],
+            iterations,
+        )
+        found.append(result[0])
+        least.append(result[1])
+    return np.concatenate(found), np.concatenate(least) + scatter
+
+
+def _together(
+    problem: Problem,
+    theta: Array,
+    weight: Array,
+    target: Array,
+    prior_mean: Array,
+    prior_weight: Array,
+    iterations: int,
+) -> tuple[Array, Array]:
+    """Minimise for draws whose Jacobians fit in memory side by side."""
     draws = len(theta)
-    weight = np.broadcast_to(weight, (draws, weight.shape[-1]))
+    weight = np.broadcast_to(weight, (draws, weight.shape[1]))
     target = np.broadcast_to(target, weight.shape)
     mean = np.broadcast_to(prior_mean, theta.shape)
     prior = np.where(problem.free, 1.0 / problem.prior_sd**2, 0.0)[None, :] * prior_weight[:, None]

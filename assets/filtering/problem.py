@@ -7,7 +7,8 @@ ln of the reducible error at n0 a pool. All derivatives are analytic.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from assets.filtering.curves import Curves
 from assets.filtering.decay import Array
 from assets.filtering.design_terms import DesignTerms, build_terms
 from assets.filtering.laws import LAWS, LawError, LawName, Parameters
+from assets.filtering.repeated import Repeated, repeated_designs
 from assets.filtering.utility import Form
 
 Heights = Literal["shared", "free"]
@@ -55,6 +57,19 @@ class Problem:
     def beta_at(self) -> int:
         """Return where ln(-b) starts."""
         return 4 if self.sized else 2
+
+    @cached_property
+    def repeated(self) -> Repeated | None:
+        """Return which evaluations are of one design, None where that would save little."""
+        curves = self.curves
+        return repeated_designs(curves.pool, curves.unique, curves.samples, self.log_size)
+
+    def distinct(self, keep: npt.NDArray[np.bool_]) -> Problem:
+        """Return the problem with the evaluations that are kept; bounds and priors stay."""
+        part = self.curves.take(keep)
+        return replace(
+            self, curves=part, terms=build_terms(part, self.law), log_size=self.log_size[keep]
+        )
 
     def columns(self, kind: str) -> npt.NDArray[np.int64]:
         """Return the positions of ``beta``, ``tau`` or ``height`` of the pools."""

@@ -6,12 +6,13 @@ import numpy as np
 import polars as pl
 import pytest
 
+from assets.filtering import levenberg
 from assets.filtering.average import average, held_out_errors
-from assets.filtering.bootstrap import draw
+from assets.filtering.bootstrap import _run_counts, draw, least_keys, row_keys, rows_by_run
 from assets.filtering.curves import read_curves
 from assets.filtering.fit import fit
 from assets.filtering.levenberg import minimise
-from assets.filtering.problem import state_problem
+from assets.filtering.problem import Problem, state_problem
 from tests.filtering.released import DATA, POOLS, SIZE, UTILITY, curves, error
 
 
@@ -326,3 +327,68 @@ def test_mixtures_tell_the_diversity_exponent():
         weight[member.kappa] += member.weight
     assert weight[1.0] > 0.6
     assert error("utility", 1e6, 0) > 0
+
+
+def _seeds(count, **kw):
+    return pl.concat(
+        [curves(sd=0.003, seed=s, **kw).with_columns(seed=pl.lit(s)) for s in range(count)]
+    )
+
+
+@pytest.mark.parametrize("law", ["utility", "saturation", "data_constrained", "power"])
+def test_evaluations_of_one_design_fit_together_as_they_do_one_by_one(law, monkeypatch):
+    read = read_curves(_seeds(9, pools=range(3), sizes=(SIZE, SIZE / 4), epochs=(1, 3, 9)))
+    together = fit(read, law, size_kappa=1.0)
+    assert together.problem.repeated is not None
+    assert int(together.problem.repeated.distinct.sum()) == 18
+    draws = draw(together, 20, seed=3)
+    monkeypatch.setattr(Problem, "repeated", None)
+    alone = fit(read, law, size_kappa=1.0)
+    np.testing.assert_allclose(together.theta, alone.theta, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(together.objective, alone.objective, rtol=1e-8)
+    np.testing.assert_allclose(draws, draw(alone, 20, seed=3), rtol=1e-3, atol=1e-3)
+
+
+def test_few_evaluations_of_one_design_stay_as_they_are():
+    assert state_problem(read_curves(_seeds(3)), "utility").repeated is None
+    # the model's size is part of the design
+    sized = [_seeds(2).with_columns(model_size=pl.lit(size)) for size in (1e6, 2e6, 4e6)]
+    assert state_problem(read_curves(pl.concat(sized)), "utility").repeated is None
+
+
+def test_sums_of_squares_of_one_design_are_those_of_all_evaluations():
+    problem = state_problem(read_curves(_seeds(6, pools=range(2))), "utility")
+    rng = np.random.default_rng(1)
+    weight, target = rng.uniform(0, 2, (2, 4, len(problem.curves)))
+    theta = problem.prior_mean + 0.1 * rng.standard_normal((4, problem.size))
+    every = np.sum(weight * (target - problem.values(theta, slopes=False)[0]) ** 2, axis=1)
+    same = problem.repeated
+    total, mean, scatter = same.together(weight, target)
+    value = problem.distinct(same.distinct).values(theta, slopes=False)[0]
+    np.testing.assert_allclose(np.sum(total * (mean - value) ** 2, axis=1) + scatter, every)
+
+
+def test_draws_do_not_depend_on_how_many_fit_in_memory(monkeypatch):
+    fitted = fit(read_curves(curves(sd=0.002)), "utility")
+    whole = draw(fitted, 11)
+    monkeypatch.setattr(levenberg, "MOST_NUMBERS", 3 * 25 * fitted.problem.size)
+    np.testing.assert_allclose(draw(fitted, 11), whole, rtol=1e-6)
+
+
+def test_runs_are_told_by_their_least_key_and_drawn_whole():
+    run = np.array([2, 0, 2, 1, 0])
+    assert least_keys(run, [5, 9, 3, 7, 8]) == {2: 3, 0: 8, 1: 7}
+    rows = {number: part.tolist() for number, part in rows_by_run(run)}
+    assert rows == {0: [1, 4], 1: [3], 2: [0, 2]}
+    table = curves(pools=range(2), epochs=(1, 2, 4)).with_columns(
+        run_id=pl.concat_str(pl.col("pool"), (pl.int_range(pl.len()) // 2).cast(pl.String))
+    )
+    read = read_curves(table)
+    fitted = fit(read, "power")
+    counts = _run_counts(fitted, row_keys(fitted), 50, 0)
+    for number, part in rows_by_run(read.run):
+        assert (counts[:, part] == counts[:, part[:1]]).all(), number
+    for pool in range(2):
+        runs = np.unique(read.run[read.pool == pool])
+        first = [int(np.flatnonzero(read.run == r)[0]) for r in runs]
+        assert (counts[:, first].sum(axis=1) == len(runs)).all()
