@@ -169,7 +169,7 @@ class Heuristics(Stateless):
     """Share of the Gopher, C4 and FineWeb rules that an English record passes."""
 
     name: ClassVar[str] = "heuristics"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs.TEXT
     row_local: ClassVar[bool] = True
     cost: ClassVar[str] = "O(tokens)"
@@ -207,7 +207,7 @@ class Repetition(Stateless):
     """Share of the rules free of language that a record of any script passes."""
 
     name: ClassVar[str] = "repetition"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs.TEXT
     row_local: ClassVar[bool] = True
     cost: ClassVar[str] = "O(tokens)"

@@ -163,17 +163,20 @@ def measure(
                     paragraph_length = 0
                 line_length = 0
                 pending_spaces = 0
+                pending_hash = np.uint64(0)
                 line_hash = np.uint64(0)
                 line_dots = 0
             elif flags & 1:
                 if line_length:
                     pending_spaces += 1
-                    pending_hash = np.uint64(point)
+                    # each of a run of spaces counts: lines are the same only letter by letter
+                    pending_hash = (pending_hash ^ np.uint64(point)) * np.uint64(0x9E3779B97F4A7C15)
             else:
                 if pending_spaces:
                     line_hash = (line_hash ^ pending_hash) * np.uint64(0x9E3779B97F4A7C15)
                     line_length += pending_spaces
                     pending_spaces = 0
+                    pending_hash = np.uint64(0)
                     line_dots = 0
                 if not line_length:
                     first_flags = flags

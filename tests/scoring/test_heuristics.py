@@ -12,7 +12,7 @@ from assets.scoring.protocol import ScoreBatch, ScorerState
 from assets.scoring.text_metrics import METRICS, text_metrics
 from tests.oracles.text_rules import measure
 
-STATE = ScorerState("heuristics", 1)
+STATE = ScorerState("heuristics", 2)
 GOOD = (
     "The harbour was quiet that morning, and the boats had not yet left. People walked along the "
     "wall with their bread and talked about the weather. Nobody thought that the storm would be "
@@ -115,6 +115,13 @@ def test_a_line_that_ends_in_a_carriage_return_is_the_same_line():
     frame = text_metrics(pa.array([unix, dos])).select(c for c in METRICS if "gram" not in c)
     frame = frame.drop("characters")
     assert frame.row(0) == frame.row(1)
+
+
+def test_lines_that_differ_in_a_run_of_spaces_are_not_the_same():
+    # as indentation of code does behind a prompt
+    texts = ["... x:\n...  x:\n... \tx:", "... x:\n...  x:\n...  x:", "a \nb\na", "a b\na\tb"]
+    got = text_metrics(pa.array(texts))["duplicate_line_share"]
+    assert got.to_list() == [0, 1 / 3, 1 / 3, 0]
 
 
 def test_silent_where_rules_do_not_hold():
