@@ -255,7 +255,7 @@ def code_hash() -> str:
     """Return a digest of what the studies compute with."""
     digest = hashlib.sha256(Path(__file__).read_bytes())
     for path in sorted((ROOT / "assets" / "filtering").glob("*.py")):
-        if path.name != "definitions.py" and not path.name.startswith("prox"):
+        if path.name not in {"definitions.py", "tables.py"} and not path.name.startswith("prox"):
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from assets.filtering.average import Ensemble
 from assets.filtering.candidates import Candidates
 from assets.filtering.decay import Array
+from assets.filtering.ensemble import Ensemble
 
 
 def baseline_rows(

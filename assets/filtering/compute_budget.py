@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from assets.filtering.diagnostics import Notice
+from assets.filtering.notices import Notice
 from resources.compute import Compute
 
 

@@ -11,11 +11,12 @@ model size can identify.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from assets.filtering.decay import Array, log_worth_exponential
+from assets.filtering.decay import Array, log_worth_exponential, pool_error
 
 
 @dataclass(frozen=True)
@@ -65,21 +66,8 @@ def loss(
     return np.asarray(p.floor + p.a / n_eff**p.alpha + p.b / d_eff**p.beta)
 
 
-def error(
-    samples: npt.ArrayLike,
-    unique: npt.ArrayLike,
-    *,
-    b: npt.ArrayLike,
-    tau: npt.ArrayLike,
-    floor: npt.ArrayLike,
-    anchor: npt.ArrayLike,
-) -> Array:
-    """Return d + (D_eff/n0)^b for one pool of ``unique`` samples, tau = R_D ln 2."""
-    n, u = np.asarray(samples, float), np.asarray(unique, float)
-    log_effective = np.log(u) + log_worth_exponential(n / u, tau)
-    return np.asarray(
-        np.exp(np.asarray(b, float) * (log_effective - np.log(np.asarray(anchor, float)))) + floor
-    )
+#: predicted error of one pool (tau = R_D ln 2): samples, unique, b, tau, floor, anchor
+error = partial(pool_error, log_worth_exponential)
 
 
 def mixture_error(

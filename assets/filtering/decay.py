@@ -14,6 +14,8 @@ the tail of the one series that has no closed form through the exponential integ
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -94,3 +96,24 @@ def epochs_limit(tau: float) -> float:
     Finite for every ``tau``: 2.065 at 1.4545, 4.579 at 4.36, 9.311 at 10.
     """
     return float(np.exp(log_worth_power(np.array([1e12]), np.array([tau]))[0]))
+
+
+def pool_error(
+    log_worth: Callable[[npt.ArrayLike, npt.ArrayLike], Array],
+    samples: npt.ArrayLike,
+    unique: npt.ArrayLike,
+    *,
+    b: npt.ArrayLike,
+    tau: npt.ArrayLike,
+    floor: npt.ArrayLike,
+    anchor: npt.ArrayLike,
+) -> Array:
+    """Return d + (U phi(n/U) / n0)^b, the error of one pool of ``unique`` samples after ``samples`` draws.
+
+    ``log_worth`` gives ln phi of passes and half-life. Arrays broadcast; errors are in units of the metric.
+    """
+    n, u = np.asarray(samples, float), np.asarray(unique, float)
+    log_effective = np.log(u) + log_worth(n / u, tau)
+    return np.asarray(
+        np.exp(np.asarray(b, float) * (log_effective - np.log(np.asarray(anchor, float)))) + floor
+    )

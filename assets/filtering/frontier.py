@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from assets.filtering.average import Ensemble
 from assets.filtering.candidates import Candidates, list_candidates
 from assets.filtering.decay import Array
+from assets.filtering.ensemble import Ensemble
 from assets.filtering.predict import (
     Setting,
     achieved,

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from assets.filtering.average import Choice, Ensemble, average
+from assets.filtering.average import average
 from assets.filtering.bootstrap import draw
 from assets.filtering.curves import Curves
 from assets.filtering.decay import Array
+from assets.filtering.ensemble import Choice, Ensemble
 from assets.filtering.fit import Fit
 from assets.filtering.laws import LAWS
 from assets.filtering.utility import Form

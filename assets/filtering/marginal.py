@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from assets.filtering.average import Ensemble
 from assets.filtering.candidates import Candidates
 from assets.filtering.decay import Array
+from assets.filtering.ensemble import Ensemble
 from assets.filtering.laws import mixture_error
 from assets.filtering.predict import Setting, describe, predict_grid, predict_plans
 

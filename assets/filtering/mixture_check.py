@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm, t
 
-from assets.filtering.average import Ensemble
 from assets.filtering.curve_mixtures import MixtureRow
-from assets.filtering.diagnostics import Diagnosis
+from assets.filtering.ensemble import Ensemble
+from assets.filtering.notices import Diagnosis
 from assets.filtering.predict import Setting, sample_points
 
 LEVEL = 0.9

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from assets.filtering.average import Ensemble
 from assets.filtering.baselines import verdict
 from assets.filtering.candidates import Candidates
 from assets.filtering.decay import Array
+from assets.filtering.ensemble import Ensemble
 from assets.filtering.marginal import disagreement, marginal
 from assets.filtering.predict import Setting, achieved, describe, interval, sample_plans
 from assets.filtering.ranking import SHOWN, Ranking, free_shares, rank_plans, shares_are_ranked

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from assets.filtering.average import Ensemble
 from assets.filtering.curve_checks import LEAST, MOST, CurveError
 from assets.filtering.curve_mixtures import parse_shares
-from assets.filtering.diagnostics import Diagnosis, diagnose_reach, diagnose_sizes
+from assets.filtering.ensemble import Ensemble
+from assets.filtering.notices import Diagnosis
 from assets.filtering.predict import Setting, achieved, interval, sample_points
+from assets.filtering.reach import diagnose_reach, diagnose_sizes
 
 
 def predict_points(

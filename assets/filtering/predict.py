@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from assets.filtering.average import Ensemble
 from assets.filtering.candidates import Candidates
 from assets.filtering.decay import Array
+from assets.filtering.ensemble import Ensemble
 
 #: beyond these multiples of the largest samples_seen and passes nothing checks the law
 FAR, FAR_REPEATS = 10.0, 3.0

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from assets.filtering.analyse import Study, study
+from assets.filtering.analyse import study
 from assets.filtering.pool_sizes import measure_pools
 from assets.filtering.proxies.data import ProxyData, sample_for_proxies
 from assets.filtering.proxies.design import design
@@ -27,6 +27,7 @@ from assets.filtering.proxies.settings import ProxyLimits, ProxySettings
 from assets.filtering.proxies.spec import Maker, RunSpec
 from assets.filtering.proxies.vocabulary import vocabulary_of
 from assets.filtering.proxies.workers import count_workers, train_runs
+from assets.filtering.study import Study
 from assets.scoring.embedders import Embedder
 from assets.scoring.hashed import from_stored
 from assets.scoring.recipe_models import embedder

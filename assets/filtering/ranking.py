@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from assets.filtering.average import Ensemble
 from assets.filtering.baselines import baseline_rows
 from assets.filtering.candidates import Candidates, PlanError, list_candidates
 from assets.filtering.curve_checks import LEAST, MOST
 from assets.filtering.decay import Array
+from assets.filtering.ensemble import Ensemble
 from assets.filtering.predict import (
     Setting,
     caps_of,

@@ -11,29 +11,18 @@ recursion, not the one-line summary of it, reproduces the released figures.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import numpy.typing as npt
 
-from assets.filtering.decay import LN2, Array, log_worth_step
+from assets.filtering.decay import LN2, Array, log_worth_step, pool_error
 
 MOST_LAPS = 4096
 
 
-def error(
-    samples: npt.ArrayLike,
-    unique: npt.ArrayLike,
-    *,
-    b: npt.ArrayLike,
-    tau: npt.ArrayLike,
-    floor: npt.ArrayLike,
-    anchor: npt.ArrayLike,
-) -> Array:
-    """Return the predicted error of one pool after ``samples`` draws (see the module's formula)."""
-    n, u = np.asarray(samples, float), np.asarray(unique, float)
-    log_effective = np.log(u) + log_worth_step(n / u, tau)
-    return np.asarray(
-        np.exp(np.asarray(b, float) * (log_effective - np.log(np.asarray(anchor, float)))) + floor
-    )
+#: predicted error of one pool (see the module's formula): samples, unique, b, tau, floor, anchor
+error = partial(pool_error, log_worth_step)
 
 
 def mixture_error(

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from assets.filtering.average import Ensemble
 from assets.filtering.candidates import Candidates
 from assets.filtering.decay import Array
+from assets.filtering.ensemble import Ensemble
 
 FIRST_STEP, LAST_STEP = 0.2, 0.0125
 #: a pool below this share is left out: the laws know nothing of traces

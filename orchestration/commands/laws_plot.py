@@ -13,7 +13,7 @@ import polars as pl
 from resources.errors import RecipeError
 
 if TYPE_CHECKING:
-    from assets.filtering.analyse import Study
+    from assets.filtering.study import Study
 
 MOST_BYTES = 400_000
 

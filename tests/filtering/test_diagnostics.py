@@ -162,7 +162,7 @@ def test_repeats_of_a_larger_pool_than_any_trained_on_are_flagged_and_widened():
 
 def test_drift_is_assumed_where_no_budget_can_be_held_out():
     from assets.filtering.analyse import study
-    from assets.filtering.average import UNKNOWN_DRIFT
+    from assets.filtering.held_out import UNKNOWN_DRIFT
 
     few = study(curves(epochs=(2, 4, 8)), law="utility", bootstraps=5)
     assert few.ensemble.drift == pytest.approx(UNKNOWN_DRIFT)

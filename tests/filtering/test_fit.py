@@ -7,10 +7,11 @@ import polars as pl
 import pytest
 
 from assets.filtering import levenberg
-from assets.filtering.average import average, held_out_errors
+from assets.filtering.average import average
 from assets.filtering.bootstrap import _run_counts, draw, least_keys, row_keys, rows_by_run
 from assets.filtering.curves import read_curves
 from assets.filtering.fit import fit
+from assets.filtering.held_out import held_out_errors
 from assets.filtering.levenberg import minimise
 from assets.filtering.problem import Problem, state_problem
 from tests.filtering.released import DATA, POOLS, SIZE, UTILITY, curves, error
@@ -271,7 +272,7 @@ def test_average_prefers_the_law_that_predicts_not_the_one_that_fits():
 
 
 def test_held_out_evaluations_do_not_reach_the_fold():
-    from assets.filtering.average import Fold
+    from assets.filtering.held_out import Fold
 
     table = curves(sd=0.001, seed=3)
     base = read_curves(table)

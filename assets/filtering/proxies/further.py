@@ -15,8 +15,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from assets.filtering.average import Ensemble
 from assets.filtering.decay import Array
+from assets.filtering.ensemble import Ensemble
 from assets.filtering.predict import Setting, sample_points
 from assets.filtering.proxies.information import Pick, choose_runs, open_loss
 from assets.filtering.proxies.options import Option, options
