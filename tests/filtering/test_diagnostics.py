@@ -7,7 +7,7 @@ import pytest
 from assets.filtering.analyse import analyse
 from assets.filtering.curves import CurveError, read_curves
 from assets.filtering.diagnostics import diagnose
-from tests.filtering.released import SIZE, curves
+from tests.filtering.released import SIZE, curves, error
 
 
 def codes(table, **kw):
@@ -99,24 +99,49 @@ def same_but(**columns):
     return lambda table: table.with_columns(**columns)
 
 
-@pytest.mark.parametrize(
-    ("code", "spoil"),
-    [
-        ("mid_schedule", same_but(annealed=pl.lit(value=False))),
-        # two pool sizes fewer; the floor and the half-life are confounded
-        ("single_pool_size", lambda t: t.filter(pl.col("pool_unique") == SIZE)),
-        ("no_repeats", lambda t: t.filter(pl.col("samples_seen") <= 2 * pl.col("pool_unique"))),
-        ("too_few_points", lambda t: t.group_by("pool", maintain_order=True).tail(3)),
-        ("warm_up", same_but(chance_level=pl.col("metric_value").max() * 1.01)),
-        ("above_chance", same_but(chance_level=pl.col("metric_value").max() * 0.999)),
-    ],
-)
-def test_each_finding_is_named_and_widens_the_interval(code, spoil):
+SPOILED = [
+    ("mid_schedule", "short decay of the learning rate", same_but(annealed=pl.lit(value=False))),
+    # two pool sizes fewer; the floor and the half-life are confounded
+    (
+        "single_pool_size",
+        "random parts of the pool",
+        lambda t: t.filter(pl.col("pool_unique") == SIZE),
+    ),
+    (
+        "no_repeats",
+        "run of eight passes",
+        lambda t: t.filter(pl.col("samples_seen") <= 2 * pl.col("pool_unique")),
+    ),
+    (
+        "too_few_points",
+        "four or more sample counts",
+        lambda t: t.group_by("pool", maintain_order=True).tail(3),
+    ),
+    (
+        "warm_up",
+        "evaluations at more samples",
+        same_but(chance_level=pl.col("metric_value").max() * 1.01),
+    ),
+    (
+        "above_chance",
+        "check direction and chance_level",
+        same_but(chance_level=pl.col("metric_value").max() * 0.999),
+    ),
+]
+
+
+@pytest.mark.parametrize(("code", "cure", "spoil"), SPOILED)
+@pytest.mark.parametrize("law", ["utility", pytest.param("average", marks=pytest.mark.slow)])
+def test_each_finding_is_named_with_its_cure_and_widens_the_interval(code, cure, spoil, law):
     good = curves(sd=0.002, seed=1, **GOOD)
     spoiled = spoil(good)
+    told = {w["code"]: w for w in analyse(spoiled, law=law, bootstraps=10)["warnings"]}
     assert code not in codes(good)
-    assert code in codes(spoiled)
-    assert band(spoiled) > 1.1 * band(good)
+    assert cure in told[code]["remedy"]
+    assert band(spoiled, law=law) > 1.1 * band(good, law=law)
+    # a mixture as well, although the noise of one run is most of its width
+    both = {"law": law, "pools": "top10+top20"}
+    assert band(spoiled, **both) > band(good, **both)
 
 
 def test_rising_error_widens():
@@ -143,6 +168,24 @@ def test_reach_beyond_ten_times_the_data_widens_beyond_what_the_draws_say():
     plain = ensemble.sample(samples, alone, sizes, seed=setting.seed).std(axis=0)
     widened = sample_points(ensemble, samples, alone, sizes, setting).std(axis=0)
     np.testing.assert_allclose(widened / plain, [1.0, WIDER])
+
+
+def test_reach_beyond_ten_times_and_rising_error_are_told_with_the_run_that_cures_them():
+    table = curves(sd=0.002, seed=1, pools=range(2), **GOOD)
+    far = pl.DataFrame({"pool": ["top10"], "samples_seen": [100 * SIZE]})
+    told = analyse(table, law="utility", bootstraps=10, predict=far)["warnings"]
+    remedy = next(w["remedy"] for w in told if w["code"] == "extrapolation")
+    assert f"at least {10 * SIZE:.4g} samples" in remedy
+    # that run added, the point is in reach
+    run = table.head(1).with_columns(pool_unique=pl.lit(SIZE), samples_seen=pl.lit(10 * SIZE))
+    run = run.with_columns(metric_value=pl.lit(float(error("utility", 10 * SIZE, 0))))
+    assert "extrapolation" not in codes(pl.concat([table, run]), predict=far)
+    late = pl.col("samples_seen") == 8 * SIZE
+    rising = table.with_columns(
+        metric_value=pl.when(late).then(0.99).otherwise(pl.col("metric_value"))
+    )
+    told = analyse(rising, law="utility", bootstraps=10)["warnings"]
+    assert "add unique data" in next(w["remedy"] for w in told if w["code"] == "rising_error")
 
 
 def test_repeats_of_a_larger_pool_than_any_trained_on_are_flagged_and_widened():
