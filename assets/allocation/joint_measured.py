@@ -16,6 +16,7 @@ from assets.allocation.baselines import rule_spend
 from assets.allocation.errors import AllocationError
 from assets.allocation.joint import solve_joint
 from assets.allocation.joint_effective import Effective
+from assets.allocation.joint_over_draws import plan_over_draws
 from assets.allocation.joint_parameters import JointFit, fit_joint
 from assets.allocation.joint_problem import JointProblem, pool_labels
 from assets.allocation.joint_unset import JointUncertainty, read_unset
@@ -47,7 +48,8 @@ def allocate_joint_measured(problem: Mapping[str, Any], evaluations: pl.DataFram
         `_lo80` and `_hi80`), `parameters` (a row each with interval, and `alone`: what the group's own
         runs give), `rules` (two_stage, equal, alpha_0.3: 80 % interval of the plan's gain and a
         verdict), `not_distinguishable`, `decided_by`, `planned_on`, `draws`; `optimum` where a rule
-        decides.
+        decides or the plan is made on the draws; then `answer` has `over_draws` (the objective on their
+        mean, or the worst draw's) and `over_draws_gap` (how far any plan could be above it).
 
     Raises
     ------
@@ -68,18 +70,23 @@ def allocate_joint_measured(problem: Mapping[str, Any], evaluations: pl.DataFram
     drawn = _solved(unset.problem, fit, asked.draws.count)
     out = solve_joint(read.model_dump(exclude_none=True))
     x = central.drawn()
+    if asked.draws.plan is not None:
+        x, value, gap = plan_over_draws(drawn, x, asked.draws.plan)
+        x = central.whole(x) if read.integer else x
+        out["optimum"] = out["answer"]
+        out["answer"] = central.at(x) | {"over_draws": value, "over_draws_gap": gap}
     rules = _rules(central, out["two_stage"], asked.fallback)
     seen = _compare(central, x, rules, drawn)
     flagged = [name for name, row in seen.items() if row["verdict"] == "not distinguishable"]
     chosen = rules.get(str(asked.fallback)) if flagged else None
     if chosen is not None:
         x = central.whole(chosen) if read.integer else chosen
-        out["optimum"], out["answer"] = out["answer"], central.at(x)
+        out = {"optimum": out["answer"]} | out | {"answer": central.at(x)}
     out["warnings"] += _warnings(fit, flagged, asked, by_rule=chosen is not None)
     return out | {
         "allocation": _rows(read, central, x, drawn),
         "parameters": fit.table(),
-        "planned_on": "best parameters",
+        "planned_on": asked.draws.plan or "best parameters",
         "draws": len(drawn),
         "rules": seen,
         "not_distinguishable": bool(flagged),

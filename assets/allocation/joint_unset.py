@@ -60,9 +60,6 @@ def read_unset(raw: Mapping[str, Any], evaluations: pl.DataFrame) -> Unset:
     except ValidationError as error:
         known = known_keys(JointUncertainty, DrawsAsked)
         raise ProblemError("; ".join(explain(e, own, known) for e in error.errors()[:5])) from None
-    if asked.draws.plan is not None:
-        msg = "draws, field plan: a joint problem is planned on the best parameters; leave it out"
-        raise ProblemError(msg)
     plain = {key: value for key, value in raw.items() if key not in own}
     if plain.get("formulation", "effective") != "effective":
         msg = (
