@@ -20,6 +20,7 @@ from assets.scoring.dsir import Dsir, ngram_buckets
 from assets.scoring.knn_shapley import KnnShapley
 from assets.scoring.protocol import ScoreBatch, ScoreContext, fit
 from assets.scoring.selectors.facility_location import FacilityLocation
+from assets.scoring.selectors.k_center import KCenter
 from assets.scoring.selectors.protocol import Candidates
 from tests.scoring.samples import records
 
@@ -115,6 +116,28 @@ def test_facility_location_picks_what_submodlib_picks(optimizer):
     ).maximize(budget=60, optimizer=optimizer, stopIfZeroGain=False, show_progress=False)
     assert [row for row, _ in theirs] == picked
     assert np.allclose([gain for _, gain in theirs], gains, rtol=1e-5)  # float32 there
+
+
+def test_k_center_picks_what_disparity_min_of_submodlib_picks():
+    submodlib = package("submodlib")
+    ids, rows, similar = vectors()
+    picks = list(KCenter().picks(Candidates(ids, embedding=rows), 60, 0))
+    picked = [int(row[0]) for row, _ in picks]
+    # all first rows are worth 0 there, and the last of equals is taken: it is given ours
+    order = np.array([i for i in range(len(ids)) if i != picked[0]] + picked[:1])
+    theirs = submodlib.DisparityMinFunction(
+        n=len(ids), mode="dense", sijs=similar[np.ix_(order, order)].astype(np.float32)
+    ).maximize(
+        budget=60,
+        optimizer="NaiveGreedy",
+        stopIfZeroGain=False,
+        stopIfNegativeGain=False,
+        show_progress=False,
+    )
+    assert [int(order[row]) for row, _ in theirs] == picked
+    # what it adds up to is the least distance between picks, 1 - (1 + cos) / 2, half of ours
+    least = np.cumsum([gain for _, gain in theirs])[1:]
+    assert np.allclose(least, [gain[0] / 2 for _, gain in picks[1:]], rtol=0, atol=1e-5)
 
 
 def test_facility_location_picks_what_apricot_picks():
