@@ -134,8 +134,6 @@ def read_curves(frame: pl.DataFrame) -> Curves:
         message = "curves: no single pool among the rows; give curves of each pool alone"
         raise CurveError(message)
     pools = tuple(sorted(names - set(mixed)))
-    if chance is not None:
-        _refuse_chance(frame, chance, direction)
     number = {name: i for i, name in enumerate(pools)}
     rows = _with_defaults(frame)
     if "run_id" in frame.columns:
@@ -187,19 +185,6 @@ def read_curves(frame: pl.DataFrame) -> Curves:
         else (ceiling - chance if direction == "higher" else chance),
         ceiling=ceiling,
     )
-
-
-def _refuse_chance(frame: pl.DataFrame, chance: float, direction: str) -> None:
-    """Refuse a chance level that no evaluation is better than."""
-    value = frame["metric_value"].to_numpy()
-    better = value > chance if direction == "higher" else value < chance
-    if not better.any():
-        message = (
-            f"curves, row 0: chance_level is {chance:g} and no evaluation is better (metric_value is "
-            f"{value.min():g} to {value.max():g}, {direction} is better); check direction, and that both "
-            "have one unit (0.1 or 10 %), or leave chance_level out"
-        )
-        raise CurveError(message)
 
 
 def _refuse_contradictions(rows: pl.DataFrame) -> None:

@@ -63,12 +63,6 @@ def test_a_sample_count_that_no_run_can_have_is_refused(column, value):
         (extra("chance_level", 0.8, usual=0.9), "'chance_level' has more than one value"),
         (extra("chance_level", float("nan"), usual=0.9), "row 3 .*chance_level is negative or not"),
         (extra("chance_level", -0.1, usual=0.9), "row 3 .*chance_level is negative"),
-        (GOOD.with_columns(chance_level=pl.lit(0.1)), "no evaluation is better .*check direction"),
-        # a share beside per cent
-        (
-            GOOD.with_columns(chance_level=pl.lit(10.0), direction=pl.lit("higher")),
-            "chance_level is 10 and no evaluation is better",
-        ),
         (extra("annealed", 2.0, usual=1.0), "row 3 .*annealed is neither true nor false"),
         (extra("annealed", 0.5, usual=1.0), "row 3 .*annealed is neither"),
         (extra("annealed", -1.0, usual=0.0), "row 3 .*annealed is neither"),
@@ -124,6 +118,20 @@ def test_a_mixture_of_a_pool_without_curves_is_named_with_row_and_remedy():
         assert "unknown_mixture_member" not in {
             n.code for n in diagnose(read_curves(table)).notices
         }
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"chance_level": pl.lit(0.1)},
+        {"chance_level": pl.lit(10.0), "direction": pl.lit("higher")},  # a share beside per cent
+    ],
+)
+def test_curves_that_no_evaluation_lifts_above_chance_are_fitted_and_said_to_be(wrong):
+    """Models that are still worse than chance are a finding, not a mistake in the table."""
+    told = {n.code: n for n in diagnose(read_curves(GOOD.with_columns(**wrong))).notices}
+    assert "check direction and chance_level" in told["above_chance"].remedy
+    assert "only_unusable" in told
 
 
 def test_a_pool_that_never_leaves_warm_up_is_kept_and_said_to_be():
