@@ -1,10 +1,12 @@
-"""Scoring on one machine: DSIR against scikit-learn's hashing, and rates of the other kernels.
+"""Scoring on one machine: kernels against other packages, loops over rows, and the rate of a matrix product.
 
-    python benchmarks/scoring.py [--documents 20000] [--rows 30000] [--rounds 5]
+    python benchmarks/scoring.py [--only dsir,el2n,…] [--rounds 5] [--documents 10000]
 
-Documents are generated from a seed (Zipf words, a mean of 170 a document). Ours and the peer run in
-turn, round by round, so that a busy machine slows both; the ratio is the median over rounds of the
-ratio in a round. Writes benchmarks/results/scoring.json.
+In each round every contender of a bar runs once, one after the other, so that a busy machine slows all of them; a
+ratio is the median over rounds of the ratio in a round. Slow contenders get fewer rows, and their seconds are
+multiplied by the share. Answers are compared. Documents (Zipf words, a mean of 170 each) and vectors are generated
+from a seed. `scoring_peers.py` says how to install the other packages. Writes benchmarks/results/scoring.json; with
+`--only`, the bars that are named.
 """
 
 from __future__ import annotations
@@ -14,17 +16,84 @@ import json
 import statistics
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path[:0] = [str(HERE.parent), str(HERE)]
+
+import scoring_peers as peers  # noqa: E402 - found by the path above
+from machine import machine  # noqa: E402
 
 
-def corpus(documents: int, seed: int = 0) -> list[str]:
-    """Generate texts."""
+@dataclass
+class Bar:
+    """Contenders, of which the first is ours, and what to say of their answers.
+
+    Attributes
+    ----------
+    contenders
+        Names and work.
+    times
+        How many times its work each contender's rows are of ours; 1 where not named.
+    flops
+        Of our work, told after it has run; None where that says nothing.
+    about
+        Sizes, and after a run what the answers are like.
+    """
+
+    contenders: dict[str, Callable[[], Any] | None]
+    about: Callable[[dict[str, Any]], dict[str, Any]]
+    times: dict[str, float] = field(default_factory=dict)
+    flops: Callable[[Any], float] | None = None
+
+    def run(self, rounds: int) -> dict[str, Any]:
+        """Run all contenders in turn."""
+        import torch
+
+        from resources.device import matmul_rate
+
+        works = {name: work for name, work in self.contenders.items() if work is not None}
+        wall: dict[str, list[float]] = {name: [] for name in works}
+        answers: dict[str, Any] = {}
+        next(iter(works.values()))()  # compiled
+        rates = []
+        for _ in range(rounds):
+            for name, work in works.items():
+                start = time.perf_counter()
+                answers[name] = work()
+                took = time.perf_counter() - start
+                wall[name].append(took * self.times.get(name, 1.0))
+            if self.flops is not None:
+                rates.append(matmul_rate(torch.device("cpu")))
+        ours = next(iter(works))
+        found: dict[str, Any] = {
+            "seconds": {name: statistics.median(took) for name, took in wall.items()},
+            "times_faster_than": {
+                name: statistics.median(b / a for a, b in zip(wall[ours], took, strict=True))
+                for name, took in wall.items()
+                if name != ours
+            },
+            "rounds": rounds,
+            "absent": [name for name, work in self.contenders.items() if work is None],
+        }
+        if self.flops is not None:
+            work = self.flops(answers[ours]) / 1e9
+            found["gflops"] = work / found["seconds"][ours]
+            found["matmul_gflops"] = statistics.median(rates)
+            found["share_of_matmul"] = statistics.median(
+                work / took / rate for took, rate in zip(wall[ours], rates, strict=True)
+            )
+        return {**found, **self.about(answers)}
+
+
+def corpus(documents: int, seed: int = 0, turned: np.ndarray | None = None) -> list[str]:
+    """Generate texts; where `turned`, of another distribution over the same words."""
     draw = np.random.default_rng(seed)
     letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
     words = np.array(["".join(draw.choice(letters, n)) for n in draw.integers(2, 11, 50_000)])
@@ -32,119 +101,295 @@ def corpus(documents: int, seed: int = 0) -> list[str]:
     edges = np.cumsum(share / share.sum())
     sizes = draw.poisson(170, documents) + 1
     picks = np.minimum(np.searchsorted(edges, draw.random(int(sizes.sum()))), 49_999)
+    if turned is not None:
+        picks = np.where(np.repeat(turned, sizes), (picks * 7 + 11) % 50_000, picks)
     parts = np.split(words[picks], np.cumsum(sizes)[:-1])
     return [" ".join(part) for part in parts]
 
 
-def seconds(work):
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+def vectors_of(rows: int, groups: int, spread: float, seed: int = 0) -> np.ndarray:
+    """Generate float32 vectors of 384 dimensions in groups."""
+    draw = np.random.default_rng(seed)
+    centres = draw.standard_normal((groups, 384), dtype=np.float32)
+    noise = draw.standard_normal((rows, 384), dtype=np.float32)
+    return centres[draw.integers(groups, size=rows)] + np.float32(spread) * noise
+
+
+def ids_of(rows: int) -> list[str]:
+    """Return ids."""
+    return [f"{i:032x}" for i in range(rows)]
+
+
+def dsir(documents: int) -> Bar:
+    """DSIR, against scikit-learn's hashing and the authors' package."""
+    from scipy.stats import spearmanr
+
+    from assets.scoring.dsir import Dsir
+    from assets.scoring.protocol import ScoreBatch, ScoreContext, fit
+
+    half = documents // 2
+    turned = (np.arange(documents) >= half) | (np.arange(documents) % 2 == 0)
+    text = corpus(documents, turned=turned)
+    column, ids = pa.array(text), ids_of(documents)
+
+    def ours(scorer=None, few=half):
+        scorer = scorer or Dsir()
+        train = ScoreBatch(ids=ids[:few], text=column.slice(0, few))
+        target = ScoreBatch(ids=ids[half : half + few], text=column.slice(half, few), role="target")
+        state = fit(scorer, [train, target], ScoreContext())
+        return scorer.score(train, state).extras["dsir_log_weight"]
+
+    few = max(half // 10, 200)
+    raw, target = text[:half], text[half:]
+
+    def about(answers):
+        found = {"documents": documents, "megabytes": sum(map(len, text)) / 1e6}
+        pair = spearmanr(answers["ours"], answers["hashing_vectorizer"])
+        found["rank_correlation_with_hashing_vectorizer"] = float(pair.statistic)
+        if "data_selection" in answers:
+            same = ours(Dsir(hash="sha256"), few)
+            gap = np.abs(same - answers["data_selection"]).max() / np.abs(same).max()
+            found["largest_relative_difference_from_data_selection_in_sha256_mode"] = float(gap)
+        return found
+
+    return Bar(
+        {
+            "ours": ours,
+            "hashing_vectorizer": lambda: peers.hashing_vectorizer(raw, target),
+            "data_selection": peers.data_selection(raw[:few], target[:few]),
+        },
+        about,
+        {"data_selection": half / few},
+    )
+
+
+def el2n(documents: int, rows: int = 40_000, few: int = 1000) -> Bar:
+    """EL2N of a fitted head, against loops over rows."""
+    from assets.kernels.unit_vectors import to_stored_grid
+    from assets.scoring.difficulty import El2n
+    from assets.scoring.linear_head import Heads, vector_hashes
+    from assets.scoring.protocol import ScoreBatch, ScoreContext, fit
+    from assets.scoring.samples import label_hashes
+
+    x = vectors_of(rows, 10, 6.0)
+    names = [f"class {i}" for i in np.random.default_rng(1).integers(10, size=rows)]
+    given = ScoreBatch(ids=pa.array(ids_of(rows)), embedding=x, label=pa.array(names))
+    scorer = El2n(sample_rows=2000)
+    state = fit(scorer, [given], ScoreContext())
+    heads = Heads(*(state.arrays[name] for name in ("classes", "weights", "units")))
+    own = np.searchsorted(heads.classes, label_hashes(given))
+    place = dict(zip(names, own.tolist(), strict=True))
+    grid = to_stored_grid(x[:few])
+    folds = (vector_hashes(grid) % np.uint64(5)).astype(int)
+
+    def about(answers):
+        gaps = [
+            float(np.abs(answers["ours"][:few] - answers[name]).max())
+            for name in ("loop_of_vectors", "loop_of_logits")
+        ]
+        return {"rows": rows, "dimensions": 384, "classes": 10, "largest_difference": max(gaps)}
+
+    return Bar(
+        {
+            "ours": lambda: scorer.score(given, state).values,
+            "loop_of_vectors": lambda: peers.el2n_of_vectors(x[:few], heads, names, place),
+            "loop_of_logits": lambda: peers.el2n_of_logits(grid, heads, own, folds),
+        },
+        about,
+        {"loop_of_vectors": rows / few, "loop_of_logits": rows / few},
+    )
+
+
+def grand(documents: int, rows: int = 40_000, few: int = 400) -> Bar:
+    """GraNd of a last layer in closed form, the forward pass with it, against a backward pass a row."""
+    import torch
+
+    from assets.kernels.per_sample_gradients import last_layer_norms
+
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(
+        torch.nn.Linear(384, 128), torch.nn.ReLU(), torch.nn.Linear(128, 10)
+    ).eval()
+    x = torch.from_numpy(vectors_of(rows, 10, 6.0))
+    y = torch.from_numpy(np.random.default_rng(1).integers(10, size=rows))
+
+    def ours():
+        found = []
+        with torch.no_grad():
+            for start in range(0, rows, 4096):
+                inner = network[:2](x[start : start + 4096])
+                error = network[2](inner).softmax(1)
+                error[torch.arange(len(error)), y[start : start + 4096]] -= 1.0
+                found.append(last_layer_norms(error.numpy(), inner.numpy()))
+        return np.concatenate(found)
+
+    def about(answers):
+        gap = np.abs(answers["ours"][:few] / answers["autograd_loop"] - 1).max()
+        return {"rows": rows, "network": "384-128-10", "largest_relative_difference": float(gap)}
+
+    loop = {"autograd_loop": lambda: peers.grand_by_autograd(network, x[:few], y[:few])}
+    return Bar({"ours": ours, **loop}, about, {"autograd_loop": rows / few})
+
+
+def kmeans(documents: int, rows: int = 30_000, k: int = 100) -> Bar:
+    """Spherical k-means, against scikit-learn's Lloyd on unit vectors, 20 passes at most."""
+    from sklearn.cluster import KMeans
+
+    from assets.kernels.kmeans import fit_kmeans
+
+    x, ids = vectors_of(rows, 300, 1.0), ids_of(rows)
+    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+
+    def inertia(centres):
+        centres = centres / np.linalg.norm(centres, axis=1, keepdims=True)
+        return float((1 - (unit @ centres.T).max(axis=1)).sum())
+
+    def about(answers):
+        ours, theirs = answers["ours"].centroids, answers["scikit_learn"].cluster_centers_
+        found = {"rows": rows, "dimensions": 384, "k": k, "passes": answers["ours"].iterations}
+        found["their_passes"] = int(answers["scikit_learn"].n_iter_)
+        return {**found, "inertia_over_theirs": inertia(ours) / inertia(theirs)}
+
+    return Bar(
+        {
+            "ours": lambda: fit_kmeans(x, ids, k, iterations=20),
+            "scikit_learn": lambda: KMeans(k, n_init=1, max_iter=20, random_state=0).fit(unit),
+        },
+        about,
+        flops=lambda model: 2.0 * rows * k * 384 * model.iterations,
+    )
+
+
+def similarity(documents: int, rows: int = 8192) -> Bar:
+    """Similarity of the records of one cell with those before them."""
+    from assets.kernels.unit_vectors import UNIT, to_grid
+    from assets.scoring.redundancy_tiles import search_tiles
+
+    grid, all_rows = to_grid(vectors_of(rows, 300, 1.0)), np.arange(rows)
+
+    def ours():
+        best = np.full(rows, -UNIT, dtype=np.float32)
+        where = np.full(rows, -1, dtype=np.int64)
+        return search_tiles(grid, all_rows, all_rows, best, where, "cpu")
+
+    def plain():
+        alike = grid @ grid.T
+        alike[np.triu_indices(rows)] = -np.inf
+        return alike.max(axis=1)
+
+    flops = {"flops": lambda pairs: 2.0 * 384 * pairs}
+    return Bar({"ours": ours, "numpy": plain}, lambda _: {"rows": rows}, **flops)
+
+
+def facility_location(documents: int, rows: int = 2000, budget: int = 100) -> Bar:
+    """Greedy facility location, against submodlib's lazy greedy."""
+    from assets.kernels.unit_vectors import to_grid
+    from assets.scoring.selectors.facility_location import lazy_greedy
+
+    x = vectors_of(rows, 60, 1.0)
+    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+
+    def about(answers):
+        found: dict[str, Any] = {"rows": rows, "dimensions": 384, "picks": budget}
+        if "submodlib" in answers:
+            mine, theirs = answers["ours"], answers["submodlib"]
+            values = [float((unit @ unit[p].T).max(axis=1).sum()) for p in (mine, theirs)]
+            found["objective_over_theirs"] = values[0] / values[1]
+            found["same_picks"] = len(set(mine) & set(theirs))
+        return found
+
+    return Bar(
+        {
+            "ours": lambda: [at for at, _ in lazy_greedy(to_grid(x), budget)],
+            "submodlib": peers.submodlib(unit, budget),
+        },
+        about,
+    )
+
+
+def redundancy(documents: int, rows: int = 100_000, few: int = 2048) -> Bar:
+    """Semantic redundancy with its cells fitted, against all pairs (a sample of queries, by their pairs)."""
+    from assets.kernels.unit_vectors import UNIT, to_grid
+    from assets.scoring.redundancy_search import fit_cells, semantic_redundancy
+    from assets.scoring.redundancy_tiles import search_tiles
+
+    x, ids, rank = vectors_of(rows, 1000, 0.5), ids_of(rows), np.arange(rows)
+    grid = to_grid(x)
+    sample = np.sort(np.random.default_rng(2).choice(rows, few, replace=False))
+    cells, probes = 250, 4
+
+    def ours():
+        model = fit_cells(x, ids, cells=cells)
+        return semantic_redundancy(x, rank, ids, model, probes=probes, check=0)
+
+    def all_pairs():
+        best = np.full(rows, -UNIT, dtype=np.float32)
+        where = np.full(rows, -1, dtype=np.int64)
+        search_tiles(grid, sample, rank, best, where, "cpu")
+        return best[sample] / np.float64(UNIT)
+
+    def about(answers):
+        found = {"rows": rows, "dimensions": 384, "cells": cells, "probes": probes}
+        right = answers["ours"].values[sample] == np.where(sample > 0, answers["all_pairs"], -1.0)
+        return {**found, "recall": float(right.mean()), "queries_checked": few}
+
+    share = rows * (rows - 1) / 2 / float(sample.sum())
+    return Bar({"ours": ours, "all_pairs": all_pairs}, about, {"all_pairs": share})
+
+
+def rules(documents: int) -> Bar:
+    """Gopher, C4 and FineWeb rules, against datatrove's filters."""
+    from assets.scoring.heuristics import verdicts
+
+    documents = min(documents, 5000)
+    text, few = corpus(documents), 500
+    column = pa.array(text)
+
+    def about(answers):
+        found = {"documents": documents, "megabytes": sum(map(len, text)) / 1e6}
+        if "datatrove" in answers:
+            frame = answers["ours"].rules
+            ngrams = ("gopher_top", "gopher_dup")
+            mine = [frame[name].fill_null(value=True).to_numpy() for name in frame.columns
+                    if name.startswith(ngrams)]  # fmt: skip
+            passed = np.logical_and.reduce(mine)[:few]
+            same = float((passed == np.array(answers["datatrove"])).mean())
+            found["same_verdict_on_repetition"] = same
+        return found
+
+    return Bar(
+        {"ours": lambda: verdicts(column), "datatrove": peers.datatrove(text[:few])},
+        about,
+        {"datatrove": documents / few},
+    )
+
+
+BARS = {
+    "dsir": dsir,
+    "el2n": el2n,
+    "grand": grand,
+    "kmeans": kmeans,
+    "similarity": similarity,
+    "facility_location": facility_location,
+    "redundancy": redundancy,
+    "rules": rules,
+}
 
 
 def main() -> None:
+    """Run the bars that are asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--documents", type=int, default=20_000)
-    parser.add_argument("--rows", type=int, default=30_000)
+    parser.add_argument("--documents", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", default=",".join(BARS))
     options = parser.parse_args()
-
-    import torch
-    from sklearn.cluster import KMeans
-    from sklearn.feature_extraction.text import HashingVectorizer
-
-    from assets.kernels.kmeans import fit_kmeans
-    from assets.scoring.dsir import Dsir
-    from assets.scoring.hashed import HashedEmbedder
-    from assets.scoring.heuristics import verdicts
-    from assets.scoring.protocol import ScoreBatch, ScoreContext, fit
-    from assets.scoring.redundancy import fit_cells, semantic_redundancy
-    from resources.device import matmul_rate
-
-    text = corpus(options.documents)
-    column = pa.array(text)
-    megabytes = sum(len(t) for t in text) / 1e6
-    ids = [f"{i:032x}" for i in range(len(text))]
-    half = len(text) // 2
-    train = ScoreBatch(ids=ids[:half], text=column.slice(0, half))
-    target = ScoreBatch(ids=ids[half:], text=column.slice(half), role="target")
-    scorer, context = Dsir(), ScoreContext()
-
-    def ours():
-        state = fit(scorer, [train, target], context)
-        scorer.score(train, state)
-
-    def theirs():
-        hashing = HashingVectorizer(
-            n_features=10_000, ngram_range=(1, 2), norm=None, alternate_sign=False
-        )
-        raw, wanted = hashing.transform(text[:half]), hashing.transform(text[half:])
-        p = np.asarray(raw.sum(axis=0))[0] / raw.sum()
-        q = np.asarray(wanted.sum(axis=0))[0] / wanted.sum()
-        raw @ (np.log(q + 1e-8) - np.log(p + 1e-8))
-
-    draw = np.random.default_rng(0)
-    centres = draw.normal(size=(300, 384))
-    vectors = centres[draw.integers(300, size=options.rows)]
-    vectors = (vectors + draw.normal(size=vectors.shape)).astype(np.float32)
-    row_ids = [f"{i:032x}" for i in range(options.rows)]
-    rank = draw.permutation(options.rows)
-    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    embedder = HashedEmbedder()
-    for warm in (ours, lambda: embedder.embed(column), lambda: verdicts(column.slice(0, 10))):
-        warm()
-    one = fit_cells(vectors, row_ids, cells=1)
-    found: dict[str, list[float]] = {}
-
-    def record(name, work):
-        found.setdefault(name, []).append(seconds(work))
-
-    said = {}
-    for _ in range(options.rounds):
-        record("dsir", ours)
-        record("hashing_vectorizer", theirs)
-        record("embedder", lambda: embedder.embed(column))
-        record("rules", lambda: verdicts(column))
-        record("kmeans", lambda: fit_kmeans(vectors, row_ids, 100, iterations=20))
-        record("sklearn_kmeans", lambda: KMeans(100, n_init=1, max_iter=20).fit(unit))
-        cells = {}
-        record("redundancy_fit", lambda: cells.update(m=fit_cells(vectors, row_ids)))  # noqa: B023
-        record(
-            "redundancy_search",
-            lambda: said.update(r=semantic_redundancy(vectors, rank, row_ids, cells["m"])),  # noqa: B023
-        )
-        record("redundancy_all_pairs", lambda: semantic_redundancy(vectors, rank, row_ids, one))
-    median = {name: statistics.median(times) for name, times in found.items()}
-
-    def ratio(peer, *mine):
-        per_round = [found[peer][i] / sum(found[m][i] for m in mine) for i in range(options.rounds)]
-        return statistics.median(per_round)
-
-    result = {
-        "machine": {"threads": torch.get_num_threads(), "gflops": matmul_rate(torch.device("cpu"))},
-        "documents": options.documents,
-        "megabytes": megabytes,
-        "vector_rows": options.rows,
-        "rounds": options.rounds,
-        "seconds_median": median,
-        "megabytes_per_second": {
-            name: megabytes / median[name] for name in ("dsir", "embedder", "rules")
-        },
-        "ratios": {
-            "dsir_over_hashing_vectorizer": ratio("hashing_vectorizer", "dsir"),
-            "kmeans_over_sklearn": ratio("sklearn_kmeans", "kmeans"),
-            "redundancy_over_all_pairs": ratio(
-                "redundancy_all_pairs", "redundancy_fit", "redundancy_search"
-            ),
-            "redundancy_search_over_all_pairs": ratio("redundancy_all_pairs", "redundancy_search"),
-        },
-        "redundancy_recall": said["r"].recall,
-        "redundancy_recall_near": said["r"].recall_near,
-    }
-    (HERE / "results").mkdir(exist_ok=True)
     path = HERE / "results" / "scoring.json"
-    path.write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps(result, indent=2))
+    known = json.loads(path.read_text()).get("bars", {}) if path.exists() else {}
+    for name in options.only.split(","):
+        about = machine("numpy", "torch")
+        known[name] = {**BARS[name](options.documents).run(options.rounds), "machine": about}
+        print(name, json.dumps(known[name], indent=2), flush=True)
+        path.write_text(json.dumps({"peers": peers.versions(), "bars": known}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

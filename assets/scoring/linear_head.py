@@ -13,6 +13,7 @@ order of records and on one thread, but another BLAS may change it in the last d
 from __future__ import annotations
 
 import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -27,6 +28,7 @@ from assets.scoring.protocol import ScoringError
 
 _WEIGHT_BITS = 26
 _BLOCK_ROWS = 1024
+_SMALL_CLASSES = 32  # products with up to so many are done before a second thread has begun
 ITERATIONS = 100
 
 
@@ -58,6 +60,13 @@ class Heads:
 
     def probabilities_of(self, grid: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return class probabilities of n records on the grid (n, d); see `probabilities`."""
+        from threadpoolctl import threadpool_limits
+
+        small = len(self.classes) <= _SMALL_CLASSES
+        with threadpool_limits(1) if small else nullcontext():
+            return self._probabilities_of(grid)
+
+    def _probabilities_of(self, grid: NDArray[np.float32]) -> NDArray[np.float64]:
         result = np.full((len(grid), len(self.classes)), np.nan)
         known = [np.flatnonzero(~np.isnan(head[:, 0])) for head in self.weights]
         heads = [head[some].T for head, some in zip(self.weights, known, strict=True)]

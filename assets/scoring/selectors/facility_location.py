@@ -7,9 +7,10 @@ candidates whose bound is largest are looked at again (lazy greedy, Minoux 1978)
 of plain greedy.
 
 Cost: O(rows² x dim) for the first gains, then a block of candidates times all rows a few times a
-pick; memory: the vectors as float32 and one tile, never rows x rows. 1,000 picks of 10,003 rows at 256
-dimensions took 14 s on one core; select among fewer (a sample, the best by a score) for more. Cosines
-are exact whole numbers (`unit_vectors`), so gains are too, and the order of rows changes nothing.
+pick. Memory: the vectors as float32 and one tile, or all products of up to 4,096 rows (64 MB). 1,000
+picks of 10,003 rows at 256 dimensions took 14 s on one core; select among fewer (a sample, the best by
+a score) for more. Cosines are exact whole numbers (`unit_vectors`), so gains are too, and the order of
+rows changes nothing.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from assets.scoring.selectors.protocol import Candidates, Picks, SelectorNeeds, 
 
 BLOCK_CANDIDATES = 64
 TILE_ROWS = 8192
+WHOLE_ROWS = 4096  # up to so many, all products are held: 64 MB
 
 
 @dataclass(frozen=True)
@@ -62,21 +64,22 @@ def lazy_greedy(
         What a row adds to F by itself, float64 of shape (n,), at least 0; nothing where None.
     """
     n = len(grid)
+    whole = grid @ grid.T if n <= WHOLE_ROWS else None
     own = np.zeros(n) if bonus is None else bonus * (2 * UNIT)
     covered = np.full(
         n, -UNIT, dtype=np.float32
     )  # the largest product with a kept row; -UNIT is similarity 0
-    bound = own + np.concatenate([_gains(grid, rows, covered) for rows in _blocks(n)])
+    bound = own + np.concatenate([_gains(grid, rows, covered, whole) for rows in _blocks(n)])
     fresh = np.ones(n, dtype=bool)
     for _ in range(min(most, n)):
         at = int(np.argmax(bound))
         while not fresh[at]:
             rows = _stale(bound, fresh, at)
-            bound[rows] = own[rows] + _gains(grid, rows, covered)
+            bound[rows] = own[rows] + _gains(grid, rows, covered, whole)
             fresh[rows] = True
             at = int(np.argmax(bound))
         yield at, float(bound[at]) / (2 * UNIT)
-        np.maximum(covered, grid @ grid[at], out=covered)
+        np.maximum(covered, grid @ grid[at] if whole is None else whole[at], out=covered)
         bound[at] = -np.inf
         fresh[:] = False
 
@@ -96,10 +99,16 @@ def _stale(bound: NDArray[np.float64], fresh: NDArray[Any], at: int) -> NDArray[
 
 
 def _gains(
-    grid: NDArray[np.float32], rows: NDArray[np.int64], covered: NDArray[np.float32]
+    grid: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    covered: NDArray[np.float32],
+    whole: NDArray[np.float32] | None,
 ) -> NDArray[np.float64]:
     """Return by how much each candidate would raise the sum of products, exactly."""
     total = np.zeros(len(rows))
+    if whole is not None:
+        _add_excess(whole[rows], covered, total)
+        return total
     for start in range(0, len(grid), TILE_ROWS):
         tile = slice(start, start + TILE_ROWS)
         _add_excess(grid[rows] @ grid[tile].T, covered[tile], total)

@@ -91,10 +91,10 @@ def test_lazy_greedy_looks_at_few_candidates_again(monkeypatch):
     looked = 0
     plain = facility_location._gains
 
-    def counted(grid, rows, covered):
+    def counted(grid, rows, *rest):
         nonlocal looked
         looked += len(rows)
-        return plain(grid, rows, covered)
+        return plain(grid, rows, *rest)
 
     monkeypatch.setattr(facility_location, "_gains", counted)
     rng = np.random.default_rng(0)
@@ -102,6 +102,19 @@ def test_lazy_greedy_looks_at_few_candidates_again(monkeypatch):
     rows = centres[rng.integers(40, size=2000)] + 0.1 * rng.normal(size=(2000, 16))
     picks("facility_location", rows.astype(np.float32), 40)
     assert looked < 2000 + 40 * 2000 * 0.2  # plain greedy looks at 80,000
+
+
+def test_picks_are_the_same_where_products_are_held_and_where_they_are_made_again(monkeypatch):
+    rng = np.random.default_rng(3)
+    rows = (
+        rng.normal(size=(30, 24))[rng.integers(30, size=300)] + rng.normal(size=(300, 24))
+    ).astype(np.float32)
+    held = picks("facility_location", rows, 60)
+    monkeypatch.setattr(facility_location, "WHOLE_ROWS", 299)
+    monkeypatch.setattr(facility_location, "TILE_ROWS", 128)
+    again = picks("facility_location", rows, 60)
+    assert np.array_equal(held[0], again[0])
+    assert np.array_equal(held[1], again[1])
 
 
 def test_the_centre_of_a_dense_cloud_comes_before_an_outlier_only_where_it_represents_more():
