@@ -199,6 +199,12 @@ def _warnings(
             f"the runs cannot tell the optimum from {' and '.join(flagged)} at 80 % (not distinguishable): "
             f"{used}; train more sizes or seeds, or accept the simpler plan"
         )
+    for name, one in fit.groups.items():
+        _, b, p = one.curve[0].tolist()
+        if b * one.model.unit**-p < 1e-6:
+            out.append(
+                f"group {name!r}: no gain with size was seen: add larger sizes, or check the metric"
+            )
     for row in fit.table():
         where = f"group {row['group']!r}, pool {row['pool']!r}"
         if not row["runs"]:

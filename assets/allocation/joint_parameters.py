@@ -66,13 +66,8 @@ class JointFit:
                 )
                 for q, c in enumerate(group.cells)
             ]
-            chance = fit.model.runs.chance
-            known = group.chance if group.chance is not None or np.isnan(chance) else chance
-            groups.append(
-                group.model_copy(
-                    update={"a": a, "b": max(b, 1e-12), "p": p, "cells": cells, "chance": known}
-                )
-            )
+            update = {"a": a, "b": max(b, 1e-12), "p": p, "cells": cells}
+            groups.append(group.model_copy(update=update))
         return read.model_copy(update={"groups": groups})
 
     def table(self) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ class JointRuns:
 
     `samples` and `unique` shape (R, Q), 0 samples (and 1 record) where a run left a pool out; `score`
     and `se` shape (R,), performance (higher is better) and its standard error (0 where unknown);
-    `seeds` of the runs; `chance` of guessing, NaN where unknown; `left_out` rows without a value.
+    `seeds` of the runs; `left_out` rows without a value.
     """
 
     samples: Floats
@@ -36,7 +36,6 @@ class JointRuns:
     score: Floats
     se: Floats
     seeds: list[str]
-    chance: float
     left_out: int
 
     @property
@@ -75,6 +74,7 @@ def read_joint_runs(
     """
     frame = completed_runs(evaluations)
     own_id = "run_id" in evaluations.columns
+    seen: dict[tuple[Any, ...], tuple[int, str]] = {}
     parts: dict[str, dict[str, list[tuple[int, dict[str, Any]]]]] = {name: {} for name in pools}
     left_out = dict.fromkeys(pools, 0)
     for number, row in enumerate(frame.to_dicts(), 1):
@@ -82,6 +82,16 @@ def read_joint_runs(
         if row["metric_value"] is None or math.isnan(row["metric_value"]):
             left_out[row["group"]] += 1
             continue
+        if not own_id:
+            key = (row["group"], row["metric_value"], row["seed"])
+            first, pool = seen.setdefault(key, (number, label))
+            if pool != label:
+                msg = (
+                    f"row {number}, group {row['group']!r}, field run_id: missing, and row {first} of pool "
+                    f"{pool!r} has the same metric and seed; give rows of one mixture one run_id, and every "
+                    "other row its own"
+                )
+                raise CurveError(msg)
         run = str(row["run_id"]) if own_id and row["run_id"] is not None else f"row {number}"
         parts[row["group"]].setdefault(run, []).append((number, row | {"pool": label}))
     return {name: _group(runs, list(pools[name]), left_out[name]) for name, runs in parts.items()}
@@ -122,7 +132,7 @@ def _group(
 ) -> JointRuns:
     count, size = len(runs), len(labels)
     samples, unique = np.zeros((count, size)), np.ones((count, size))
-    score, se, seeds, chances = np.zeros(count), np.zeros(count), [], []
+    score, se, seeds = np.zeros(count), np.zeros(count), []
     for r, rows in enumerate(runs.values()):
         first = rows[0][1]
         for number, row in rows:
@@ -146,10 +156,6 @@ def _group(
         score[r] = 1.0 - first["metric_value"] if lower else first["metric_value"]
         se[r] = first["se"] or 0.0
         seeds.append(str(first["seed"]))
-        chance = first.get("chance_level")
-        if chance is not None and math.isfinite(chance):
-            chances.append(1.0 - chance if lower else chance)
-    guess = float(np.mean(chances)) if chances else math.nan
     keys = [(*samples[r], *unique[r], seeds[r], score[r]) for r in range(count)]
     order = sorted(range(count), key=keys.__getitem__)  # draws must not depend on the order of rows
     return JointRuns(
@@ -158,6 +164,5 @@ def _group(
         score[order],
         se[order],
         [seeds[r] for r in order],
-        guess,
         left_out,
     )

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 from assets.allocation.group_curves import CurveError
 from assets.allocation.joint_problem import JointProblem, read_joint
 from assets.allocation.measured import DrawsAsked
+from assets.allocation.measured_groups import completed_runs
 from assets.allocation.problem import Strict, known_keys
 from assets.allocation.problem_errors import ProblemError, explain
 
@@ -74,6 +75,11 @@ def read_unset(raw: Mapping[str, Any], evaluations: pl.DataFrame) -> Unset:
     rows = groups if isinstance(groups, list) else []
     unset: dict[str, tuple[list[int], list[int]]] = {}
     filled = [_filled(group, str(plain.get("repetition", "step")), unset) for group in rows]
+    guesses = _chances(completed_runs(evaluations))
+    for n, group in enumerate(filled):
+        name = group.get("name") if isinstance(group, dict) else None
+        if name in unset and name in guesses and group.get("chance") is None:
+            filled[n] = group | {"chance": guesses[str(name)]}
     problem = read_joint(plain | {"groups": filled} if rows else plain)
     if not unset:
         msg = (
@@ -118,3 +124,14 @@ def _filled(group: Any, repetition: str, unset: dict[str, tuple[list[int], list[
         out.append(own)
     unset[str(group.get("name"))] = (free, repeated)
     return group | dict.fromkeys(_CURVE, 1.0) | {"cells": out}
+
+
+def _chances(runs: pl.DataFrame) -> dict[str, float]:
+    """Return by group the performance of guessing that its runs state."""
+    if "chance_level" not in runs.columns:
+        return {}
+    known = runs.filter(pl.col("chance_level").is_finite(), pl.col("group").is_not_null())
+    chance = pl.col("chance_level").cast(pl.Float64)
+    lower = pl.col("direction").cast(pl.String) == "lower"
+    at = pl.when(lower).then(1.0 - chance).otherwise(chance)
+    return dict(known.group_by("group").agg(at.mean()).iter_rows())

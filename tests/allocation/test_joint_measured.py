@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import polars as pl
 import pytest
 from click.testing import CliRunner
 
@@ -140,6 +141,25 @@ def test_warnings_name_borrowed_parameters_worths_of_one_and_few_seeds():
     assert "can't be told from 1 at 80 %; merge it" in told
     assert "fewer than 3 seeds" in told
     assert value(answer, "C", "worth", "plain", "alone") is None
+
+
+def test_chance_comes_from_the_runs_and_a_flat_group_is_told():
+    rows = runs(noise=0.002)
+    skill = problem(objective={"kind": "max_min", "level": "skill"}, draws={"count": 20})
+    with pytest.raises(ProblemError, match="group 'A', field chance"):
+        allocate_joint_measured(skill, rows)
+    lower = rows.with_columns(
+        chance_level=pl.lit(0.9), metric_value=1 - pl.col("metric_value"), direction=pl.lit("lower")
+    )
+    skilled = allocate_joint_measured(skill, lower)["answer"]
+    raw = allocate_joint_measured(skill | {"objective": LEVELS[1]}, rows)["answer"]
+    assert skilled["objective"] == pytest.approx((raw["objective"] - 0.1) / 0.9, rel=1e-6)
+    down = (pl.col("group") == "A") & (pl.col("metric_value") > 0)
+    flat = rows.with_columns(
+        metric_value=pl.when(down).then(1 - pl.col("metric_value")).otherwise("metric_value")
+    )
+    told = allocate_joint_measured(problem(draws={"count": 20}), flat)["warnings"]
+    assert any("group 'A': no gain with size was seen" in w for w in told)
 
 
 def test_the_command_fits_and_names_the_file_at_fault(tmp_path):

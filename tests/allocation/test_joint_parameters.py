@@ -207,6 +207,7 @@ def without(rows, **what):
             lambda r: r.with_columns(run_id=pl.lit("one")),
             "draws from pool 'clean' twice.*its own run_id",
         ),
+        (lambda r: r.drop("run_id"), "row .*field run_id: missing.*has the same metric and seed"),
         (lambda r: r.drop("seed"), "column 'seed' is missing"),
     ],
 )
