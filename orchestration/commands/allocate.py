@@ -57,7 +57,8 @@ def _answer(stated: dict[str, Any], settings: AllocateSettings) -> None:
         allocate_rounds(stated, settings.rounds, settings.evaluations, as_json=as_json)
         return
     if settings.joint:
-        click.echo(as_text(_joint(stated, settings.evaluations), compact=as_json))
+        asked = stated | {"integer": True} if settings.integer else stated
+        click.echo(as_text(_joint(asked, settings.evaluations), compact=as_json))
         return
     if settings.evaluations is not None and not _all_stated(stated, settings):
         answer, stated = _measured(stated, settings.evaluations, integer=settings.integer)

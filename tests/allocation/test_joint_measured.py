@@ -176,3 +176,12 @@ def test_the_command_fits_and_names_the_file_at_fault(tmp_path):
     failed = CliRunner().invoke(main, call)
     assert failed.exit_code != 0
     assert f"--evaluations {table}: group 'A', pool 'clean', field tau" in failed.output
+
+
+def test_the_command_rounds_joint_plans(tmp_path):
+    stated_file = tmp_path / "problem.json"
+    stated_file.write_text(json.dumps(stated()))
+    for more, whole in (([], False), (["--integer"], True)):
+        done = CliRunner().invoke(main, ["allocate", str(stated_file), "--joint", "--json", *more])
+        drawn = [v for row in json.loads(done.output)["answer"]["samples"] for v in row]
+        assert all(v == int(v) for v in drawn) is whole
