@@ -307,7 +307,7 @@ def facility_location(documents: int, rows: int = 2000, budget: int = 100) -> Ba
     )
 
 
-def redundancy(documents: int, rows: int = 100_000, few: int = 2048) -> Bar:
+def redundancy(documents: int, rows: int = 100_000, few: int = 1024) -> Bar:
     """Semantic redundancy with its cells fitted, against all pairs (a sample of queries, by their pairs)."""
     from assets.kernels.unit_vectors import UNIT, to_grid
     from assets.scoring.redundancy_search import fit_cells, semantic_redundancy
@@ -316,7 +316,7 @@ def redundancy(documents: int, rows: int = 100_000, few: int = 2048) -> Bar:
     x, ids, rank = vectors_of(rows, 1000, 0.5), ids_of(rows), np.arange(rows)
     grid = to_grid(x)
     sample = np.sort(np.random.default_rng(2).choice(rows, few, replace=False))
-    cells, probes = 250, 4
+    cells, probes = 250, 8
 
     def ours():
         model = fit_cells(x, ids, cells=cells)

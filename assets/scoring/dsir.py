@@ -63,6 +63,12 @@ def _fast_buckets(
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+def _count(buckets: NDArray[np.int32], total: NDArray[np.int64]) -> None:
+    for bucket in buckets:  # np.bincount would copy them as int64 first
+        total[bucket] += 1
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
 def _sum_by_row(
     buckets: NDArray[np.int32], offsets: NDArray[np.int64], weights: NDArray[np.float64]
 ) -> NDArray[np.float64]:
@@ -200,10 +206,10 @@ class Dsir:
             for role, total in counts.items():
                 rows = batch.has_role(role)
                 if rows.all():
-                    total += np.bincount(found, minlength=self.buckets)
+                    _count(found, total)
                 elif rows.any():
                     mine = np.repeat(rows, np.diff(offsets))
-                    total += np.bincount(found[mine], minlength=self.buckets)
+                    _count(found[mine], total)
             if context.progress is not None:
                 context.progress(len(batch))
         return ScorerState(self.name, self.version, self._meta(), counts)
