@@ -167,7 +167,8 @@ def _kept(run: Run, spec: StageSpec, target: str, scorers: set[str]) -> tuple[Ba
         return None, reason
     kept = _read_calibration(base)
     if kept.target != target:
-        return None, "the target, a model or its examples have changed"
+        models = " or a model or its examples" if model_identities(run.recipe) else ""
+        return None, f"the target{models} has changed"
     if kept.combined != scorers:
         return None, "the records have more or less to score than before"
     return base, ""
