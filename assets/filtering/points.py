@@ -83,9 +83,9 @@ def predict_points(
     return out
 
 
-def _positive(value: object, where: str) -> float:
+def _positive(value: Any, where: str) -> float:  # noqa: ANN401 - a cell, of whatever type
     try:
-        number = float(value)  # type: ignore[arg-type]  # what is no number is told below
+        number = float(value)
     except (TypeError, ValueError):
         number = float("nan")
     if not LEAST <= number <= MOST:

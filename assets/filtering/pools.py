@@ -183,7 +183,7 @@ def moved(
         return 0.0
     now = assign(state, quality, group, ids)
     then = assign(anew, quality, group, ids)
-    return float((now != then).mean())  # type: ignore[arg-type]  # never null: neither series is
+    return int((now != then).sum()) / len(ids)
 
 
 def _group_codes(group: pl.Series | None, count: int) -> pl.Series:
