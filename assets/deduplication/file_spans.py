@@ -12,7 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from assets.deduplication.file_texts import FileTexts
-from assets.deduplication.repeated_spans import repeated_spans
+from assets.deduplication.repeated_spans import matches
+from assets.deduplication.span_cuts import CUT_SCHEMA, merged, span_cuts
+from assets.deduplication.span_partners import exact_partners
 from assets.deduplication.survivor_order import DEFAULT_ORDER, order_columns, wanted_columns
 from assets.deduplication.token_files import TokenFiles
 from assets.kernels.identity import content_ids
@@ -109,9 +111,10 @@ def spans_of_files(
     known = pl.DataFrame({"key": list(numbers)}, schema={"key": pl.String})
     by_number = known.join(ranked, on="key", how="left", maintain_order="left")
     places = by_number["place"].to_numpy().astype(np.int64)
-    spans, cuts = [pl.DataFrame(schema=SPAN_SCHEMA)], [pl.DataFrame(schema=_CUTS)]
-    for found in repeated_spans(files.close(), tokens, places, memory_bytes=memory_bytes):
-        spans.append(
+    spans, cuts = [pl.DataFrame(schema=SPAN_SCHEMA)], [pl.DataFrame(schema=CUT_SCHEMA)]
+    held = files.close()
+    with exact_partners(held, tokens, places, memory_bytes=memory_bytes) as partner:
+        spans += [
             found.select(
                 pl.Series("id", by_number["id"].gather(found["text"])),
                 "start",
@@ -122,14 +125,14 @@ def spans_of_files(
                 "other_end",
                 removable="earlier",
             )
-        )
-        gone = found.filter("earlier")
-        cuts.append(
-            gone.select(pl.Series("key", by_number["key"].gather(gone["text"])), "start", "end")
-        )
+            for found in matches(held, partner, tokens, places)
+        ]
+        for gone in span_cuts(held, partner, tokens, places):
+            keys = pl.Series("key", by_number["key"].gather(gone["text"]))
+            cuts.append(gone.select(keys, "start", "end"))
     return FileSpans(
         pl.concat(spans).sort("id", "start"),
-        _merged(pl.concat(cuts)),
+        merged(pl.concat(cuts)),
         records.height,
         len(numbers),
     )
@@ -142,23 +145,6 @@ def _numbered(keys: pl.Series, numbers: dict[str, int]) -> list[bool]:
         fresh.append(key not in numbers)
         numbers.setdefault(key, len(numbers))
     return fresh
-
-
-_CUTS = pl.Schema({"key": pl.String, "start": pl.Int64, "end": pl.Int64})
-
-
-def _merged(cuts: pl.DataFrame) -> pl.DataFrame:
-    """Join spans of a text that overlap."""
-    reach = pl.col("end").cum_max().shift(1).over("key", order_by="start")
-    return (
-        cuts.sort("key", "start", "end")
-        .with_columns(apart=(pl.col("start") > reach).fill_null(value=True))
-        .with_columns(block=pl.col("apart").cum_sum())
-        .group_by("key", "block")
-        .agg(pl.col("start").min(), pl.col("end").max())
-        .select(list(_CUTS))
-        .sort("key", "start")
-    )
 
 
 def without_spans(texts: FileTexts, cuts: pl.DataFrame) -> Iterator[pa.Table]:

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from assets.deduplication.repeated_spans import ALL_BITS, match_frame, walk
+from assets.deduplication.repeated_spans import match_frame, walk
+from assets.deduplication.span_partners import ALL_BITS
 from assets.deduplication.token_files import Tokens
 
 I64 = npt.NDArray[np.int64]
@@ -35,7 +36,7 @@ def shared_spans(
     k
         The least length.
     hash_bits
-        As for `repeated_spans`.
+        As for `exact_partners`.
 
     Yields
     ------

@@ -33,9 +33,10 @@ _BASE = np.uint64(0x2545F4914F6CDD1D)
 _0, _1, _29, _32 = (np.uint64(v) for v in (0, 1, 29, 32))
 
 
-def _compiled(function: _F) -> _F:
-    compiled: _F = numba.njit(cache=True, nogil=True)(function)
-    return compiled
+def compiled(function: _F) -> _F:
+    """Compile a loop, kept between processes and free of the interpreter's lock."""
+    made: _F = numba.njit(cache=True, nogil=True)(function)
+    return made
 
 
 @functools.cache
@@ -47,7 +48,7 @@ def fold_table() -> I32:
     return table
 
 
-@_compiled
+@compiled
 def fold_tokens(
     data: U8,
     starts: I64,
@@ -125,7 +126,7 @@ def fold_tokens(
     return out, token
 
 
-@_compiled
+@compiled
 def window_hashes(folded: U8, begins: I64, offsets: I64, k: int, mask: np.uint64, out: U64) -> None:
     """Hash the windows of k tokens of each text: out[token], 0 where no window of the text begins.
 
@@ -161,7 +162,7 @@ def window_hashes(folded: U8, begins: I64, offsets: I64, k: int, mask: np.uint64
                     out[token] = _0
 
 
-@_compiled
+@compiled
 def common_tokens(folded: U8, one: int, one_end: int, two: int, two_end: int) -> int:
     """Count how many whole tokens from two places of the folded bytes on are equal."""
     count = 0
@@ -173,7 +174,7 @@ def common_tokens(folded: U8, one: int, one_end: int, two: int, two_end: int) ->
     return count
 
 
-@_compiled
+@compiled
 def walk_matches(
     folded: U8,
     begins: I64,

@@ -26,3 +26,18 @@ def repeated_windows(texts: list[str | None], k: int) -> list[set[int]]:
         {at for at in range(len(words) - k + 1) if len(where[tuple(words[at : at + k])]) > 1}
         for words in every
     ]
+
+
+def cut_tokens(texts: list[str | None], order: list[int], k: int) -> list[set[int]]:
+    """Return the tokens of each text that go: texts in order, each window kept by the first that has it uncut."""
+    every = [[t[0] for t in tokens(text)] for text in texts]
+    kept: set[tuple[str, ...]] = set()
+    gone: list[set[int]] = [set() for _ in texts]
+    for number in order:
+        words = every[number]
+        windows = {at: tuple(words[at : at + k]) for at in range(len(words) - k + 1)}
+        for at, window in windows.items():
+            if window in kept:
+                gone[number] |= set(range(at, at + k))
+        kept |= {w for at, w in windows.items() if not gone[number] & set(range(at, at + k))}
+    return gone
