@@ -8,17 +8,26 @@ potentials (f, g) are the fixed point of two soft minima,
 and f is the gradient of the optimal value in a up to a constant, exactly, which that of unregularised
 transport is not: its duals need not be unique. ``eps`` is reached by halving from the largest cost, and every step
 works on a block of rows, so that no more than `BLOCK_CELLS` costs are held.
+
+At the last temperature each step goes beyond the soft minimum by a factor between 1 and 2 that is read off the rate at
+which the error falls (successive over-relaxation: Thibault et al. 2021, "Overrelaxed Sinkhorn-Knopp algorithm for
+regularized optimal transport", with Young's formula for the factor). The fixed point is the same. Costs that fall into
+groups far from each other (vectors that are nearly one-hot) then take hundreds of rounds and not many thousands.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 BLOCK_CELLS = 1 << 21
+WARM_ROUNDS = 3
+LOOK_BACK = 10
+MOST_FACTOR = 1.98
 Costs = Callable[[slice], NDArray[np.float64]]
 """Returns the costs of some rows to all columns: float64, shape (rows, m)."""
 
@@ -43,6 +52,8 @@ class Transport:
         Largest violation of a row's mass, as a share of that mass.
     iterations
         Rounds over all temperatures.
+    converged
+        Whether the error is below the tolerance; if not, the rounds were used up.
     """
 
     f: NDArray[np.float64]
@@ -51,6 +62,7 @@ class Transport:
     value: float
     error: float
     iterations: int
+    converged: bool
 
 
 def soft_minimum(
@@ -82,7 +94,7 @@ def sinkhorn(
     eps: float,
     *,
     tolerance: float = 1e-6,
-    most: int = 2_000,
+    most: int = 500,
 ) -> Transport:
     """Solve a transport problem.
 
@@ -97,7 +109,7 @@ def sinkhorn(
     tolerance
         Largest share of a row's mass by which the plan may miss it.
     most
-        Rounds at the last temperature.
+        Rounds at the last temperature, at most: what is reached then is returned, and `converged` tells.
 
     Raises
     ------
@@ -119,48 +131,69 @@ def sinkhorn(
     rounds = 0
     while True:
         last = temperature <= eps
-        for _ in range(most if last else 3):
-            before = f.copy()
-            _rows(costs, blocks, f, g, log_b, temperature)
-            _columns(costs, blocks, f, g, log_a, temperature)
+        factor, errors = 1.0, list[float]()
+        for _ in range(most if last else WARM_ROUNDS):
+            plain = _rows(costs, blocks, g, log_b, temperature)
+            # f gives the rows' masses exp((f - plain) / eps) of what they should be
+            errors.append(float(np.abs(np.expm1((f - plain) / temperature)).max()))
+            if last:
+                factor = _factor(errors, factor)
+            f += factor * (plain - f)
+            g += factor * (_columns(costs, blocks, f, log_a, temperature) - g)
             rounds += 1
-            # before the update f gave the rows' masses exp((before - f) / eps) of what they should be
-            error = float(np.abs(np.expm1((before - f) / temperature)).max())
-            if last and error < tolerance:
+            if last and errors[-1] < tolerance:
                 break
         if last:
             break
         temperature = max(eps, temperature / 2)
+    if factor > 1.0:  # g to its soft minimum, as it is without over-relaxation
+        f = _rows(costs, blocks, g, log_b, temperature)
+        g = _columns(costs, blocks, f, log_a, temperature)
     shift = float((b * g).sum())
     f, g = f + shift, g - shift
-    return Transport(f, g, eps, float((a * f).sum() + (b * g).sum()), error, rounds)
+    value = float((a * f).sum() + (b * g).sum())
+    return Transport(f, g, eps, value, errors[-1], rounds, errors[-1] < tolerance)
+
+
+def _factor(errors: list[float], factor: float) -> float:
+    """Return the factor of the next round from the errors so far: plain where they grow, else Young's formula.
+
+    With the factor w, errors that shrink by l a round tell the rate m of plain rounds by
+    ``(l + w - 1)^2 = l w^2 m``, and the best factor is ``2 / (1 + sqrt(1 - m))``.
+    """
+    if len(errors) <= 2 * LOOK_BACK or (len(errors) - 1) % (2 * LOOK_BACK) or not errors[-1]:
+        return factor
+    shrink = (errors[-1] / errors[-1 - LOOK_BACK]) ** (1 / LOOK_BACK)
+    if shrink >= 1.0:
+        return 1.0
+    if shrink <= factor - 1.0:
+        return factor
+    rate = (shrink + factor - 1.0) ** 2 / (shrink * factor**2)
+    return float(min(2.0 / (1.0 + np.sqrt(max(1.0 - rate, 0.0))), MOST_FACTOR))
 
 
 def _rows(
     costs: Costs,
     blocks: list[slice],
-    f: NDArray[np.float64],
     g: NDArray[np.float64],
     log_b: NDArray[np.float64],
     eps: float,
-) -> None:
-    for block in blocks:
-        f[block] = soft_minimum(costs(block), g, log_b, eps)
+) -> NDArray[np.float64]:
+    return np.concatenate([soft_minimum(costs(block), g, log_b, eps) for block in blocks])
 
 
 def _columns(
     costs: Costs,
     blocks: list[slice],
     f: NDArray[np.float64],
-    g: NDArray[np.float64],
     log_a: NDArray[np.float64],
     eps: float,
-) -> None:
-    top = np.full(len(g), -np.inf)
-    total = np.zeros(len(g))
+) -> NDArray[np.float64]:
+    top: Any = -np.inf
+    total: Any = 0.0
     for block in blocks:
         exponents = (f[block][:, None] - costs(block)) / eps + log_a[block][:, None]
         higher = np.maximum(top, exponents.max(axis=0))
         total = total * np.exp(top - higher) + np.exp(exponents - higher).sum(axis=0)
         top = higher
-    g[:] = -eps * (top + np.log(total))
+    return np.asarray(-eps * (top + np.log(total)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import polars as pl
@@ -14,6 +15,9 @@ from resources.recipe import Recipe
 from resources.run import Run
 from resources.stage import Stage
 from resources.stage_spec import StageSpec, digest
+
+if TYPE_CHECKING:
+    from assets.scoring.calibration import Calibration
 
 EMBEDDINGS = "scoring/embeddings"
 SCORES, CALIBRATION, SILENCES = "scoring/scores", "scoring/calibration", "scoring/silences"
@@ -163,6 +167,7 @@ def compute_scores(run: Run, stage: Stage) -> Facts:
             "left_out": str(dict(made.left_out)) if made.left_out else "none",
             "without_quality": frame["quality"].null_count(),
             "redundancy_recall": round(float(made.about.get("recall") or 1.0), 5),
+            "warnings": _warnings(calibration),
             "correlations": _correlations(frame),
         },
         CALIBRATION: {
@@ -173,6 +178,11 @@ def compute_scores(run: Run, stage: Stage) -> Facts:
             "of_score": name or "none",
         },
     }
+
+
+def _warnings(calibration: Calibration) -> str:
+    said = [f"{n}: {told}" for n, s in sorted(calibration.states.items()) for told in s.warnings]
+    return "; ".join(said) or "none"
 
 
 def _alive() -> pl.Expr:

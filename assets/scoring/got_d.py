@@ -31,8 +31,11 @@ from assets.scoring.protocol import (
     reasons_from,
 )
 from assets.scoring.samples import Arrays, stored_grid, usable
+from assets.scoring.states import WARNINGS
 from assets.scoring.target_sample import AgainstTarget
 
+TOLERANCE = 1e-6
+TELL_ERROR = 1e-4  # of a mass; where groups are far from each other, potentials may then be 0.01 from their ends
 BLOCK_CELLS = 1 << 21
 
 
@@ -46,24 +49,29 @@ class GotD(AgainstTarget):
         Regularisation, in units of ``1 - cosine``, above 0.
     sample_rows, target_rows
         Records of either side that the potentials are fitted on, at most: those with the smallest hashes.
+    rounds
+        Of Sinkhorn at the last temperature, at most; where they don't suffice it is warned of.
     """
 
     eps: float = 0.05
     sample_rows: int = 4_000
     target_rows: int = 2_000
+    rounds: int = 500
 
     name: ClassVar[str] = "got_d"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs.EMBEDDING | Needs.TARGET
     row_local: ClassVar[bool] = True
     cost: ClassVar[str] = "O(rows x targets x dim), and Sinkhorn on a sample of both"
     source: ClassVar[str] = "Kang et al. 2024, arXiv 2405.02774, section 3"
 
     def __post_init__(self) -> None:
-        if not self.eps > 0 or self.sample_rows < 2 or self.target_rows < 1:
+        least = self.sample_rows >= 2 and self.target_rows >= 1 and self.rounds >= 1
+        if not 0 < self.eps < np.inf or not least:
             message = (
                 f"{self.name} cannot use eps={self.eps}, sample_rows={self.sample_rows}, "
-                f"target_rows={self.target_rows}; use eps above 0, 2 train records and 1 target record or more"
+                f"target_rows={self.target_rows}, rounds={self.rounds}; use eps above 0, 2 train records and "
+                "1 target record and 1 round or more"
             )
             raise ScoringError(message)
 
@@ -78,6 +86,10 @@ class GotD(AgainstTarget):
     def label_costs(self, train: Arrays, target: Arrays) -> dict[str, NDArray[Any]]:
         """Return what labels cost: nothing here."""
         return {}
+
+    def label_warnings(self, arrays: dict[str, NDArray[Any]]) -> list[str]:
+        """Return what a person should know of the labels' costs: nothing here."""
+        return []
 
     def own_costs(
         self, batch: ScoreBatch, arrays: dict[str, NDArray[Any]]
@@ -103,7 +115,8 @@ class GotD(AgainstTarget):
             cosine = _costs(rows[some], columns)
             return cosine if more is None else cosine + more[some]
 
-        solved = sinkhorn(costs, np.full(n, 1.0 / n), np.full(m, 1.0 / m), self.eps)
+        even = np.full(n, 1.0 / n), np.full(m, 1.0 / m)
+        solved = sinkhorn(costs, *even, self.eps, tolerance=TOLERANCE, most=self.rounds)
         meta = {
             **summary.meta,
             "train": n,
@@ -111,7 +124,17 @@ class GotD(AgainstTarget):
             "mean_potential": float(solved.f.mean()),
             "transport_cost": solved.value,
             "error": solved.error,
+            "rounds_made": solved.iterations,
         }
+        told = [*self.label_warnings(arrays)]
+        if solved.error > TELL_ERROR:
+            told.append(
+                f"the transport has not converged in {self.rounds} rounds: a record's mass is missed by "
+                f"{solved.error:.2g} of it (wanted: {TELL_ERROR:g}). The scores are near, not exact; raise "
+                f"{self.name}.eps (now {self.eps:g}) or {self.name}.rounds"
+            )
+        if told:
+            meta[WARNINGS] = told
         arrays |= {"targets": target["vectors"], "potential": solved.g}
         return ScorerState(self.name, self.version, meta, arrays)
 

@@ -21,8 +21,8 @@ TOLERANCE = 1e-5
 
 def label_distances(
     left: list[NDArray[np.float32]], right: list[NDArray[np.float32]], eps: float
-) -> NDArray[np.float64]:
-    """Return the divergence of each cloud on the left from each on the right.
+) -> tuple[NDArray[np.float64], float]:
+    """Return the divergence of each cloud on the left from each on the right, and how far from its end it is.
 
     Parameters
     ----------
@@ -33,33 +33,37 @@ def label_distances(
 
     Returns
     -------
-    numpy.ndarray
+    distances : numpy.ndarray
         float64, shape (left, right), at least 0.
+    error : float
+        Largest change of a scaling in the last round, as a share; above `TOLERANCE` where `ROUNDS` didn't suffice.
 
     Notes
     -----
     O(left x right x rows² x (dim + rounds)); pairs are solved together, at most 4 million costs at a time.
     """
     pairs = [(i, j) for i in range(len(left)) for j in range(len(right))]
-    between = _costs([(left[i], right[j]) for i, j in pairs], eps)
-    own = [_costs([(cloud, cloud) for cloud in side], eps) for side in (left, right)]
+    between, error = _costs([(left[i], right[j]) for i, j in pairs], eps)
+    own, errors = zip(
+        *[_costs([(cloud, cloud) for cloud in side], eps) for side in (left, right)], strict=True
+    )
     found = between.reshape(len(left), len(right)) - (own[0][:, None] + own[1][None, :]) / 2
-    return np.maximum(found, 0.0)
+    return np.maximum(found, 0.0), max(error, *errors)
 
 
 def _costs(
     pairs: list[tuple[NDArray[np.float32], NDArray[np.float32]]], eps: float
-) -> NDArray[np.float64]:
-    """Return the entropic transport cost of each pair of clouds."""
+) -> tuple[NDArray[np.float64], float]:
+    """Return the entropic transport cost of each pair of clouds, and the largest error."""
     if not pairs:
-        return np.empty(0)
+        return np.empty(0), 0.0
     most = [max(len(pair[side]) for pair in pairs) for side in (0, 1)]
     step = max(1, PAIR_CELLS // (most[0] * most[1]))
     parts = [_block(pairs[s : s + step], most, eps) for s in range(0, len(pairs), step)]
-    return np.concatenate(parts)
+    return np.concatenate([costs for costs, _ in parts]), max(error for _, error in parts)
 
 
-def _block(pairs: list[Any], most: list[int], eps: float) -> NDArray[np.float64]:
+def _block(pairs: list[Any], most: list[int], eps: float) -> tuple[NDArray[np.float64], float]:
     kernel = np.zeros((len(pairs), most[0], most[1]))
     mass = [np.zeros((len(pairs), size)) for size in most]
     for at, (a, b) in enumerate(pairs):
@@ -67,18 +71,20 @@ def _block(pairs: list[Any], most: list[int], eps: float) -> NDArray[np.float64]
         kernel[at, : len(a), : len(b)] = np.exp((products - 1.0) / eps)
         mass[0][at, : len(a)], mass[1][at, : len(b)] = 1 / len(a), 1 / len(b)
     turned = kernel.transpose(0, 2, 1)
-    u, v = np.ones_like(mass[0]), np.ones_like(mass[1])
+    u, v, error = np.ones_like(mass[0]), np.ones_like(mass[1]), 0.0
     for _ in range(ROUNDS):
         before = u
         u = _inverse(np.matmul(kernel, (v * mass[1])[:, :, None])[:, :, 0])
         v = _inverse(np.matmul(turned, (u * mass[0])[:, :, None])[:, :, 0])
-        if np.abs(u / before - 1.0)[mass[0] > 0].max() < TOLERANCE:
+        error = float(np.abs(u / before - 1.0)[mass[0] > 0].max())
+        if error < TOLERANCE:
             break
     logs = [
         np.where(m > 0, np.log(np.where(m > 0, w, 1.0)), 0.0)
         for m, w in zip(mass, (u, v), strict=True)
     ]
-    return np.asarray(eps * ((mass[0] * logs[0]).sum(axis=1) + (mass[1] * logs[1]).sum(axis=1)))
+    costs = eps * ((mass[0] * logs[0]).sum(axis=1) + (mass[1] * logs[1]).sum(axis=1))
+    return np.asarray(costs), error
 
 
 def _inverse(sums: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -19,6 +19,8 @@ from assets.scoring.label_distances import label_distances
 from assets.scoring.protocol import Needs, ScoreBatch, ScoringError
 from assets.scoring.samples import NO_LABEL, Arrays, label_hashes, stored_grid
 
+TELL_ERROR = 1e-2  # of a scaling: label_eps times that in units of the cost
+
 
 @dataclass(frozen=True)
 class Lava(GotD):
@@ -32,7 +34,7 @@ class Lava(GotD):
         Records that stand for a label on either side, at most.
     label_eps
         Regularisation of the distances between labels, at least 0.02.
-    eps, sample_rows, target_rows
+    eps, sample_rows, target_rows, rounds
         As of `got_d`.
     """
 
@@ -41,7 +43,7 @@ class Lava(GotD):
     label_eps: float = 0.1
 
     name: ClassVar[str] = "lava"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     labelled: ClassVar[bool] = True
     needs: ClassVar[Needs] = Needs.EMBEDDING | Needs.LABEL | Needs.TARGET
     cost: ClassVar[str] = (
@@ -65,9 +67,20 @@ class Lava(GotD):
             classes, first = np.unique(side["labels"]), stored_grid(side["vectors"])
             clouds = [first[side["labels"] == label][: self.label_rows] for label in classes]
             sides.append((classes, clouds))
-        found = label_distances(sides[0][1], sides[1][1], self.label_eps)
+        found, error = label_distances(sides[0][1], sides[1][1], self.label_eps)
         place = np.searchsorted(sides[1][0], target["labels"])
-        return {"classes": sides[0][0], "label_costs": self.label_weight * found[:, place]}
+        costs = self.label_weight * found[:, place]
+        return {"classes": sides[0][0], "label_costs": costs, "label_error": np.array(error)}
+
+    def label_warnings(self, arrays: dict[str, NDArray[Any]]) -> list[str]:
+        """Say how far distances between labels are from their end, where they are."""
+        error = float(arrays["label_error"])
+        if error < TELL_ERROR:
+            return []
+        return [
+            f"a distance between labels still changed by {error:.2g} of itself in its last round "
+            f"(wanted: {TELL_ERROR:g}); raise lava.label_eps (now {self.label_eps:g})"
+        ]
 
     def train_costs(
         self, train: Arrays, arrays: dict[str, NDArray[Any]]

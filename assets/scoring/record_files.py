@@ -36,7 +36,7 @@ class Columns:
     embedding
         A column of lists of numbers, taken as the record's vector instead of a computed one.
     stratum
-        A column, named by --column, that a batch has as its group instead of the language.
+        A column, named by --column or --stratum, that a batch has as its group instead of the language.
     cohort
         The column of the group that records are valued with, named by --group.
     tags
@@ -151,7 +151,11 @@ class RecordFiles:
         names = [name for name in stream.schema.names if name != POSITION]
         given = self.columns
         wanted = [("text", given.text), ("label", given.label), ("embedding", given.embedding)]
-        wanted += [("language", given.language), ("id", given.id), ("column", given.stratum)]
+        wanted += [
+            ("language", given.language),
+            ("id", given.id),
+            ("column or --stratum", given.stratum),
+        ]
         wanted += [("group", given.cohort), ("tags", given.tags)]
         wanted += [("features", name) for name in given.features]
         for option, column in wanted:
@@ -167,7 +171,11 @@ class RecordFiles:
         text = self._strings(source, rows, "text", given.text)
         features = self._features(source, rows) if given.features else None
         embedding = None
-        group = ("column", given.stratum) if given.stratum else ("language", given.language)
+        group = (
+            ("column or --stratum", given.stratum)
+            if given.stratum
+            else ("language", given.language)
+        )
         if given.embedding is not None:
             embedding = self._vectors(source, rows, given.embedding)
         elif self.embedder is not None and (text is not None or features is not None):

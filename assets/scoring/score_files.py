@@ -104,6 +104,8 @@ class ScoreFiles:
         A summary a scorer, after `write`.
     facts
         What whole scorers say of their computation.
+    warnings
+        What a person should know of the fits.
 
     Raises
     ------
@@ -124,6 +126,7 @@ class ScoreFiles:
     report: Report = lambda _message, _rows: None
     columns: dict[str, ColumnSummary] = field(default_factory=dict)
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         available = self.files.columns.gives
@@ -140,6 +143,7 @@ class ScoreFiles:
     def write(self, out: Path) -> int:
         """Fit, score and write; returns the number of rows."""
         states, found = self._fit()
+        self.warnings = [f"{n}: {told}" for n, s in states.items() for told in s.warnings]
         directions = {n: s.direction(states.get(n)) for n, s in self.scorers.items()}
         self.columns = {n: ColumnSummary(d) for n, d in directions.items()}
         about = self._about(states, directions)

@@ -81,7 +81,11 @@ class Scores:
 
 
 def read_candidates(
-    files: RecordFiles, budget: Budget, scores: Scores | None = None, column: str | None = None
+    files: RecordFiles,
+    budget: Budget,
+    scores: Scores | None = None,
+    column: str | None = None,
+    stratum_of_scores: str | None = None,
 ) -> tuple[Candidates, NDArray[np.int64]]:
     """Read what a selector and a budget need of the records of files.
 
@@ -93,7 +97,9 @@ def read_candidates(
     budget
         Whose costs are told.
     scores, column
-        A column of scores, joined by id: a value if it is of numbers, and a stratum.
+        A column of scores, joined by id: a value if it is of numbers, and a stratum where there is no other.
+    stratum_of_scores
+        A column of scores that says the stratum.
 
     Returns
     -------
@@ -134,7 +140,9 @@ def read_candidates(
         joined = _joined(everyone, scores, column)
         if joined.dtype.is_numeric():
             value = joined.cast(pl.Float64).fill_null(float("nan")).to_numpy()
-        stratum = joined.cast(pl.String)
+        stratum = joined.cast(pl.String) if stratum is None else stratum
+    if scores is not None and stratum_of_scores is not None:
+        stratum = _joined(everyone, scores, stratum_of_scores).cast(pl.String)
     embedding = _stacked(vectors) if vectors else None
     labels = pl.concat(tags) if files.columns.tags else None
     return Candidates(everyone, value, stratum, embedding, tags=labels), np.concatenate(costs)

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from assets.scoring.batches import ScoringError
 
+WARNINGS = "warnings"
+"""Key of `meta` under which a fitted state keeps what a person should know of its fit, a list of sentences."""
+
 
 @dataclass(frozen=True, slots=True)
 class ScorerState:
@@ -49,6 +52,11 @@ class ScorerState:
             about = json.loads(file["header"].tobytes())
             arrays = {n.removeprefix("array:"): file[n] for n in file.files if n != "header"}
         return cls(about["scorer"], about["version"], about["meta"], arrays)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a person should know of the fit."""
+        return list(self.meta.get(WARNINGS, []))
 
     def digest(self) -> str:
         """Return 32 hex digits that name this state."""

@@ -147,6 +147,9 @@ def score(
 )
 @click.option("--column", metavar="COL", help="The score, or for stratified the strata.")
 @click.option("--direction", type=click.Choice(["high", "low"]), help="Which scores are better.")
+@click.option(
+    "--stratum", metavar="COL", help="The strata of stratified_top: a label, for instance."
+)
 @click.option("--temperature", type=float, help="Of draws by weight; 1 without it.")
 @click.option(
     "--set",
@@ -183,6 +186,7 @@ def select(
     scores: Path | None,
     column: str | None,
     direction: str | None,
+    stratum: str | None,
     temperature: float | None,
     settings: tuple[str, ...],
     targets: tuple[Path, ...],
@@ -212,7 +216,7 @@ def select(
     names = listed_names(features)
     work(
         files,
-        Wanted(method, budget, column, direction, temperature, seed, settings, parameters),
+        Wanted(method, budget, column, direction, temperature, seed, settings, parameters, stratum),
         columns=Columns(text, None, names, embedding, None, id_column, tags=tags),
         scores=scores,
         targets=targets,

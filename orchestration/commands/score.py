@@ -90,12 +90,15 @@ def score(
         "out": str(out),
         "columns": {name: column.told() for name, column in work.columns.items()},
         "facts": work.facts,
+        "warnings": work.warnings,
         "seconds": round(time.monotonic() - started, 3),
     }
     if as_json:
         click.echo(json.dumps(told))
     else:
         _print(told)
+    for warning in work.warnings:
+        _say(warning)
     for name, count in aside.items():
         if count:
             click.echo(f"sluice: {name}: {count:,} records set aside", err=True)

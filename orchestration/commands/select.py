@@ -37,6 +37,7 @@ class Wanted:
     seed: int
     settings: tuple[str, ...] = ()
     parameters: float | None = None
+    stratum: str | None = None
 
     def all_settings(self) -> dict[str, Value | None]:
         """Return what is set, numbers as such.
@@ -85,7 +86,8 @@ def select(
     table = Scores(read_table(scores), written_metadata(scores), scores) if scores else None
     records = _records(files, selector, columns, embedder, dimensions)
     selector, records, table, column = _by(selector, records, table, wanted)
-    candidates, costs = read_candidates(records, budget, table, column)
+    records, of_scores = _strata(selector, records, table, wanted)
+    candidates, costs = read_candidates(records, budget, table, column, of_scores)
     candidates = replace(candidates, target=_target(targets, selector, records))
     chosen = choose(candidates, selector, budget, costs=costs, seed=wanted.seed)
     rows = write_selected(records, selection_frame(candidates, chosen), out)
@@ -181,6 +183,26 @@ def _by(
         message = f"--column means nothing to --method {selector.name}; take it out"
         raise SelectionError(message)
     return selector, records, None, None
+
+
+def _strata(
+    selector: Selector, records: RecordFiles, table: Scores | None, wanted: Wanted
+) -> tuple[RecordFiles, str | None]:
+    """Find the column of strata of a method that also looks at scores: of the files, else of the scores."""
+    both = {SelectorNeeds.VALUE, SelectorNeeds.STRATUM} <= set(selector.needs)
+    if wanted.stratum is None:
+        if both:
+            message = f"--method {selector.name} needs --stratum COL, of the files or of the scores"
+            raise SelectionError(message)
+        return records, None
+    if not both:
+        what = "; its strata are --column" if SelectorNeeds.STRATUM in selector.needs else ""
+        message = f"--stratum means nothing to --method {selector.name}; take it out{what}"
+        raise SelectionError(message)
+    of_scores = table is not None and wanted.stratum in table.frame.columns
+    if of_scores and not has_column(records, wanted.stratum):
+        return records, wanted.stratum
+    return replace(records, columns=replace(records.columns, stratum=wanted.stratum)), None
 
 
 def list_methods(*, as_json: bool) -> None:

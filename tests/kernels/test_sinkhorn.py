@@ -76,6 +76,54 @@ def test_blocks_do_not_matter(monkeypatch):
     assert np.allclose(parts.g, whole.g, atol=1e-9)
 
 
+def nearly_one_hot(n=60, m=40, d=12, noise=0.01):
+    """Costs between groups that are far from each other and have other masses on either side."""
+    rng = np.random.default_rng(0)
+    sides = []
+    for rows in (n, m):
+        vectors = np.eye(d)[rng.integers(d, size=rows)] + noise * rng.normal(size=(rows, d))
+        sides.append(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+    return 1 - sides[0] @ sides[1].T
+
+
+def plain_rounds(costs, eps, rounds, tolerance=1e-6):
+    """The slow definition: soft minima in turn, nothing else."""
+    n, m = costs.shape
+    masses = np.full(n, -np.log(n)), np.full(m, -np.log(m))
+    f, g = np.zeros(n), np.zeros(m)
+    made = 0
+    while made < rounds:
+        made += 1
+        before, f = f, soft_minimum(costs, g, masses[1], eps)
+        g = soft_minimum(costs.T, f, masses[0], eps)
+        if np.abs(np.expm1((before - f) / eps)).max() < tolerance:
+            break
+    return f + g.mean(), g - g.mean(), made
+
+
+def test_groups_far_from_each_other_take_few_rounds_and_come_to_the_same_potentials():
+    costs = nearly_one_hot()
+    even = np.full(60, 1 / 60), np.full(40, 1 / 40)
+    found = sinkhorn(lambda rows: costs[rows], *even, 0.05)
+    f, g, _ = plain_rounds(costs, 0.05, 2_000, 1e-12)
+    assert found.converged
+    assert found.iterations < plain_rounds(costs, 0.05, 2_000)[2] * 0.6
+    assert found.error < 1e-6
+    assert np.allclose(found.f, f, atol=1e-4)
+    assert np.allclose(found.g, g, atol=1e-4)
+
+
+def test_rounds_are_bounded_and_what_is_left_is_told():
+    costs = nearly_one_hot()
+    even = np.full(60, 1 / 60), np.full(40, 1 / 40)
+    found = sinkhorn(lambda rows: costs[rows], *even, 0.05, most=7)
+    assert not found.converged
+    assert found.error > 1e-6
+    assert found.iterations <= 7 + 3 * 10  # and three at each warmer temperature
+    again = sinkhorn(lambda rows: costs[rows], *even, 0.05, most=60)
+    assert again.error < found.error
+
+
 def test_far_costs_neither_overflow_nor_vanish():
     costs, a, b = problem()
     found = solve(costs * 1e4, a, b, eps=1.0)

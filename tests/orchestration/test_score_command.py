@@ -133,3 +133,22 @@ def test_settings_and_groups_reach_the_scorers(tmp_path: Path) -> None:
     result = call(*given[:-2], "--scorers", "group_shapley", "--out", tmp_path / "x.csv")
     assert result.exit_code == EXIT_BAD_RECIPE
     assert "group_shapley needs --group COL" in result.output
+
+
+def test_what_a_fit_warns_of_is_told(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = [
+        {"v": (np.eye(12)[rng.integers(12)] + 0.01 * rng.normal(size=12)).tolist()}
+        for _ in range(90)
+    ]
+    path, goal = tmp_path / "rows.jsonl", tmp_path / "goal.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows[:60]), encoding="utf-8")
+    goal.write_text("".join(json.dumps(row) + "\n" for row in rows[60:]), encoding="utf-8")
+    given = [path, "--embedding", "v", "--target", goal, "--scorers", "got_d", "--json"]
+    few = call(*given, "--set", "got_d.rounds=3", "--out", tmp_path / "o.parquet")
+    assert few.exit_code == EXIT_DONE, few.output
+    assert "got_d: the transport has not converged in 3 rounds" in few.stderr
+    assert len(json.loads(few.stdout)["warnings"]) == 1
+    enough = call(*given, "--out", tmp_path / "o.parquet")
+    assert json.loads(enough.stdout)["warnings"] == []
+    assert not enough.stderr

@@ -134,6 +134,37 @@ def test_a_budget_of_text_is_not_passed(
     assert 30 < counts.sum() <= 90
 
 
+def test_the_top_of_each_stratum_takes_its_strata_from_the_files_or_the_scores(
+    files: tuple[Path, Path], scores: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "o.parquet"
+    given = (files[0], "--method", "stratified_top", "--scores", scores, "--column", "random")
+    told(*given, "--stratum", "topic", "--budget", 9, "--out", out)
+    chosen = pl.read_parquet(out)
+    everyone = pl.read_parquet(files[0]).with_columns(
+        id=pl.Series([f"{files[0]}#{i}" for i in range(30)])
+    )
+    joined = everyone.join(pl.read_parquet(scores), on="id")
+    for topic, seats in (("a", 3), ("b", 6)):
+        best = joined.filter(pl.col("topic") == topic).top_k(seats, by="random")["id"]
+        assert set(chosen.filter(pl.col("topic") == topic)["id"]) == set(best)
+    wide = tmp_path / "wide.parquet"
+    joined.select("id", "random", mine="topic").write_parquet(wide)
+    again = tmp_path / "again.parquet"
+    given = (*given[:3], "--scores", wide, "--column", "random", "--direction", "high")
+    told(*given, "--stratum", "mine", "--budget", 9, "--out", again)
+    assert pl.read_parquet(again)["id"].equals(chosen["id"])
+    for more, hint in (
+        ([], "needs --stratum COL"),
+        (["--stratum", "nope"], "has no column 'nope'"),
+    ):
+        result = call("select", *given, *more, "--budget", 9, "--out", again)
+        assert result.exit_code == EXIT_BAD_RECIPE
+        assert hint in result.stderr
+    other = ("select", files[0], "--method", "random", "--stratum", "topic", "--budget", 9)
+    assert "--stratum means nothing" in call(*other, "--out", again).stderr
+
+
 def test_strata_may_be_of_the_files_or_of_the_scores(
     files: tuple[Path, Path], scores: Path, tmp_path: Path
 ) -> None:

@@ -31,7 +31,8 @@ def test_distances_of_labels_are_sinkhorn_divergences():
     sets = [rng.normal(size=(n, 4)) + shift for n, shift in ((5, 0), (9, 1), (1, 2), (7, -1))]
     grids = [to_grid(s) for s in sets]
     units = [g.astype(float) / 4000 for g in grids]
-    got = label_distances(grids[:2], grids, 0.1)
+    got, error = label_distances(grids[:2], grids, 0.1)
+    assert error < 1e-3
     want = [[divergence(a, b, 0.1) for b in units] for a in units[:2]]
     assert np.allclose(got, np.maximum(want, 0), atol=2e-4)
     assert np.allclose(np.diag(got[:, :2]), 0, atol=1e-6)  # a cloud is at no distance from itself
@@ -94,3 +95,34 @@ def test_rows_without_a_known_label_say_so():
     for settings in ({"label_weight": -1}, {"label_rows": 0}, {"label_eps": 0.001}):
         with pytest.raises(ScoringError, match="cannot use"):
             Lava(**settings)
+
+
+@pytest.mark.parametrize("kind", [GotD, Lava])
+def test_a_transport_that_has_not_converged_says_how_far_it_is_and_what_to_raise(kind):
+    rng = np.random.default_rng(0)
+    vectors = np.eye(12)[rng.integers(12, size=100)] + 0.01 * rng.normal(size=(100, 12))
+    given = batch(vectors, ["train"] * 60 + ["target"] * 40, rng.integers(2, size=100))
+    short, whole = (fit(kind(rounds=rounds), [given], CONTEXT) for rounds in (4, 500))
+    assert whole.warnings == []
+    (told,) = short.warnings
+    assert f"{kind.name}.rounds" in told
+    assert "in 4 rounds" in told
+    assert f"{short.meta['error']:.2g}" in told
+    values = [kind(rounds=r).score(given, s).values for r, s in ((4, short), (500, whole))]
+    assert np.isfinite(values[0][:60]).all()
+    assert not np.array_equal(values[0], values[1])
+
+
+def test_distances_of_labels_that_still_move_are_told(monkeypatch):
+    from assets.scoring import label_distances as module
+
+    monkeypatch.setattr(module, "ROUNDS", 1)
+    rng = np.random.default_rng(2)
+    given = batch(rng.normal(size=(40, 4)), ["train"] * 20 + ["target"] * 20, [0, 1] * 20)
+    (told,) = fit(Lava(), [given], CONTEXT).warnings
+    assert "lava.label_eps" in told
+
+
+def test_no_rounds_are_refused():
+    with pytest.raises(ScoringError, match="rounds=0"):
+        GotD(rounds=0)

@@ -1,4 +1,4 @@
-"""Selection by one number a record: the best, a uniform or a weighted sample, a stratified one."""
+"""Selection by one number a record: the best, a uniform or a weighted sample, and both within strata."""
 
 from __future__ import annotations
 
@@ -144,11 +144,54 @@ class Stratified:
         keys come first: the divisor method of Webster, which is monotone in the budget, as the largest
         remainder is not. The gain is the key.
         """
-        assert candidates.stratum is not None
-        order = tie_order(candidates.ids, seed, "stratified selection")
-        shuffled = pl.DataFrame({"stratum": candidates.stratum.gather(order), "row": order})
-        place = (2 * pl.int_range(1, pl.len() + 1) - 1) / (2 * pl.len())
-        keyed = shuffled.with_columns(key=place.over("stratum")).sort("row")
-        keys = keyed["key"].to_numpy()
+        keys = _seats(candidates, tie_order(candidates.ids, seed, "stratified selection"))
         rows = _by_key(candidates, -keys, most, seed)
         yield rows, keys[rows]
+
+
+@dataclass(frozen=True)
+class StratifiedTop:
+    """The records with the best score of each stratum, in proportion to its size.
+
+    Parameters
+    ----------
+    direction
+        ``high`` or ``low``: which scores are better.
+    """
+
+    direction: Direction = "high"
+
+    name: ClassVar[str] = "stratified_top"
+    exempt: ClassVar[dict[str, str]] = {
+        "copy": "copies have one score, so they stand beside each other",
+    }
+    version: ClassVar[int] = 1
+    needs: ClassVar[SelectorNeeds] = SelectorNeeds.VALUE | SelectorNeeds.STRATUM
+    cost: ClassVar[str] = "O(rows log rows)"
+    source: ClassVar[str] = "a threshold on the score in each stratum; Webster and Sainte-Laguë"
+
+    def __post_init__(self) -> None:
+        if self.direction not in {"high", "low"}:
+            message = f"--direction is {self.direction!r}; high or low scores are better"
+            raise SelectionError(message)
+
+    def picks(self, candidates: Candidates, most: int, seed: int) -> Iterator[Picks]:
+        """Yield rows so that every beginning of the list is in proportion, the best of each stratum first.
+
+        As `Stratified`, with the rows of a stratum in the order of their scores; the gain is the score.
+        """
+        assert candidates.value is not None
+        worth = candidates.value if self.direction == "high" else -candidates.value
+        ties = tie_order(candidates.ids, seed, "stratified top ties")
+        best_first = ties[np.argsort(-worth[ties], kind="stable")]
+        rows = _by_key(candidates, -_seats(candidates, best_first), most, seed)
+        yield rows, candidates.value[rows]
+
+
+def _seats(candidates: Candidates, order: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return ``(j - 1/2) / n`` for the j-th, in the given order, of the n rows of each stratum."""
+    assert candidates.stratum is not None
+    ordered = pl.DataFrame({"stratum": candidates.stratum.gather(order), "row": order})
+    place = (2 * pl.int_range(1, pl.len() + 1) - 1) / (2 * pl.len())
+    keyed = ordered.with_columns(key=place.over("stratum")).sort("row")
+    return keyed["key"].to_numpy()

@@ -15,12 +15,19 @@ from assets.scoring.selectors.k_center import KCenter
 from assets.scoring.selectors.mig import Mig
 from assets.scoring.selectors.protocol import SelectionError, Selector
 from assets.scoring.selectors.quality_diversity import QualityDiversity
-from assets.scoring.selectors.ranked import Gumbel, RandomSelection, Stratified, Top
+from assets.scoring.selectors.ranked import (
+    Gumbel,
+    RandomSelection,
+    Stratified,
+    StratifiedTop,
+    Top,
+)
 from assets.scoring.selectors.round_robin import RoundRobin
 
 SELECTORS: dict[str, type[Any]] = {
     "random": RandomSelection,
     "stratified": Stratified,
+    "stratified_top": StratifiedTop,
     "top": Top,
     "gumbel": Gumbel,
     "k_center": KCenter,

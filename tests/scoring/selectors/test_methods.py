@@ -156,6 +156,34 @@ def test_within_a_stratum_the_draw_is_uniform():
     assert np.abs(shares - 0.5).max() < 0.05  # 3 of 6 and 2 of 4; 4.5 standard deviations
 
 
+@pytest.mark.parametrize("direction", ["high", "low"])
+def test_the_top_of_each_stratum_has_the_seats_of_stratified(direction):
+    rng = np.random.default_rng(3)
+    n = 90
+    strata = pl.Series(rng.choice(["a", "b", None], size=n, p=[0.6, 0.3, 0.1]), dtype=pl.String)
+    # scores of one stratum lie far above those of another: a plain top takes that one alone
+    shift = strata.replace_strict({"a": 0.0, "b": 100.0}, default=-100.0).to_numpy()
+    value = np.round(rng.normal(size=n), 1) + shift
+    given = Candidates(ids_of(n), value=value, stratum=strata)
+    method = create("stratified_top", {"direction": direction})
+    sign = 1 if direction == "high" else -1
+    for amount in (1, 7, 30, 89, 90):
+        found = select(given, method, Budget(amount))
+        even = select(given, create("stratified"), Budget(amount))
+        got, want = (Counter(strata.gather(s.rows).to_list()) for s in (found, even))
+        # equal quotients (a whole number of seats) may fall to either stratum
+        assert sum(got.values()) == amount
+        assert all(abs(got[s] - want[s]) <= 1 for s in ("a", "b", None))
+        for name in ("a", "b", None):
+            own = strata.eq_missing(pl.Series([name], dtype=pl.String)).to_numpy()
+            taken = np.isin(np.arange(n), found.rows)
+            kept, left = sign * value[own & taken], sign * value[own & ~taken]
+            assert not len(kept) or not len(left) or kept.min() >= left.max()
+        assert np.array_equal(found.gains, value[found.rows])
+    plain = select(given, create("top", {"direction": direction}), Budget(7))
+    assert len(set(strata.gather(plain.rows))) == 1  # the wrong method that this must not be
+
+
 def test_gumbel_draws_with_the_weights_and_temperature_flattens():
     weights = np.array([0.6, 0.3, 0.1])
     for temperature in (1.0, 3.0):

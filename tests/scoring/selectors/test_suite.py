@@ -139,7 +139,7 @@ def test_names_of_strata_and_rotations_of_space_do_not_matter(name):
     given = candidates()
     renamed = Candidates(
         given.ids,
-        given.value * 2 if name == "top" else given.value,
+        given.value * 2 if name in {"top", "stratified_top"} else given.value,
         given.stratum.replace({"a": "z", "b": "y"}),
         given.embedding[:, ::-1].copy(),
         given.target[:, ::-1].copy(),
