@@ -7,35 +7,27 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import polars as pl
-import pyarrow as pa
 
-from assets.deduplication.errors import DeduplicationError
-from assets.deduplication.kept_records import kept_records
-from assets.deduplication.reading import held_by_others, read_by_rule, retired_rows
-from assets.deduplication.records import RecordMaker, record_schema
-from assets.ingestion.listing import pinned_tables
+from assets.deduplication.tables import (
+    CLUSTERS,
+    CONTAINED,
+    CONTAMINATION,
+    DUPLICATES,
+    FATES,
+    RECORDS,
+    SPANS,
+    TABLES,
+)
 from assets.kernels.canonical import SCHEME
 from resources.dagster_stage import Facts, Naming, TableInfo, stage_asset
-from resources.errors import RecipeError
 from resources.recipe import Recipe
 from resources.run import Run
 from resources.stage import Stage
 from resources.stage_spec import StageSpec
 
 if TYPE_CHECKING:
-    from assets.deduplication.measured_miss import MeasuredMiss
-    from assets.deduplication.near_pairs import NearPairs
     from assets.deduplication.stage_texts import StageTexts
 
-RECORDS, DUPLICATES, FATES, CONTAINED, CLUSTERS, CONTAMINATION, SPANS = (
-    "deduplication/records",
-    "deduplication/duplicates",
-    "deduplication/fates",
-    "deduplication/contained",
-    "deduplication/clusters",
-    "deduplication/contamination",
-    "deduplication/spans",
-)
 SPEC = StageSpec(
     name="deduplication",
     tables=(RECORDS, DUPLICATES, FATES, CONTAINED, CLUSTERS, CONTAMINATION, SPANS),
@@ -53,11 +45,13 @@ def compute(run: Run, stage: Stage) -> Facts:
     """Read the tables into records, find their twins, and say which record of each cluster stays."""
     from assets.deduplication.cluster_report import largest_clusters
     from assets.deduplication.fates import decide
+    from assets.deduplication.stage_near import missed_pairs, near_duplicates
     from assets.deduplication.stage_texts import StageTexts
     from assets.deduplication.survivor_order import wanted_columns
+    from assets.deduplication.write_records import write_records
 
     settings = run.recipe.deduplication
-    contained, tables_read = _write_records(run, stage)
+    contained, tables_read = write_records(run, stage, SPEC)
     records = stage.staged(RECORDS)
     own = records.select(
         "record_id",
@@ -72,8 +66,8 @@ def compute(run: Run, stage: Stage) -> Facts:
     ).collect(engine="streaming")
     texts = StageTexts.of(records, settings.normalise)
     narrow = texts.renamed(own)
-    near, texts_sketched = _near_duplicates(run, texts)
-    miss = _measured_miss(run, texts, near)
+    near, texts_sketched = near_duplicates(run, texts)
+    miss = missed_pairs(run, texts, near)
     shared, repeated = _spans(run, texts, narrow)
     decided = decide(
         narrow,
@@ -164,72 +158,6 @@ def _with_texts(clusters: pl.DataFrame, records: pl.LazyFrame) -> pl.DataFrame:
     )
 
 
-def _write_records(run: Run, stage: Stage) -> tuple[pl.DataFrame, int]:
-    """Write the records; returns what was not read (`deduplication/contained`), and how many tables were."""
-    recipe = run.recipe
-    tables, read = pinned_tables(run)
-    rules = read_by_rule(recipe, list(tables))
-    held = held_by_others(
-        recipe,
-        rules,
-        {name: table.columns for name, table in tables.items()},
-        run.read("containment/edges"),
-        {name: table.version for name, table in tables.items()},
-    )
-    schema = record_schema(recipe.group_names, recipe.kept_columns)
-    staged = stage.open(RECORDS, schema)
-    unread: list[tuple[str, str | None, int]] = [
-        (name, parent, tables[name].rows) for name, parent in sorted(held.items())
-    ]
-    unread += retired_rows(recipe, run.read("ingestion/tables"), rules, held)
-    wanted = [name for name in rules if name not in held]
-    kept = kept_records(run, SPEC, wanted)
-    kept.write_to(staged)
-    unread += [(name, None, rows) for name, rows in sorted(kept.outside.items())]
-    wanted = [name for name in wanted if name not in kept.tables]
-    total = sum(tables[name].rows for name in wanted)
-    done = 0
-    for name in wanted:
-        try:
-            maker = RecordMaker(
-                name, recipe.records[rules[name]], rules[name], schema, tables[name].columns
-            )
-            outside = 0
-            for batch in read(name, None):
-                made = maker.make(batch)
-                chosen = _sampled(made, run.sample)
-                staged.write(chosen)
-                outside += made.num_rows - chosen.num_rows
-                done += batch.num_rows
-                run.report("deduplication", "reading records", done, total)
-        except DeduplicationError as error:
-            raise RecipeError(str(error)) from error
-        if outside:
-            unread.append((name, None, outside))
-    staged.close()
-    if run.sample is not None and not staged.rows:
-        message = f"a sample of {run.sample:g} holds no record of this lake; choose a larger share"
-        raise RecipeError(message)
-    contained = pl.DataFrame(
-        unread,
-        schema={"table": pl.String, "parent": pl.String, "rows": pl.Int64},
-        orient="row",
-    )
-    return contained, len(wanted)
-
-
-def _sampled(records: pa.Table, share: float | None) -> pa.Table:
-    """Keep the training records of the sample, which a larger share contains, and all that protects or aims.
-
-    Evaluation and target records are never sampled: what must not be trained on stays out of every sample.
-    """
-    if share is None or not records.num_rows or records.column("role")[0].as_py() != "train":
-        return records
-    from assets.kernels.keyed_random import uniform
-
-    return records.filter(pa.array(uniform(records.column("record_id"), 0, "sample") < share))
-
-
 def _nothing_to_learn() -> pl.Expr:
     text = pl.col("text").is_not_null() & (pl.col("text").str.strip_chars().str.len_bytes() > 0)
     features = pl.col("features").is_not_null() & (
@@ -237,52 +165,6 @@ def _nothing_to_learn() -> pl.Expr:
     )
     uri = pl.col("uri").is_not_null() & (pl.col("uri") != "")
     return ~(text | features | uri)
-
-
-def _near_duplicates(run: Run, texts: StageTexts) -> tuple[NearPairs, int]:
-    """Find near duplicates; returns also how many texts were sketched, because no run had yet."""
-    from assets.deduplication.near import NearDuplicates
-    from assets.deduplication.set_cache import SetCache
-    from assets.deduplication.shingles import SHINGLE_TAG
-    from assets.deduplication.sketch_cache import SketchCache
-
-    settings = run.recipe.deduplication
-    run.scratch.mkdir(parents=True, exist_ok=True)
-    # a text has one character shingle a letter: their sets are eight times the text
-    keeps_sets = settings.shingle.startswith("word:")
-    rule = f"{settings.shingle}/{SHINGLE_TAG}"
-    finder = NearDuplicates(
-        settings.similarity,
-        settings.shingle,
-        workers=run.recipe.limits.workers,
-        memory_bytes=run.recipe.limits.memory_bytes // 8,
-        scratch=run.scratch,
-        sets=SetCache(run.scratch / "sets", rule) if keeps_sets else None,
-    )
-    kept_apart = "" if settings.normalise == "none" else f"/text-{settings.normalise}"
-    kept_apart += "/with-sets" if keeps_sets else ""  # a sketch without its set is made once more
-    cache = SketchCache(run.scratch / "sketches", finder.scheme + kept_apart)
-    known = cache.known(texts.firsts["content_id"])
-    fresh = texts.firsts.join(known.select(content_id="key"), on="content_id", how="anti")
-    done = 0
-    for keys, values in texts.batches(fresh):
-        finder.add(values, keys)
-        done += len(keys)
-        run.report("deduplication", "sketching texts", done, None)
-    cache.add(finder.sketches())
-    finder.add_sketches(known)
-    run.report("deduplication", "comparing texts", None, None)
-    return finder.collapsed(texts.batches), done
-
-
-def _measured_miss(run: Run, texts: StageTexts, near: NearPairs) -> MeasuredMiss:
-    """Compare a sample of the texts without bands, to see what the bands missed."""
-    from assets.deduplication.measured_miss import measured_miss, sample_keys
-
-    settings = run.recipe.deduplication
-    asked, against = sample_keys(texts.firsts["content_id"])
-    chosen = texts.firsts.filter(pl.col("content_id").is_in(against.implode()))
-    return measured_miss(texts.batches(chosen), asked, near, settings.similarity, settings.shingle)
 
 
 def _kept_before(run: Run, *, held: bool) -> pl.DataFrame:
@@ -328,98 +210,7 @@ def _audit(
     stage.check("no_evaluation_content_survives", leaked == 0, leaked=leaked)
 
 
-INFO = {
-    RECORDS: TableInfo(
-        "One row a record that was read.",
-        {
-            "record_id": "string: 32 hex digits, stable under reordering and re-ingestion",
-            "content_id": "string: what is learned from, without label and groups",
-            "table": "string: source table",
-            "position": "int64: row in it, counted from 0",
-            "role": "string: train, evaluation or target",
-            "text": "string: what is learned from",
-            "features": "list: or numbers",
-            "uri": "string: or an address",
-            "label": "string: label",
-            "rule": "int32: which rule of the recipe read it",
-            "tokens": "int64: words and marks, or features",
-        },
-    ),
-    DUPLICATES: TableInfo(
-        "One row a record that has a twin, with the record that is kept instead.",
-        {
-            "record_id": "string: record",
-            "cluster": "string: smallest content id of the component",
-            "kind": "string: exact or near",
-            "keeper": "string: the record that stays",
-            "similarity": "double: exact Jaccard with the keeper",
-            "label_conflict": "bool: the twins carry different labels",
-        },
-    ),
-    FATES: TableInfo(
-        "One row a record: what this stage decided; null for those that go on.",
-        {
-            "record_id": "string: record",
-            "content_id": "string: content",
-            "table": "string: source table",
-            "fate": "string: duplicate, contaminated, evaluation, filtered, held_out or null",
-            "reason": "string: why",
-            "by": "string: in favour or because of which record",
-        },
-    ),
-    CONTAINED: TableInfo(
-        "One row a table that was not read, because another table that was read holds all its rows; "
-        "in a sampled run also one row a table of which rows lie outside the sample.",
-        {
-            "table": "string: table",
-            "parent": "string: the table that was read; null for rows outside the sample",
-            "rows": "int64: its rows, or how many of them lie outside the sample",
-        },
-    ),
-    CLUSTERS: TableInfo(
-        "The largest clusters of twins, with two of their records side by side.",
-        {
-            "cluster": "string: smallest content id of the component",
-            "records": "int64: in it",
-            "kept": "int64: of these",
-            "bytes_saved": "int64: length of those that are not kept",
-            "pairs": "int64: verified pairs of distinct sets of shingles",
-            "weakest": "double: the smallest similarity of a pair",
-            "diameter": "int64: steps between the two contents farthest apart (a lower bound); 0: all are copies",
-            "record_id": "string: a record that is kept",
-            "twin_id": "string: the least similar one that is dropped for it",
-            "similarity": "double: of these two; null: never compared",
-            "text": "string: how the kept one begins",
-            "twin_text": "string: how the dropped one begins",
-        },
-    ),
-    CONTAMINATION: TableInfo(
-        "Spans that training texts share with evaluation or target texts, where the recipe asks for them.",
-        {
-            "content_id": "string: the training text, or the first of those equal to it as normalised",
-            "against": "string: the evaluation or target record",
-            "role": "string: its role",
-            "tokens": "int64: length of the span",
-            "start": "int64: first character in the training text",
-            "end": "int64: the one after the last",
-            "against_start": "int64: first character in the other text",
-            "against_end": "int64: the one after the last",
-        },
-    ),
-    SPANS: TableInfo(
-        "Spans that training texts share with one another, where the recipe asks for them.",
-        {
-            "content_id": "string: a text",
-            "start": "int64: first character",
-            "end": "int64: the one after the last",
-            "tokens": "int64: length of the span",
-            "other": "string: content id of a text that has it too",
-            "other_start": "int64: first character there",
-            "other_end": "int64: the one after the last",
-            "removable": "bool: the other text comes first in the survivor order",
-        },
-    ),
-}
+INFO = {name: TableInfo(row, columns) for name, (row, columns) in TABLES.items()}
 CHECKS = {
     "one_fate_a_record": "every record has one id and one line",
     "keepers_are_kept": "each dropped record names a record that stays",
