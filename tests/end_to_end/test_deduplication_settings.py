@@ -16,6 +16,7 @@ from resources.recipe_file import load_recipe
 from resources.releases import last_release
 from tests.faults.small import contents
 
+pytestmark = pytest.mark.usefixtures("dagster_home")
 QUESTION = (
     "which of these old towns lies on the north side of the long river and has a bridge of stone"
 )
