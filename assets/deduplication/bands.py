@@ -10,7 +10,9 @@ so is part of the answer. `full` depends on the bucket sizes alone, so on no ord
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,10 +53,14 @@ class BandKeys:
     keys: Sequence[U32]
     chosen: I64
 
-    def __iter__(self) -> Iterator[U32]:
-        """Yield (n,) keys a band."""
-        for band in range(len(self.keys[0])):
-            yield np.concatenate([part[band] for part in self.keys])[self.chosen]
+    def __len__(self) -> int:
+        """Return how many bands there are."""
+        return len(self.keys[0])
+
+    def __getitem__(self, band: int) -> U32:
+        """Return (n,) keys of a band."""
+        row: U32 = np.concatenate([part[band] for part in self.keys])[self.chosen]
+        return row
 
 
 def buckets(keys: U32) -> tuple[I64, I64, I64]:
@@ -77,6 +83,18 @@ def buckets(keys: U32) -> tuple[I64, I64, I64]:
     sizes = np.diff(np.append(starts, len(key)))
     several = sizes > 1
     return (packed & _LOW).astype(np.int64), starts[several], sizes[several]
+
+
+def all_buckets(keys: U32 | BandKeys, workers: int) -> Iterator[tuple[I64, I64, I64]]:
+    """Yield the buckets of each band in turn; at most `workers` bands are grouped at a time."""
+    waiting: deque[Future[tuple[I64, I64, I64]]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        for band in range(len(keys)):
+            waiting.append(pool.submit(lambda at: buckets(keys[at]), band))
+            if len(waiting) > workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def bucket_pairs(members: I64, starts: I64, sizes: I64) -> Iterator[U64]:
@@ -136,6 +154,7 @@ def candidate_pairs(
     similarity: float,
     *,
     budget: int = PAIR_BUDGET,
+    workers: int = 1,
 ) -> Candidates:
     """Find the pairs of sets that share a band and whose sizes allow the similarity.
 
@@ -149,32 +168,38 @@ def candidate_pairs(
         The threshold t.
     budget
         About how many pairs, counted once a band, may be enumerated; more lowers `full`.
+    workers
+        Bands that are grouped at the same time.
 
     Returns
     -------
     Candidates
         Cost: `bands` sorts of n keys; memory 8 bytes a distinct pair, twice while they are merged.
     """
-    found = _enumerate(keys, set_sizes, similarity, FULL_BUCKET, budget)
+    found = _enumerate(keys, set_sizes, similarity, FULL_BUCKET, budget, workers)
     if found is None:
         # rare: count all buckets first and enumerate only as large ones as the budget allows
-        every = np.concatenate([buckets(row)[2] for row in keys])
+        every = np.concatenate([sizes for _, _, sizes in all_buckets(keys, workers)])
         full = full_bucket_size(every, budget=budget)
-        found = _enumerate(keys, set_sizes, similarity, full, None)
+        found = _enumerate(keys, set_sizes, similarity, full, None, workers)
         if found is None:
             raise AssertionError
     return found
 
 
 def _enumerate(
-    keys: U32 | BandKeys, set_sizes: I64, similarity: float, full: int, budget: int | None
+    keys: U32 | BandKeys,
+    set_sizes: I64,
+    similarity: float,
+    full: int,
+    budget: int | None,
+    workers: int,
 ) -> Candidates | None:
     """Enumerate buckets of at most `full`; None as soon as they hold more pairs than `budget`."""
     merged: U64 = np.empty(0, np.uint64)
     waiting: list[U64] = []
     count, large, enumerated = 0, 0, 0
-    for row in keys:
-        members, starts, sizes = buckets(row)
+    for members, starts, sizes in all_buckets(keys, workers):
         small = sizes <= full
         large += int((~small).sum())
         enumerated += int((sizes[small] * (sizes[small] - 1) // 2).sum())

@@ -36,6 +36,15 @@ class Sketches:
     sizes: I64
     bands: tuple[U32, ...]
     flat: U64
+    kept_at: tuple[int, ...] = (-1,)
+
+    def set_places(self, rows: I64) -> I64:
+        """Return where in the file of sets those of some rows begin, or -1."""
+        begins = np.concatenate([[0], np.cumsum([part.shape[1] for part in self.bands])])
+        part = np.searchsorted(begins, rows, side="right") - 1
+        before = np.concatenate([[0], np.cumsum(self.sizes)])
+        kept = np.array(self.kept_at, np.int64)[part]
+        return np.where(kept < 0, -1, kept + before[rows] - before[begins[part]])
 
 
 def no_sketches(bands: int) -> Sketches:
@@ -74,6 +83,7 @@ def joined(parts: list[Sketches]) -> Sketches:
         for name in ("high", "low", "digests", "sizes", "flat")
     }
     bands = tuple(block for part in parts for block in part.bands)
+    kept_at = tuple(place for part in parts for place in part.kept_at)
     parts.clear()
     whole = {}
     for name, column in columns.items():
@@ -81,4 +91,4 @@ def joined(parts: list[Sketches]) -> Sketches:
         column.clear()
     member = np.concatenate(members)
     members.clear()
-    return Sketches(member=member, bands=bands, **whole)
+    return Sketches(member=member, bands=bands, kept_at=kept_at, **whole)

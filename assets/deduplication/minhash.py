@@ -19,6 +19,7 @@ from assets.deduplication.shingles import SHINGLE_TAG, Shingle, lower_table
 from assets.deduplication.text_spans import TextSpans, lowered
 
 HALF_SIMILARITY_LIMIT = 0.15
+LEAST_ROOM = 4096  # elements of sets, whatever the texts
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,15 @@ class Sketch:
     """What one pass over texts keeps of each.
 
     `signatures` (n, hashes) uint32, all ones where a text has no shingle; `sizes` (n,) int64, the
-    number of distinct shingles; `digests` (n, 2) uint64, equal for equal sets of shingles.
+    number of distinct shingles; `digests` (n, 2) uint64, equal for equal sets of shingles. `flat` uint64
+    holds the sets themselves, each from its place in `begins` (n,) on; None where they had no room.
     """
 
     signatures: npt.NDArray[np.uint32]
     sizes: npt.NDArray[np.int64]
     digests: npt.NDArray[np.uint64]
+    begins: npt.NDArray[np.int64]
+    flat: npt.NDArray[np.uint64] | None
 
 
 def permutations(hashes: int, *, seed: int = 1) -> Permutations:
@@ -56,8 +60,17 @@ def permutations(hashes: int, *, seed: int = 1) -> Permutations:
     return Permutations(factors, addends, seed)
 
 
-def sketch_texts(spans: TextSpans, rule: Shingle, drawn: Permutations) -> Sketch:
+def sketch_texts(
+    spans: TextSpans, rule: Shingle, drawn: Permutations, *, set_room: float = 0.0
+) -> Sketch:
     """Compute signature, set size and set digest of each text.
+
+    Parameters
+    ----------
+    spans, rule, drawn
+        The texts, what a shingle is, and the permutations.
+    set_room
+        Room for the sets themselves, in elements a byte of text (and some more); 0: they are not returned.
 
     Cost: one pass over the bytes and `hashes` multiplications a distinct shingle; about 16 bytes
     of scratch a distinct shingle of the largest text.
@@ -68,8 +81,11 @@ def sketch_texts(spans: TextSpans, rule: Shingle, drawn: Permutations) -> Sketch
     signatures = np.empty((count, len(drawn.factors)), np.uint32)
     sizes = np.empty(count, np.int64)
     digests = np.empty((count, 2), np.uint64)
+    begins = np.empty(count, np.int64)
+    room = int(spans.size * set_room) + LEAST_ROOM if set_room else 0
+    flat = np.empty(room, np.uint64)
     table = lower_table(rule.kind)
-    kernels.sketch(
+    written = kernels.sketch(
         spans.data,
         spans.starts,
         spans.ends,
@@ -81,12 +97,18 @@ def sketch_texts(spans: TextSpans, rule: Shingle, drawn: Permutations) -> Sketch
         signatures,
         sizes,
         digests,
+        begins,
+        flat,
     )
+    sets = flat[:written] if set_room and written >= 0 else None
     again = np.flatnonzero(sizes == -1)
     if again.size:
-        part = sketch_texts(lowered(spans, again), rule, drawn)
+        part = sketch_texts(lowered(spans, again), rule, drawn, set_room=set_room)
         signatures[again], sizes[again], digests[again] = part.signatures, part.sizes, part.digests
-    return Sketch(signatures, sizes, digests)
+        if sets is not None:
+            begins[again] = part.begins + len(sets)
+            sets = None if part.flat is None else np.concatenate([sets, part.flat])
+    return Sketch(signatures, sizes, digests, begins, sets)
 
 
 def band_keys(signatures: npt.NDArray[np.uint32], bands: int, rows: int) -> npt.NDArray[np.uint32]:

@@ -1,9 +1,10 @@
-"""Near duplicates of a stream of texts, in two passes and without the texts in memory.
+"""Near duplicates of a stream of texts, without the texts in memory.
 
 The first pass keeps the key of each text and where its set is (24 bytes), and of each distinct set of a
 slice of texts its band keys (4 bytes a band), its digest (16) and its size (8): 164 bytes a text at 29
 bands where none is a copy. Equal sets are then collapsed, bands give candidate pairs of distinct sets, and
-the second pass re-reads the texts of candidates to settle each pair by exact Jaccard. Similarities are
+each pair is settled by exact Jaccard. The sets for that come from a scratch file of the first pass (sets of words, 8
+bytes a shingle); the texts of those that it does not hold are read once more. Similarities are
 therefore exact and precision is 1; recall at similarity s is 1 - (1 - s**rows)**bands, or 1 with
 `exhaustive`.
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from assets.deduplication.bands import (
 from assets.deduplication.equal_sets import equal_sets, survivor_places, twins
 from assets.deduplication.errors import SimilarityError
 from assets.deduplication.first_pass import Sketches, distinct_sets, joined, no_sketches
+from assets.deduplication.kept_sets import SET_BYTES, KeptSets
 from assets.deduplication.keys import Keys, format_keys, parse_keys
 from assets.deduplication.minhash import (
     band_keys,
@@ -45,6 +47,7 @@ from assets.deduplication.near_pairs import NearPairs, pair_frame
 from assets.deduplication.order import order_ranks
 from assets.deduplication.second_pass import ReadTexts, SecondPass
 from assets.deduplication.set_cache import SetCache
+from assets.deduplication.set_copies import gathered_sets
 from assets.deduplication.shingles import exact_sets, parse_shingle
 from assets.deduplication.sketch_frames import read_sketches, sketch_frame
 from assets.deduplication.text_spans import Texts, TextSpans, text_spans
@@ -53,6 +56,8 @@ from assets.kernels.freed_memory import GiveBack, give_back
 
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
+SET_ROOM = 0.25  # elements for which a byte of text has room: a shingle of words has four bytes or more, mostly
+SET_TEXT_BYTES = 1 << 23  # of texts at once whose sets are held beside what makes them
 
 
 class NearDuplicates:
@@ -80,7 +85,11 @@ class NearDuplicates:
     scratch
         The folder of the scratch file; None: where the system keeps temporary files.
     sets
-        Where the sets of texts that are added are kept, and found again in the second pass.
+        Where the sets of texts that are added are kept, and found again in the second pass; instead of the
+        scratch file of the first pass.
+    set_bytes
+        The most that the scratch file of the first pass may hold (see `KeptSets`); 0: no set is kept, and the
+        texts of all candidates are read again.
 
     Examples
     --------
@@ -104,6 +113,7 @@ class NearDuplicates:
         pair_budget: int = PAIR_BUDGET,
         scratch: Path | None = None,
         sets: SetCache | None = None,
+        set_bytes: int = SET_BYTES,
     ) -> None:
         if not 0.0 < similarity <= 1.0:
             message = f"similarity {similarity} must lie above 0 and be at most 1"
@@ -120,6 +130,9 @@ class NearDuplicates:
         self.pair_budget = pair_budget
         self.scratch = scratch
         self._sets = sets
+        # a text has one character shingle a letter: to write their sets costs more than to read again
+        words = self.rule.kind == "word"
+        self._kept = KeptSets(scratch, set_bytes if words and sets is None else 0)
         self._permutations = permutations(self.bands[0] * self.bands[1], seed=seed)
         self._freed = GiveBack()
         self._pool: ThreadPoolExecutor | None = None
@@ -163,22 +176,30 @@ class NearDuplicates:
                 self._waiting.popleft().result()
 
     def _sketch(self, spans: TextSpans, high: U64, low: U64) -> None:
-        done = sketch_texts(spans, self.rule, self._permutations)
+        wanted = self.exhaustive or self._sets is not None or self._kept.open
+        room = SET_ROOM if wanted and spans.size <= SET_TEXT_BYTES else 0.0
+        done = sketch_texts(spans, self.rule, self._permutations, set_room=room)
         some = np.flatnonzero(done.sizes > 0)
         none = np.flatnonzero(done.sizes == 0)
         self._bare.append((high[none], low[none]))
         rows, member = distinct_sets(done.digests[some], done.sizes[some])
         rows = some[rows]
         sizes = done.sizes[rows]
-        flat = np.empty(0, np.uint64)
-        if self.exhaustive:
+        flat, kept_at = np.empty(0, np.uint64), -1
+        if done.flat is not None:
+            flat = gathered_sets(done.flat, done.begins[rows], sizes)
+        elif self.exhaustive or self._sets is not None:
             flat = exact_sets(spans.take(rows), self.rule, sizes)[0]
         if self._sets is not None:
-            elements = exact_sets(spans.take(rows), self.rule, sizes)[0]
-            self._sets.add(done.digests[rows], sizes, elements)
+            self._sets.add(done.digests[rows], sizes, flat)
+        elif done.flat is not None and not self.exhaustive:
+            kept_at = self._kept.add(flat)
+        if not self.exhaustive:
+            flat = flat[:0].copy()
         bands = band_keys(done.signatures[rows], *self.bands)
+        digests = done.digests[rows]
         self._parts.append(
-            Sketches(high[some], low[some], member, done.digests[rows], sizes, (bands,), flat)
+            Sketches(high[some], low[some], member, digests, sizes, (bands,), flat, (kept_at,))
         )
 
     def sketches(self) -> pl.DataFrame:
@@ -296,17 +317,27 @@ class NearDuplicates:
             found, similarity = self._all_pairs(kept, rows)
         else:
             found = candidate_pairs(
-                BandKeys(kept.bands, rows), set_sizes, self.similarity, budget=self.pair_budget
+                BandKeys(kept.bands, rows),
+                set_sizes,
+                self.similarity,
+                budget=self.pair_budget,
+                workers=self.workers,
             )
             give_back()
             ended("bands")
+
+            def known(places: I64) -> Iterator[tuple[I64, U64, I64]]:
+                if self._sets is None:
+                    return self._kept.read(kept.set_places(rows[places]), set_sizes[places])
+                return self._sets.read(kept.digests[rows[places]], set_sizes[places])
+
             second = SecondPass(
                 self.rule,
                 self.similarity,
                 self.memory_bytes,
                 self.workers,
                 self.scratch,
-                self._sets,
+                known,
             )
             similarity = second.settle(
                 found.left,
@@ -314,7 +345,6 @@ class NearDuplicates:
                 high[chosen],
                 low[chosen],
                 set_sizes,
-                kept.digests[rows] if self._sets is not None else kept.digests[:0],
                 read_texts,
                 ended,
             )

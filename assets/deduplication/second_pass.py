@@ -1,4 +1,4 @@
-"""The second pass: the texts of candidates are read once more, and every candidate pair is settled exactly.
+"""The second pass: every candidate pair is settled exactly; texts whose sets are not known are read once more.
 
 Sets that fit the budget stay in memory; others go to a scratch file by blocks, and verification reads two
 blocks at a time. So texts are read once whatever the budget is.
@@ -11,19 +11,20 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from assets.deduplication.errors import ChangedTextError
 from assets.deduplication.keys import KeyLookup, Keys, format_keys, parse_keys
-from assets.deduplication.set_cache import SetCache
 from assets.deduplication.set_store import SetsInMemory, SetsOnDisk, SetStore
 from assets.deduplication.shingles import Shingle
 from assets.deduplication.text_spans import Texts, TextSpans, text_spans
 from assets.deduplication.verify import exact_jaccard, node_blocks, rounds
 from assets.kernels.freed_memory import GiveBack, give_back
 
+KnownSets = Callable[[npt.NDArray[np.int64]], Iterator[tuple[Any, Any, Any]]]
 ReadTexts = Callable[[], Iterator[tuple[Keys, Texts]]]
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -46,8 +47,8 @@ class SecondPass:
         Threads.
     folder
         Where the scratch file lies; None: where the system keeps temporary files.
-    cache
-        Sets that are known.
+    known
+        For places of sets, yields (which of them, elements, where in these each begins): sets that are known.
     """
 
     rule: Shingle
@@ -55,7 +56,7 @@ class SecondPass:
     memory_bytes: int
     workers: int
     folder: Path | None = None
-    cache: SetCache | None = None
+    known: KnownSets | None = None
 
     def settle(
         self,
@@ -64,7 +65,6 @@ class SecondPass:
         high: U64,
         low: U64,
         set_sizes: I64,
-        digests: U64,
         read_texts: ReadTexts,
         ended: Callable[[str], None],
     ) -> F64:
@@ -74,8 +74,8 @@ class SecondPass:
         ----------
         left, right
             (m,) places of sets, sorted by `left`.
-        high, low, set_sizes, digests
-            (n,) of all places: the key of a text that has the set, and the size of the set; (n, 2) its digest.
+        high, low, set_sizes
+            (n,) of all places: the key of a text that has the set, and the size of the set.
         read_texts
             Opens a stream of keys and texts; called once, or never where all sets are known.
         ended
@@ -104,9 +104,9 @@ class SecondPass:
         else:
             store = SetsInMemory(self.rule, sizes)
         known = np.zeros(len(nodes), bool)
-        if self.cache is not None:
-            for some, flat in self.cache.read(digests[nodes], sizes):
-                store.put(some, flat)
+        if self.known is not None:
+            for some, flat, begins in self.known(nodes):
+                store.put(some, flat, begins)
                 known[some] = True
         if not known.all():
             self._fill(store, high[nodes], low[nodes], known, read_texts)

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from assets.deduplication.keys import KeyLookup
 from assets.deduplication.set_checksums import set_checksums
+from assets.deduplication.set_copies import gathered_sets
 from resources.stage_spec import digest
 
 I64 = npt.NDArray[np.int64]
@@ -30,13 +31,6 @@ WINDOW = 1 << 17  # elements that are read at once
 BATCH = 1 << 18  # lines of a list of sets that are looked at at once
 DAY_SECONDS = 86_400
 COLUMNS = ("first", "second", "begin", "size", "checksum")
-
-
-def gathered(flat: U64, begins: I64, sizes: I64) -> U64:
-    """Return some sets out of `flat` one after another."""
-    ends = np.cumsum(sizes)
-    where = np.repeat(begins - (ends - sizes), sizes) + np.arange(int(ends[-1]) if len(ends) else 0)
-    return flat[where]
 
 
 class SetCache:
@@ -95,8 +89,8 @@ class SetCache:
         listed.replace(self._name.with_suffix(".list"))
         self._name = self.folder / uuid.uuid4().hex
 
-    def read(self, digests: U64, sizes: I64) -> Iterator[tuple[I64, U64]]:
-        """Yield (places in `digests`, elements of their sets one after another) for the sets that are known."""
+    def read(self, digests: U64, sizes: I64) -> Iterator[tuple[I64, U64, I64]]:
+        """Yield (places in `digests`, elements, where in these each set begins) for the sets that are known."""
         lookup = KeyLookup(np.ascontiguousarray(digests[:, 0]), np.ascontiguousarray(digests[:, 1]))
         seen = np.zeros(len(sizes), bool)
         for listed in sorted(self.folder.glob("*.list")):
@@ -120,12 +114,9 @@ class SetCache:
                         made = set_digests(flat, size[rows[some]])
                         good = (made == digests[places[some]]).all(axis=1)
                         good &= set_checksums(flat, size[rows[some]]) == checksum[rows[some]]
-                        if not good.all():
-                            ends = np.cumsum(size[rows[some]])
-                            begins = (ends - size[rows[some]])[good]
-                            flat = gathered(flat, begins, size[rows[some[good]]])
+                        begins = np.cumsum(size[rows[some]]) - size[rows[some]]
                         seen[places[some[good]]] = True
-                        yield places[some[good]], flat
+                        yield places[some[good]], flat, begins[good]
 
 
 def _windows(file: BinaryIO, begins: I64, sizes: I64) -> Iterator[tuple[I64, U64]]:
@@ -142,12 +133,12 @@ def _windows(file: BinaryIO, begins: I64, sizes: I64) -> Iterator[tuple[I64, U64
         if len(octets) < 8 * (stop - start):
             return
         held = np.frombuffer(octets, "<u8").astype(np.uint64, copy=False)
-        yield some, gathered(held, begins[some] - start, sizes[some])
+        yield some, gathered_sets(held, begins[some] - start, sizes[some])
 
 
 def set_digests(flat: U64, sizes: I64) -> U64:
     """Return the (n, 2) digests of sets, as `shingle_kernels.sketch` makes them."""
-    from assets.deduplication.shingle_kernels import set_digests as fill
+    from assets.deduplication.set_kernels import set_digests as fill
 
     digests = np.empty((len(sizes), 2), np.uint64)
     fill(flat, sizes, digests)

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from assets.deduplication.set_cache import gathered
+from assets.deduplication.set_copies import copy_sets, gathered_sets
 from assets.deduplication.shingles import Shingle, write_sets
 from assets.deduplication.text_spans import TextSpans
 
@@ -28,8 +28,8 @@ class SetStore(Protocol):
     def write(self, spans: TextSpans, nodes: I64) -> int:
         """Write the sets of some texts; returns the first text whose set has another size, or -1."""
 
-    def put(self, nodes: I64, flat: U64) -> None:
-        """Write sets that are known: their elements one after another."""
+    def put(self, nodes: I64, flat: U64, begins: I64) -> None:
+        """Write sets that are known: their elements lie in `flat`, each from its place in `begins` on."""
 
     def read(self, one: int, two: int) -> tuple[U64, I64]:
         """Return elements, and where the sets of two blocks begin in them (0 for sets of other blocks)."""
@@ -55,11 +55,9 @@ class SetsInMemory:
         """Write the sets of some texts; returns the first text whose set has another size, or -1."""
         return write_sets(spans, self._rule, self._offsets[nodes], self._sizes[nodes], self._flat)
 
-    def put(self, nodes: I64, flat: U64) -> None:
-        """Write sets that are known: their elements one after another."""
-        sizes = self._sizes[nodes]
-        begins = np.repeat(self._offsets[nodes] - (np.cumsum(sizes) - sizes), sizes)
-        self._flat[begins + np.arange(len(flat))] = flat
+    def put(self, nodes: I64, flat: U64, begins: I64) -> None:
+        """Write sets that are known: their elements lie in `flat`, each from its place in `begins` on."""
+        copy_sets(flat, begins, self._sizes[nodes], self._flat, self._offsets[nodes])
 
     def read(self, one: int, two: int) -> tuple[U64, I64]:
         """Return all elements, and where each set begins."""
@@ -105,12 +103,11 @@ class SetsOnDisk:
         self._append(nodes, flat)
         return -1
 
-    def put(self, nodes: I64, flat: U64) -> None:
-        """Write sets that are known: their elements one after another."""
+    def put(self, nodes: I64, flat: U64, begins: I64) -> None:
+        """Write sets that are known: their elements lie in `flat`, each from its place in `begins` on."""
         order = np.argsort(self._block[nodes], kind="stable")
-        sizes = self._sizes[nodes]
-        begins = np.cumsum(sizes) - sizes
-        self._append(nodes[order], gathered(flat, begins[order], sizes[order]))
+        nodes = nodes[order]
+        self._append(nodes, gathered_sets(flat, begins[order], self._sizes[nodes]))
 
     def _append(self, nodes: I64, flat: U64) -> None:
         """Write sets that come in the order of their blocks."""

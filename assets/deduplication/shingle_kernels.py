@@ -263,11 +263,16 @@ def sketch(
     signatures: U32,
     sizes: I64,
     digests: U64,
-) -> None:
+    begins: I64,
+    flat: U64,
+) -> int:
     """Fill signatures (docs, hashes), set sizes (docs,) and 128-bit digests of sets (docs, 2).
 
-    A size of -1 marks a text that Python must lower-case first; its other outputs mean nothing.
+    A size of -1 marks a text that Python must lower-case first; its other outputs mean nothing. Sets are also
+    written to `flat` one after another, and where each begins to `begins` (docs,), as long as there is room.
+    Returns how many elements were written, or -1 where they have no room and `flat` means nothing.
     """
+    written: Any = 0
     scratch = _scratch(n)
     mixed = np.empty(2049, np.uint32)
     wide_factors, wide_addends = _padded(factors), _padded(addends)
@@ -276,12 +281,14 @@ def sketch(
         minima[:] = EMPTY
         parts = 1 + (ends[doc] - starts[doc]) // PART_BYTES
         total, first, second = 0, _0, _0
+        begins[doc] = written
         for part in range(parts):
             count, scratch = _collect(
                 data, starts[doc], ends[doc], kind, n, lower, part, parts, scratch
             )
             if count < 0:
                 total = -1
+                written = min(written, begins[doc])
                 break
             total += count
             if count == 0:
@@ -293,6 +300,12 @@ def sketch(
                 value = unique[index]
                 first += value
                 second += (value ^ (value >> _31)) * K1
+            if written + count > flat.size:
+                written = -1
+            if written >= 0:
+                for index in range(count):
+                    flat[written + index] = unique[index]
+                written += count
             _mix32(unique, count, mixed)
             for lane in range(0, minima.size, LANES):
                 lower_minima(mixed, count, wide_factors, wide_addends, minima, lane)
@@ -300,21 +313,7 @@ def sketch(
         sizes[doc] = total
         digests[doc, 0] = first
         digests[doc, 1] = fmix64(second + np.uint64(total)) if total > 0 else _0
-
-
-@compiled
-def set_digests(flat: U64, sizes: I64, digests: U64) -> None:
-    """Fill the digests (sets, 2) of sets that lie one after another, as `sketch` does."""
-    place: Any = 0
-    for row in range(sizes.size):
-        first, second = _0, _0
-        for _ in range(sizes[row]):
-            value = flat[place]
-            first += value
-            second += (value ^ (value >> _31)) * K1
-            place += 1
-        digests[row, 0] = first
-        digests[row, 1] = fmix64(second + np.uint64(sizes[row])) if sizes[row] > 0 else _0
+    return int(written)
 
 
 @compiled
@@ -369,53 +368,3 @@ def band_keys(signatures: U32, bands: int, rows: int, keys: U32) -> None:
                 value = (value ^ np.uint64(signatures[doc, band * rows + row])) * K1
                 value ^= value >> _32
             keys[band, doc] = np.uint32(fmix64(value))
-
-
-@compiled
-def jaccard(
-    flat: U64,
-    offsets: I64,
-    sizes: I64,
-    left: I64,
-    right: I64,
-    threshold: float,
-    similarity: npt.NDArray[np.float64],
-) -> None:
-    """Fill the exact Jaccard of set pairs sorted by `left`; -1 below the threshold."""
-    slots = np.zeros(64, np.uint64)
-    capacity, last = 64, -1
-    for pair in range(left.size):
-        one, two = left[pair], right[pair]
-        if one != last:
-            capacity = 64
-            while capacity < 2 * sizes[one]:
-                capacity *= 2
-            if capacity > slots.size:
-                slots = np.zeros(capacity, np.uint64)
-            else:
-                slots[:capacity] = _0
-            mask = np.uint64(capacity - 1)
-            for index in range(offsets[one], offsets[one] + sizes[one]):
-                place = flat[index] & mask
-                while slots[place] != _0:
-                    place = (place + _1) & mask
-                slots[place] = flat[index]
-            last = one
-        mask = np.uint64(capacity - 1)
-        total = sizes[one] + sizes[two]
-        # overlap >= t / (1 + t) * (|A| + |B|); half a unit of slack keeps rounding from deciding
-        need = threshold / (1.0 + threshold) * total - 0.5
-        common, misses_left = 0, sizes[two] - need
-        for index in range(offsets[two], offsets[two] + sizes[two]):
-            value = flat[index]
-            place = value & mask
-            while slots[place] != _0 and slots[place] != value:
-                place = (place + _1) & mask
-            if slots[place] == value:
-                common += 1
-            else:
-                misses_left -= 1.0
-                if misses_left < 0.0:
-                    break
-        exact = common / (total - common)
-        similarity[pair] = exact if misses_left >= 0.0 and exact >= threshold else -1.0

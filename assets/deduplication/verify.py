@@ -112,7 +112,7 @@ def exact_jaccard(
     (m,) float64
         |A & B| / |A | B|, or -1 where that is below `similarity`.
     """
-    from assets.deduplication import shingle_kernels as kernels
+    from assets.deduplication import set_kernels as kernels
 
     out = np.empty(len(left), np.float64)
     cuts = np.linspace(0, len(left), max(1, min(workers * 4, len(left) // 256)) + 1).astype(int)

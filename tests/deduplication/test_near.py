@@ -74,22 +74,31 @@ def test_unverified_candidates_would_be_wrong(monkeypatch):
     st.integers(1, 70),
     st.integers(1, 4),
     st.sampled_from([64, 4096, 1 << 28]),
+    st.sampled_from([0, 800, 5000, 1 << 28]),
 )
-def test_nothing_depends_on_order_batches_threads_or_memory(seed, batch, workers, memory):
+def test_nothing_depends_on_order_batches_threads_or_memory(seed, batch, workers, memory, kept):
     texts = corpus(seed % 50)
     shuffled = list(texts)
     random.Random(seed).shuffle(shuffled)
     once = find(texts, 0.6, "word:2")
     again = find(
-        texts, 0.6, "word:2", batch=batch, order=shuffled, workers=workers, memory_bytes=memory
+        texts,
+        0.6,
+        "word:2",
+        batch=batch,
+        order=shuffled,
+        workers=workers,
+        memory_bytes=memory,
+        set_bytes=kept,
     )
-    assert once == again
+    assert once == again == near_pairs(texts, 0.6, "word:2")
 
 
 @pytest.mark.parametrize("memory", [64, 1 << 28])
-def test_texts_are_read_once_whatever_the_memory(memory):
+@pytest.mark.parametrize(("kept", "reads"), [(0, 1), (1 << 28, 0)])
+def test_texts_are_read_once_more_at_most_whatever_the_memory(memory, kept, reads):
     texts = corpus(3, size=200)
-    near = NearDuplicates(0.6, "word:2", memory_bytes=memory, workers=3)
+    near = NearDuplicates(0.6, "word:2", memory_bytes=memory, workers=3, set_bytes=kept)
     near.add([*texts.values()], [*texts])
     opened = []
 
@@ -100,7 +109,7 @@ def test_texts_are_read_once_whatever_the_memory(memory):
 
     ended = []
     found = near.collapsed(read, on_stage=ended.append)
-    assert len(opened) == 1
+    assert len(opened) == reads
     assert ended == ["bands", "second pass", "verification"]
     assert found.pairs.height > 10
     involved = {*found.pairs["left"], *found.pairs["right"], *found.twins["key"]}
@@ -160,7 +169,7 @@ def test_two_passes_must_agree():
     texts = ["a b c d e f g h", "a b c d e f g h i", "else"]
 
     def fresh():
-        near = NearDuplicates(0.5, "word:2")
+        near = NearDuplicates(0.5, "word:2", set_bytes=0)
         near.add(texts, keys)
         return near
 
