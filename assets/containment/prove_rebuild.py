@@ -15,7 +15,6 @@ import pyarrow as pa
 
 from assets.containment.certificate import Parent, UncertifiedError, certify
 from assets.containment.held_parents import HeldParent, Hold, hold_parent
-from assets.containment.parquet_rebuild import delta_difference, parquet_difference
 from assets.containment.rebuild import (
     is_the_table,
     is_unchanged,
@@ -24,6 +23,7 @@ from assets.containment.rebuild import (
     rows_hash,
     source_at,
 )
+from assets.containment.rebuild_difference import delta_difference, parquet_difference
 from assets.containment.rebuild_recipe import (
     choose_manner,
     choose_rows,

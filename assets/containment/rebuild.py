@@ -14,8 +14,9 @@ import numpy as np
 import pyarrow as pa
 
 from assets.containment.certificate import Positions, is_in
+from assets.containment.delta_rebuild import write_delta
 from assets.containment.held_parents import HeldParent, stored_source
-from assets.containment.parquet_rebuild import UnwritableError, write_delta, write_parquet
+from assets.containment.parquet_rebuild import UnwritableError, write_parquet
 from assets.containment.predicates import condition, holds
 from assets.containment.row_choice import BITMAP, ORDER, positions_of, unpack_order
 from assets.containment.source_tables import top_level
@@ -186,7 +187,8 @@ def content_of(path: Path, compression: Compression) -> bytes:
 def read_all(source: Source) -> pa.Table:
     """Read a Parquet or Delta source whole, without positions."""
     stream = read(source)
-    batches = list(stream)
+    # dictionaries that a file's own schema states come as such
+    batches = [batch.cast(stream.schema) for batch in stream]
     table = pa.Table.from_batches(batches, schema=stream.schema)
     return table.drop_columns([POSITION_COLUMN])
 

@@ -12,8 +12,9 @@ import numpy as np
 import pyarrow as pa
 
 from assets.containment.certificate import Positions
+from assets.containment.delta_rebuild import delta_manner
 from assets.containment.held_parents import HeldParent
-from assets.containment.parquet_rebuild import delta_manner, parquet_manner
+from assets.containment.parquet_rebuild import parquet_manner
 from assets.containment.predicates import learn
 from assets.containment.rebuild import EXTRA, PATCH, content_of, gather
 from assets.containment.row_choice import BITMAP, ORDER, bitmap, pack_order, split

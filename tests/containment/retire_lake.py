@@ -150,7 +150,7 @@ class Lake:
     def way(self, child: str, *parents: str, equality: str = "typed", **renamed: str) -> Way:
         """Say that a table is in others; `renamed` gives the parent's name of a column."""
         names = {name: renamed.get(name, name) for name in self.tables[child].columns}
-        listed = [(self.tables[p], self.sources[p], names) for p in parents]
+        listed = [(self.tables[p], self.sources[p], names if renamed else None) for p in parents]
         return Way(self.tables[child], self.sources[child], ReadOptions(), listed, equality)
 
     def retire(self, child: str, *parents: str, **more: Any) -> dict[str, Any]:

@@ -17,9 +17,9 @@ from deltalake import DeltaTable
 from assets.containment import prove_rebuild as proving
 from assets.containment import rebuild as rebuilding
 from assets.containment import retire as retiring
-from assets.containment.parquet_rebuild import delta_difference
 from assets.containment.prove_rebuild import Bounds
 from assets.containment.rebuild import read_all
+from assets.containment.rebuild_difference import delta_difference
 from assets.containment.retired_checks import damaged, known_records, moved
 from assets.deduplication.files import FileColumnError, file_source
 from assets.ingestion.discover import discover, fingerprint
