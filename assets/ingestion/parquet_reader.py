@@ -118,7 +118,9 @@ def place(
             arrays.append(column if same else column.cast(kind))
     for i, value in enumerate(constants, start=len(order)):
         arrays.append(pa.repeat(pa.scalar(value, schema.field(i).type), rows))
-    arrays.append(pa.array(np.arange(position, position + rows, dtype=np.int64)))
+    places = pa.py_buffer(np.arange(position, position + rows, dtype=np.int64))
+    # pa.array would import pandas, which takes longer than to read a small file
+    arrays.append(pa.Array.from_buffers(pa.int64(), rows, [None, places]))
     if schema.names[-1] != POSITION_COLUMN or len(arrays) != len(schema.names):
         message = f"{len(arrays)} columns for a schema of {len(schema.names)}"
         raise ValueError(message)
