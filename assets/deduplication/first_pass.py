@@ -62,14 +62,21 @@ def no_sketches(bands: int) -> Sketches:
 
 
 def distinct_sets(digests: U64, sizes: I64) -> tuple[I64, I64]:
-    """Return a row of each distinct set, and for every row the place of its set among those."""
-    order = sorted_rows(np.ascontiguousarray(digests[:, 0]), digests[:, 1], sizes)
+    """Return a row of each distinct set, ascending, and for every row the place of its set among those."""
+    first = np.ascontiguousarray(digests[:, 0])
+    ahead = np.sort(first)
+    if not bool((ahead[1:] == ahead[:-1]).any()):  # nearly always so where there are few
+        every = np.arange(len(first))
+        return every, every
+    order = sorted_rows(first, digests[:, 1], sizes)
     table = digests[order]
     new = np.ones(len(order), bool)
     new[1:] = (table[1:] != table[:-1]).any(axis=1) | (np.diff(sizes[order]) != 0)
-    member = np.empty(len(order), np.int64)
-    member[order] = np.cumsum(new) - 1
-    return order[new], member
+    leader = np.empty(len(order), np.int64)  # of each row: the one that stands for its set
+    leader[order] = order[new][np.cumsum(new) - 1]
+    taken = np.zeros(len(order), bool)
+    taken[leader] = True
+    return np.flatnonzero(taken), (np.cumsum(taken) - 1)[leader]
 
 
 def joined(parts: list[Sketches]) -> Sketches:

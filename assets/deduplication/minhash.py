@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from assets.deduplication.errors import SimilarityError
+from assets.deduplication.set_copies import gathered_sets
 from assets.deduplication.shingles import SHINGLE_TAG, Shingle, lower_table
 from assets.deduplication.text_spans import TextSpans, lowered
 
 HALF_SIMILARITY_LIMIT = 0.15
-LEAST_ROOM = 4096  # elements of sets, whatever the texts
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,16 @@ class Sketch:
     begins: npt.NDArray[np.int64]
     flat: npt.NDArray[np.uint64] | None
 
+    def sets_of(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64] | None:
+        """Return the sets of some texts one after another, or None; a part of `flat` where they lie so in it."""
+        if self.flat is None:
+            return None
+        sizes, begins = self.sizes[rows], self.begins[rows]
+        ends = np.cumsum(sizes)
+        if bool((begins == ends - sizes).all()):
+            return self.flat[: int(ends[-1]) if len(ends) else 0]
+        return gathered_sets(self.flat, begins, sizes)
+
 
 def permutations(hashes: int, *, seed: int = 1) -> Permutations:
     """Draw the permutations that datasketch 2 draws for `num_perm=hashes` and `seed`."""
@@ -61,7 +71,11 @@ def permutations(hashes: int, *, seed: int = 1) -> Permutations:
 
 
 def sketch_texts(
-    spans: TextSpans, rule: Shingle, drawn: Permutations, *, set_room: float = 0.0
+    spans: TextSpans,
+    rule: Shingle,
+    drawn: Permutations,
+    *,
+    sets: npt.NDArray[np.uint64] | None = None,
 ) -> Sketch:
     """Compute signature, set size and set digest of each text.
 
@@ -69,8 +83,8 @@ def sketch_texts(
     ----------
     spans, rule, drawn
         The texts, what a shingle is, and the permutations.
-    set_room
-        Room for the sets themselves, in elements a byte of text (and some more); 0: they are not returned.
+    sets
+        An array for the sets themselves; `flat` of what is returned is a part of it. None: no sets are returned.
 
     Cost: one pass over the bytes and `hashes` multiplications a distinct shingle; about 16 bytes
     of scratch a distinct shingle of the largest text.
@@ -82,8 +96,7 @@ def sketch_texts(
     sizes = np.empty(count, np.int64)
     digests = np.empty((count, 2), np.uint64)
     begins = np.empty(count, np.int64)
-    room = int(spans.size * set_room) + LEAST_ROOM if set_room else 0
-    flat = np.empty(room, np.uint64)
+    room = sets if sets is not None else np.empty(0, np.uint64)
     table = lower_table(rule.kind)
     written = kernels.sketch(
         spans.data,
@@ -98,17 +111,18 @@ def sketch_texts(
         sizes,
         digests,
         begins,
-        flat,
+        room,
     )
-    sets = flat[:written] if set_room and written >= 0 else None
+    flat = sets[:written] if sets is not None and written >= 0 else None
     again = np.flatnonzero(sizes == -1)
     if again.size:
-        part = sketch_texts(lowered(spans, again), rule, drawn, set_room=set_room)
+        rest = None if sets is None or flat is None else sets[written:]
+        part = sketch_texts(lowered(spans, again), rule, drawn, sets=rest)
         signatures[again], sizes[again], digests[again] = part.signatures, part.sizes, part.digests
-        if sets is not None:
-            begins[again] = part.begins + len(sets)
-            sets = None if part.flat is None else np.concatenate([sets, part.flat])
-    return Sketch(signatures, sizes, digests, begins, sets)
+        begins[again] = part.begins + written
+        if flat is not None and sets is not None:
+            flat = None if part.flat is None else sets[: written + len(part.flat)]
+    return Sketch(signatures, sizes, digests, begins, flat)
 
 
 def band_keys(signatures: npt.NDArray[np.uint32], bands: int, rows: int) -> npt.NDArray[np.uint32]:

@@ -15,6 +15,7 @@ order, not by arrival.
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -47,7 +48,6 @@ from assets.deduplication.near_pairs import NearPairs, pair_frame
 from assets.deduplication.order import order_ranks
 from assets.deduplication.second_pass import ReadTexts, SecondPass
 from assets.deduplication.set_cache import SetCache
-from assets.deduplication.set_copies import gathered_sets
 from assets.deduplication.shingles import exact_sets, parse_shingle
 from assets.deduplication.sketch_frames import read_sketches, sketch_frame
 from assets.deduplication.text_spans import Texts, TextSpans, text_spans
@@ -56,7 +56,8 @@ from assets.kernels.freed_memory import GiveBack, give_back
 
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
-SET_ROOM = 0.25  # elements for which a byte of text has room: a shingle of words has four bytes or more, mostly
+TEXT_BYTES_A_SHINGLE = 4  # for which a slice of texts has room: a shingle of words has more, mostly
+LEAST_ROOM = 4096  # shingles
 SET_TEXT_BYTES = 1 << 23  # of texts at once whose sets are held beside what makes them
 
 
@@ -135,6 +136,7 @@ class NearDuplicates:
         self._kept = KeptSets(scratch, set_bytes if words and sets is None else 0)
         self._permutations = permutations(self.bands[0] * self.bands[1], seed=seed)
         self._freed = GiveBack()
+        self._rooms = threading.local()
         self._pool: ThreadPoolExecutor | None = None
         self._waiting: deque[Future[None]] = deque()
         self._parts: list[Sketches] = []
@@ -177,30 +179,36 @@ class NearDuplicates:
 
     def _sketch(self, spans: TextSpans, high: U64, low: U64) -> None:
         wanted = self.exhaustive or self._sets is not None or self._kept.open
-        room = SET_ROOM if wanted and spans.size <= SET_TEXT_BYTES else 0.0
-        done = sketch_texts(spans, self.rule, self._permutations, set_room=room)
+        room = self._room(spans.size) if wanted and spans.size <= SET_TEXT_BYTES else None
+        done = sketch_texts(spans, self.rule, self._permutations, sets=room)
         some = np.flatnonzero(done.sizes > 0)
         none = np.flatnonzero(done.sizes == 0)
         self._bare.append((high[none], low[none]))
         rows, member = distinct_sets(done.digests[some], done.sizes[some])
         rows = some[rows]
         sizes = done.sizes[rows]
-        flat, kept_at = np.empty(0, np.uint64), -1
-        if done.flat is not None:
-            flat = gathered_sets(done.flat, done.begins[rows], sizes)
-        elif self.exhaustive or self._sets is not None:
+        flat, kept_at = done.sets_of(rows), -1
+        if flat is None and (self.exhaustive or self._sets is not None):
             flat = exact_sets(spans.take(rows), self.rule, sizes)[0]
-        if self._sets is not None:
+        if flat is not None and self._sets is not None:
             self._sets.add(done.digests[rows], sizes, flat)
-        elif done.flat is not None and not self.exhaustive:
+        elif flat is not None and not self.exhaustive:
             kept_at = self._kept.add(flat)
-        if not self.exhaustive:
-            flat = flat[:0].copy()
+        # a copy, because the room is used again
+        flat = flat.copy() if flat is not None and self.exhaustive else np.empty(0, np.uint64)
         bands = band_keys(done.signatures[rows], *self.bands)
         digests = done.digests[rows]
         self._parts.append(
             Sketches(high[some], low[some], member, digests, sizes, (bands,), flat, (kept_at,))
         )
+
+    def _room(self, text_bytes: int) -> U64:
+        """Return an array of this thread for the sets of so much text."""
+        wanted = text_bytes // TEXT_BYTES_A_SHINGLE + LEAST_ROOM
+        room: U64 = getattr(self._rooms, "room", np.empty(0, np.uint64))
+        if len(room) < wanted:
+            room = self._rooms.room = np.empty(wanted * 5 // 4, np.uint64)
+        return room
 
     def sketches(self) -> pl.DataFrame:
         """Return what the first pass kept of each text: key, digest, size, bands; one row a key.

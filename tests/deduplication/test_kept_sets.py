@@ -89,20 +89,26 @@ def test_places_of_sets_are_those_of_their_part():
 @pytest.mark.parametrize("setting", ["word:1", "word:3", "char:4"])
 def test_sets_of_a_sketch_are_those_of_the_texts(setting):
     texts = [*TRICKY, *corpus(2).values(), " ".join(TRICKY), None]
-    done = sketch_texts(text_spans(texts), parse_shingle(setting), permutations(8), set_room=4.0)
-    assert done.flat is not None
-    for begin, size, whole in zip(
-        done.begins, done.sizes, shingle_sets(texts, setting), strict=True
-    ):
-        assert np.sort(done.flat[begin : begin + size]).tolist() == whole.tolist()
+    room = np.empty(100_000, np.uint64)
+    done = sketch_texts(text_spans(texts), parse_shingle(setting), permutations(8), sets=room)
+    wanted = [whole.tolist() for whole in shingle_sets(texts, setting)]
+    every = np.arange(len(texts))
+    for rows in (every, every[::2], every[::-1], every[:0]):
+        flat, ends = done.sets_of(rows), np.cumsum(done.sizes[rows])
+        got = [np.sort(part).tolist() for part in np.split(flat, ends)[:-1]] if len(rows) else []
+        assert got == [wanted[row] for row in rows]
 
 
 def test_sets_without_room_are_not_returned():
     texts = ["a b c d e f g h " * 4096 + " ".join(str(i) for i in range(9000)), "İ i"]
     drawn, rule = permutations(8), parse_shingle("word:2")
-    tight = sketch_texts(text_spans(texts), rule, drawn, set_room=0.001)
-    wide = sketch_texts(text_spans(texts), rule, drawn, set_room=1.0)
-    assert tight.flat is None
-    assert wide.flat is not None
+    made = [
+        sketch_texts(text_spans(texts), rule, drawn, sets=np.empty(room, np.uint64))
+        for room in (9000, 9008, 100_000)
+    ]
+    rows = np.arange(2)
+    assert [done.sets_of(rows) is None for done in made] == [True, True, False]
+    assert made[2].sizes.tolist() == [9008, 1]
     for name in ("signatures", "sizes", "digests"):
-        assert (getattr(tight, name) == getattr(wide, name)).all()
+        assert (getattr(made[0], name) == getattr(made[2], name)).all()
+        assert (getattr(made[1], name) == getattr(made[2], name)).all()
