@@ -202,3 +202,21 @@ def grand_by_autograd(network: Any, rows: Any, labels: Any) -> np.ndarray:
         slopes = torch.autograd.grad(loss, last)
         found[i] = sum(float(s.square().sum()) for s in slopes) ** 0.5
     return found
+
+
+def all_pairs(unit: np.ndarray, starts: list[int], size: int) -> np.ndarray:
+    """Return the largest cosine to an earlier row, of blocks of rows: torch, all rows before a block, all cores."""
+    import torch
+
+    rows = torch.from_numpy(unit)
+    found = []
+    for start in starts:
+        block = rows[start : start + size]
+        best = torch.full((size,), -1.0)
+        for low in range(0, start, 4096):
+            product = block @ rows[low : min(low + 4096, start)].T
+            torch.maximum(best, product.amax(dim=1), out=best)
+        inner = (block @ block.T).tril(-1) - 2 * torch.ones(size, size).triu()
+        torch.maximum(best, inner.amax(dim=1), out=best)
+        found.append(best)
+    return torch.cat(found).numpy()

@@ -7,25 +7,30 @@ shards and added. Starts come from k-means++ with randomness keyed by id. The al
 scikit-learn's KMeans, is as fast and gives an equal inertia, but its result depends on row order.
 
 Cost: O(n k d) a pass, at the rate of a matrix product; memory O(n d) for the rows that are fitted
-(a keyed sample where there are more) plus one tile of `BLOCK_ROWS` by k.
+(a keyed sample where there are more) plus a tile of rows by k for each core (or one of `BLOCK_ROWS`
+on a card).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-from assets.kernels.keyed_random import Ids, hash_words, id_words, uniform_from_hash
+from assets.kernels.core_threads import blocks, on_every_core
+from assets.kernels.keyed_random import Ids, hash_words, id_words
+from assets.kernels.kmeans_start import Metric, plus_plus
+from assets.kernels.largest import first_largest
 from assets.kernels.unit_vectors import SCALE, UNIT, to_grid, valid_rows
 
 if TYPE_CHECKING:
     import torch
 
-Metric = Literal["spherical", "euclidean"]
-BLOCK_ROWS = 8192
+BLOCK_ROWS = 8192  # at a time on a card
+CORE_ROWS = 2048  # at a time on a core
 _EUCLIDEAN_STEPS = 2.0**20  # squares of 2**20 sum exactly in float64 up to 8192 dimensions
 
 
@@ -149,7 +154,7 @@ def fit_kmeans(
     if not len(grid):
         message = "no row has a usable vector; every one is zero or not finite"
         raise KMeansError(message)
-    centroids = _plus_plus(grid[:init_rows], words[:init_rows], k, metric, seed)
+    centroids = plus_plus(grid[:init_rows], words[:init_rows], k, metric, seed)
     cells = np.full(len(grid), -1, dtype=np.int32)
     passes = 0
     distance = np.zeros(len(grid))
@@ -199,22 +204,37 @@ def _nearest(
     cells = np.empty(len(grid), dtype=np.int32)
     distance = np.empty(len(grid), dtype=np.float64)
     half_square = (centres * centres).sum(dim=1) / 2
-    for start in range(0, len(grid), BLOCK_ROWS):
-        rows = slice(start, start + BLOCK_ROWS)
+
+    def assign(rows: slice) -> None:
         block = torch.from_numpy(np.ascontiguousarray(grid[rows])).to(device)
         score = block @ centres.T
         if metric == "euclidean":
             score -= half_square
-        # argmax returns the first of equal maxima, which is the lowest cell
-        best = score.argmax(dim=1, keepdim=True)
-        value = score.gather(1, best)[:, 0].cpu().numpy().astype(np.float64)
-        cells[rows] = best[:, 0].cpu().numpy()
+        cells[rows], value = _best(score)
         if metric == "spherical":
             distance[rows] = 1.0 - value / UNIT
         else:
             squares = np.einsum("nd,nd->n", grid[rows], grid[rows])
             distance[rows] = np.maximum(squares - 2.0 * value, 0.0)
+
+    if centres.device.type == "cpu":
+        for _ in on_every_core(assign, blocks(len(grid), CORE_ROWS)):
+            pass
+    else:
+        for rows in blocks(len(grid), BLOCK_ROWS):
+            assign(rows)
     return cells, distance
+
+
+def _best(score: torch.Tensor) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Return the lowest of each row's nearest cells, and its score."""
+    if score.device.type == "cpu":
+        places, values = first_largest(score.numpy())
+        return places, values.astype(np.float64)
+    # argmax returns the first of equal maxima too
+    best = score.argmax(dim=1, keepdim=True)
+    value = score.gather(1, best)[:, 0].cpu().numpy()
+    return best[:, 0].cpu().numpy().astype(np.int32), value.astype(np.float64)
 
 
 def _round_centroids(
@@ -234,11 +254,8 @@ def _update(
 ) -> NDArray[Any]:
     k = len(centroids)
     counts = np.bincount(cells, minlength=k)
-    order = np.argsort(cells, kind="stable")
-    filled = np.flatnonzero(counts)
-    starts = np.concatenate([[0], np.cumsum(counts[filled])[:-1]])
     sums = np.zeros(centroids.shape, dtype=np.float64)
-    sums[filled] = np.add.reduceat(grid[order].astype(np.float64), starts, axis=0)
+    _add_rows(grid, cells, sums)
     updated = _round_centroids(sums, counts, metric)
     lost = ~updated.any(axis=1) if metric == "spherical" else np.zeros(k, dtype=bool)
     empty = np.flatnonzero((counts == 0) | lost)
@@ -249,39 +266,9 @@ def _update(
     return updated
 
 
-def _plus_plus(
-    grid: NDArray[Any], words: NDArray[np.uint64], k: int, metric: Metric, seed: int
-) -> NDArray[Any]:
-    first = int(np.argmin(hash_words(words, seed, "k-means++ 0")))
-    picks = [first]
-    nearest = _gap(grid, grid[first : first + 1], metric)[:, 0]
-    trials = 2 + int(np.log(k))
-    for step in range(1, min(k, len(grid))):
-        if not nearest.any():
-            break  # every row coincides with a pick
-        clock = -np.log(uniform_from_hash(hash_words(words, seed, f"k-means++ {step}")))
-        with np.errstate(divide="ignore"):
-            race = np.where(nearest > 0, clock / nearest, np.inf)
-        # of several draws by D², the one that lowers the potential most
-        drawn = np.argsort(race, kind="stable")[:trials]
-        drawn = drawn[np.isfinite(race[drawn])]
-        after = np.minimum(nearest[:, None], _gap(grid, grid[drawn], metric))
-        best = int(np.argmin(after.sum(axis=0)))
-        picks.append(int(drawn[best]))
-        nearest = after[:, best]
-    return grid[picks].copy()
-
-
-def _gap(grid: NDArray[Any], rows: NDArray[Any], metric: Metric) -> NDArray[np.float64]:
-    product = (grid @ rows.T).astype(np.float64)
-    if metric == "spherical":
-        # D² of unit vectors is 2 - 2 cos; the factor does not matter to the sampling
-        gap = 1.0 - product / UNIT
-        for column, row in enumerate(rows):
-            # the grid's norm is one only to 1e-4, and a row must be at no distance from its twin
-            close = np.flatnonzero(gap[:, column] < 0.01)
-            gap[close[(grid[close] == row).all(axis=1)], column] = 0.0
-        return np.asarray(np.maximum(gap, 0.0))
-    squares = np.einsum("nd,nd->n", grid, grid)
-    own = np.einsum("nd,nd->n", rows, rows)
-    return np.asarray(np.maximum(squares[:, None] - 2.0 * product + own, 0.0))
+# sums of whole numbers: exact in any order
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+def _add_rows(grid: NDArray[Any], cells: NDArray[np.int32], sums: NDArray[np.float64]) -> None:
+    for i in range(grid.shape[0]):
+        for j in range(grid.shape[1]):
+            sums[cells[i], j] += grid[i, j]

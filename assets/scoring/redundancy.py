@@ -43,14 +43,17 @@ class RedundancyScorer:
     cells
         Cells of the search; 0 chooses by the number of records.
     probes
-        Cells in which a record's neighbours are sought.
+        Cells in which a record's neighbours are sought, at most.
+    reach
+        How near the border of a cell must be for that; see `redundancy_cells`.
     """
 
     cells: int = 0
-    probes: int = 4
+    probes: int = 16
+    reach: float = 0.15
 
     name: ClassVar[str] = "redundancy"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs.EMBEDDING | Needs.RANK
     row_local: ClassVar[bool] = False
     cost: ClassVar[str] = "O(rows² x dim x probes / cells)"
@@ -84,7 +87,7 @@ class RedundancyScorer:
         -------
         column : ScoreColumn
         about : dict
-            cells, probes, recall, recall_near, near, checked, pairs; JSON values.
+            Of `Redundancy.about`.
         """
         n = len(batch)
         vectors = usable_vectors(batch)
@@ -127,6 +130,7 @@ class RedundancyScorer:
             model,
             known,
             probes=self.probes,
+            reach=self.reach,
             seed=context.seed,
             device=context.device,
             progress=context.progress,
@@ -134,7 +138,8 @@ class RedundancyScorer:
 
     def to_state(self, model: KMeansModel) -> ScorerState:
         """Pack the cells as a state of the calibration."""
-        meta = {"inertia": model.inertia, "iterations": model.iterations, "probes": self.probes}
+        meta = {"inertia": model.inertia, "iterations": model.iterations}
+        meta |= {"probes": self.probes, "reach": self.reach}
         return ScorerState(self.name, self.version, meta, {"centroids": model.centroids})
 
     def from_state(self, state: ScorerState) -> KMeansModel:

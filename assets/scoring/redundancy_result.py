@@ -26,7 +26,13 @@ class Redundancy:
     reasons
         String series: why a value is null.
     cells, probes
-        What was searched.
+        Cells, and how many of them a record was sought in at most.
+    cells_sought
+        How many it was on average.
+    certain_from
+        Cosine from which on no nearest record was missed, but perhaps of capped ones; -1 where the search is exact.
+    capped
+        Share of records for which more cells were within reach than were looked into.
     recall
         Share of sampled records whose value equals the exact one; 1.0 where the search is exact.
     recall_near
@@ -44,6 +50,9 @@ class Redundancy:
     reasons: pl.Series
     cells: int
     probes: int
+    cells_sought: float
+    certain_from: float
+    capped: float
     recall: float
     recall_near: float
     near: float
@@ -51,8 +60,11 @@ class Redundancy:
     pairs: int
 
     def about(self) -> dict[str, Any]:
-        """Return cells, probes, recall, recall_near, near, checked and pairs as JSON values."""
-        names = ("cells", "probes", "recall", "recall_near", "near", "checked", "pairs")
+        """Return all but values, neighbours and reasons, as JSON values."""
+        names = (
+            *("cells", "probes", "cells_sought", "certain_from", "capped"),
+            *("recall", "recall_near", "near", "checked", "pairs"),
+        )
         return {name: getattr(self, name) for name in names}
 
 

@@ -5,10 +5,12 @@ cosine to an earlier record, so keeping all records at or below a threshold keep
 record, an earlier one that is closer than the threshold; thresholds can be swept without computing
 again (the idea of SemDeDup, Abbas et al. 2023, with "any earlier record" as its rule).
 
-The search looks in the cells of a spherical k-means: a record is compared with the members of the
-`probes` cells nearest to it. With `cells=1` it is exact. Cost: about ``n² d probes / cells`` at the
-rate of a matrix product, against ``n² d / 2`` for all pairs; memory: one tile beside the vectors,
-which may be a memory map. The recall is measured on a keyed sample against all pairs, and stated.
+The search looks in the cells of a spherical k-means: a record is compared with the members of its own
+cell and of those whose border is within `reach` of it, `probes` at most (`redundancy_cells`, which
+says from what cosine on no neighbour is missed). With `cells=1` it is exact. Cost: about ``n² d probes
+/ cells`` at the rate of a matrix product, probes being the cells that a record is sought in on
+average, against ``n² d / 2`` for all pairs; memory: one tile a core beside the vectors, which may be a
+memory map. The recall is measured on a keyed sample against all pairs, and stated.
 """
 
 from __future__ import annotations
@@ -19,15 +21,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from assets.kernels.core_threads import blocks, on_every_core
 from assets.kernels.keyed_random import Ids, hash64
 from assets.kernels.kmeans import KMeansModel, fit_kmeans
 from assets.kernels.unit_vectors import UNIT, to_grid, valid_rows
 from assets.scoring.batches import ScoringError
 from assets.scoring.protocol import reasons_from
+from assets.scoring.redundancy_cells import certain_from, place, tasks
 from assets.scoring.redundancy_result import SEEK, Known, Redundancy
-from assets.scoring.redundancy_tiles import exact_search, nearest_cells, search_tiles
+from assets.scoring.redundancy_tiles import Nearest, Task, exact_search, search_tasks
 
 EXACT_ROWS = 4096
+GRID_ROWS = 2048
+NEAR = 0.8
 
 
 def fit_cells(
@@ -64,9 +70,9 @@ def fit_cells(
         ids,
         cells,
         seed=seed,
-        iterations=8,
-        sample_rows=32_768,
-        init_rows=int(np.clip(8 * cells, 1024, 8192)),
+        iterations=4,  # more makes the cells no better for a search
+        sample_rows=int(np.clip(64 * cells, 16_384, 65_536)),
+        init_rows=int(np.clip(4 * cells, 1024, 4096)),
         device=device,
     )
 
@@ -78,7 +84,8 @@ def semantic_redundancy(
     model: KMeansModel,
     known: Known | None = None,
     *,
-    probes: int = 4,
+    probes: int = 16,
+    reach: float = 0.15,
     check: int = 512,
     seed: int = 0,
     device: Any = "cpu",  # noqa: ANN401 a torch device or its name
@@ -97,10 +104,12 @@ def semantic_redundancy(
     model
         Cells from `fit_cells`.
     known
-        Of an earlier search with these cells and probes. The answer is the same, the work is in proportion to
+        Of an earlier search with these cells, probes and reach. The answer is the same, the work is in proportion to
         what changed.
     probes
-        Cells in which a record's neighbours are sought.
+        Cells in which a record's neighbours are sought, at most.
+    reach
+        A cell is looked into where its border is so near, in (0, 1]: the sine of an angle.
     check
         Records compared with all others to measure recall (0 leaves it NaN).
     seed
@@ -113,15 +122,15 @@ def semantic_redundancy(
     Raises
     ------
     ScoringError
-        When shapes disagree, ranks repeat, probes is below 1, or a fresh record is said to be known.
+        When shapes disagree, ranks repeat, probes is below 1, reach is not in (0, 1], or a fresh record is said to
+        be known.
     """
     rank = np.asarray(rank)
-    n = len(vectors)
-    hashes = hash64(ids, seed, "redundancy recall")
-    if vectors.ndim != 2 or rank.shape != (n,) or len(hashes) != n or probes < 1:
+    n, count = len(vectors), len(ids)
+    if vectors.ndim != 2 or rank.shape != (n,) or count != n or probes < 1 or not 0 < reach <= 1:
         message = (
-            f"redundancy of vectors {vectors.shape} with ranks {rank.shape}, {len(hashes)} ids and "
-            f"{probes} probes is not possible; give one rank and id a vector, and probes >= 1"
+            f"redundancy of vectors {vectors.shape} with ranks {rank.shape}, {count} ids, {probes} probes and "
+            f"reach {reach} is not possible; give one rank and id a vector, probes >= 1, and reach in (0, 1]"
         )
         raise ScoringError(message)
     if len(np.unique(rank)) != n:
@@ -129,68 +138,100 @@ def semantic_redundancy(
             "redundancy ranks repeat; the survivor order must be total, a rank for each record"
         )
         raise ScoringError(message)
-    grid = to_grid(vectors)
-    usable = valid_rows(grid)
-    rows = np.flatnonzero(usable)
-    # work in rank order: then a tile is wholly earlier, wholly later or on the diagonal
-    rows = rows[np.argsort(rank[rows], kind="stable")]
-    ordered = grid[rows]
-    best = np.full(len(rows), -UNIT, dtype=np.float32)
-    where = np.full(len(rows), -1, dtype=np.int64)
+    # work in rank order: then what precedes a record is a prefix
+    rows = np.argsort(rank, kind="stable")
+    ordered = _gridded(vectors, rows)
+    usable = valid_rows(ordered)
+    if not usable.all():
+        rows, ordered = rows[usable], ordered[usable]
+    nearest = Nearest(len(rows))
     seek, fresh = np.ones(len(rows), dtype=bool), np.ones(len(rows), dtype=bool)
     if known is not None:
-        if (known.nearest[known.fresh] != SEEK).any():
-            message = "a fresh record can't have a known nearest one; mark it to be sought"
-            raise ScoringError(message)
-        place = np.full(n, -1, dtype=np.int64)
-        place[rows] = np.arange(len(rows))
-        nearest = known.nearest[rows]
-        seek, fresh, at = nearest == SEEK, known.fresh[rows], np.flatnonzero(nearest >= 0)
-        where[at] = place[nearest[at]]
-        best[at] = np.einsum("nd,nd->n", ordered[at], ordered[where[at]])
-    near_cells = nearest_cells(ordered, model, min(probes, len(model.centroids)), device)
-    pairs = 0
-    # every record belongs to one cell as a member, and to `probes` cells as a query
-    by_cell = np.argsort(near_cells[:, 0], kind="stable")
-    ends = np.searchsorted(near_cells[by_cell, 0], np.arange(len(model.centroids) + 1))
-    flat = np.argsort(near_cells.ravel(), kind="stable")
-    query_ends = np.searchsorted(near_cells.ravel()[flat], np.arange(len(model.centroids) + 1))
-    for cell in range(len(model.centroids)):
-        members = by_cell[ends[cell] : ends[cell + 1]]
-        queries = np.sort(flat[query_ends[cell] : query_ends[cell + 1]] // near_cells.shape[1])
-        sought = seek[queries]
-        pairs += search_tiles(ordered, queries[sought], members, best, where, device)
-        others = queries[~sought]
-        pairs += search_tiles(ordered, others, members[fresh[members]], best, where, device)
+        seek, fresh = _begin(nearest, ordered, rows, known, n)
+    k = len(model.centroids)
+    placement = place(ordered, model, probes, reach, device)
+    own, told = placement.cells[:, 0], 0
+
+    def done(task: Task) -> None:
+        nonlocal told
         if progress is not None:
-            progress(len(members))
+            here = int((own[task.queries] == own[task.members[0]]).sum())
+            told += here
+            progress(here)
+
+    search_tasks(ordered, tasks(placement, k, seek, fresh), nearest, device, done)
+    if progress is not None:
+        progress(len(rows) - told)  # those that there was nothing to compare with
     values = np.full(n, np.nan)
     neighbour = np.full(n, -1, dtype=np.int64)
-    found = where >= 0
-    values[rows] = np.where(found, best.astype(np.float64) / UNIT, -1.0)
-    neighbour[rows[found]] = rows[where[found]]
-    exact = near_cells.shape[1] == len(model.centroids)
-    near = 0.8
-    recall = recall_near = 1.0
-    checked = 0
+    found = nearest.where >= 0
+    values[rows] = np.where(found, nearest.best.astype(np.float64) / UNIT, -1.0)
+    neighbour[rows[found]] = rows[nearest.where[found]]
+    exact = placement.cells.shape[1] == k and bool((placement.cells >= 0).all())
+    recall, recall_near, checked = 1.0, 1.0, 0
     if not exact:
-        sample = np.sort(np.argsort(hashes[rows], kind="stable")[:check])
-        truth, _ = exact_search(ordered, sample, device)
-        same = truth == best[sample]
-        close = truth >= near * UNIT
-        checked = len(sample)
-        recall = float(same.mean()) if checked else float("nan")
-        recall_near = float(same[close].mean()) if close.any() else float("nan")
-    reasons = reasons_from(n, [(~usable, "no embedding")])
+        sample = np.argsort(hash64(ids, seed, "redundancy recall")[rows], kind="stable")[:check]
+        recall, recall_near, checked = _recall(ordered, nearest, np.sort(sample), device)
+    without = np.ones(n, dtype=bool)
+    without[rows] = False
     return Redundancy(
         values,
         neighbour,
-        reasons,
-        len(model.centroids),
-        near_cells.shape[1],
+        reasons_from(n, [(without, "no embedding")]),
+        k,
+        placement.cells.shape[1],
+        float((placement.cells >= 0).sum() / max(len(rows), 1)),
+        certain_from(reach) if not exact else -1.0,
+        float(placement.capped.mean()) if len(rows) else 0.0,
         recall,
         recall_near,
-        near,
+        NEAR,
         checked,
-        pairs,
+        nearest.pairs,
     )
+
+
+def _gridded(vectors: NDArray[Any], order: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Put rows on the grid in an order, on every core."""
+    grid = np.empty(vectors.shape, dtype=np.float32)
+
+    def fill(rows: slice) -> None:
+        grid[rows] = to_grid(vectors[order[rows]])
+
+    for _ in on_every_core(fill, blocks(len(order), GRID_ROWS)):
+        pass
+    return grid
+
+
+def _begin(
+    nearest: Nearest,
+    ordered: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    known: Known,
+    n: int,
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Note what is known; returns which rows must be sought among all, and which no other was compared with."""
+    if (known.nearest[known.fresh] != SEEK).any():
+        message = "a fresh record can't have a known nearest one; mark it to be sought"
+        raise ScoringError(message)
+    place_of = np.full(n, -1, dtype=np.int64)
+    place_of[rows] = np.arange(len(rows))
+    before = known.nearest[rows]
+    at = np.flatnonzero(before >= 0)
+    nearest.where[at] = place_of[before[at]]
+    nearest.best[at] = np.einsum("nd,nd->n", ordered[at], ordered[nearest.where[at]])
+    return before == SEEK, known.fresh[rows]
+
+
+def _recall(
+    ordered: NDArray[np.float32],
+    nearest: Nearest,
+    sample: NDArray[np.int64],
+    device: Any,  # noqa: ANN401
+) -> tuple[float, float, int]:
+    """Compare sampled rows with all pairs: share of right values, the same among near ones, rows."""
+    truth, _ = exact_search(ordered, sample, device)
+    same = truth == nearest.best[sample]
+    close = truth >= NEAR * UNIT
+    recall = float(same.mean()) if len(sample) else float("nan")
+    return recall, float(same[close].mean()) if close.any() else float("nan"), len(sample)

@@ -2,83 +2,205 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-from assets.kernels.kmeans import KMeansModel
+from assets.kernels.core_threads import on_every_core
 from assets.kernels.unit_vectors import UNIT
 
 QUERY_ROWS = 1024
+CORE_QUERY_ROWS = 256
 MEMBER_ROWS = 4096
+TASK_QUERIES = 4096
 
 
-def nearest_cells(
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Queries to compare with members; both are places in the survivor order, ascending."""
+
+    queries: NDArray[np.int64]
+    members: NDArray[np.int64]
+
+    def parts(self) -> Iterator[Task]:
+        """Part a long list of queries; members that follow all queries of a part are left out."""
+        for start in range(0, len(self.queries), TASK_QUERIES):
+            some = self.queries[start : start + TASK_QUERIES]
+            before = self.members[: np.searchsorted(self.members, some[-1])]
+            if len(before):
+                yield Task(some, before)
+
+
+class Nearest:
+    """The nearest earlier row of each row so far, in the survivor order.
+
+    Attributes
+    ----------
+    best
+        float32, shape (n,): the product, -UNIT where there is none.
+    where
+        int64, shape (n,): the row, the earliest of equally near; -1 where there is none.
+    pairs
+        Products computed.
+    """
+
+    def __init__(self, n: int) -> None:
+        self.best = np.full(n, -UNIT, dtype=np.float32)
+        self.where = np.full(n, -1, dtype=np.int64)
+        self.pairs = 0
+
+    def add(self, other: Nearest) -> None:
+        """Take over what another search found nearer."""
+        rows = np.flatnonzero(other.where >= 0)
+        self.note(rows, other.best[rows], other.where[rows])
+        self.pairs += other.pairs
+
+    def note(
+        self, rows: NDArray[np.int64], best: NDArray[np.float32], where: NDArray[np.int64]
+    ) -> None:
+        """Take over what was found nearer for some rows, or as near and earlier."""
+        old, old_at = self.best[rows], self.where[rows]
+        nearer = (old_at < 0) | (best > old) | ((best == old) & (where < old_at))
+        self.best[rows[nearer]] = best[nearer]
+        self.where[rows[nearer]] = where[nearer]
+
+
+def search_tasks(
     ordered: NDArray[np.float32],
-    model: KMeansModel,
-    probes: int,
-    device: Any,  # noqa: ANN401
-) -> NDArray[np.int32]:
-    """Return the cells nearest to each row, nearest first: int32, shape (n, probes)."""
+    tasks: Iterable[Task],
+    nearest: Nearest,
+    device: Any = "cpu",  # noqa: ANN401
+    progress: Callable[[Task], None] | None = None,
+) -> None:
+    """Compare the queries of each task with the members that precede them, tasks side by side on a CPU's cores.
+
+    Parameters
+    ----------
+    ordered
+        Grid rows in the survivor order, shape (n, d).
+    tasks
+        A query may be in several.
+    nearest
+        Of n rows; is updated.
+    device
+        Where to multiply.
+    progress
+        Told of each task that is done.
+    """
     import torch
 
-    k = len(model.centroids)
-    cells = np.zeros((len(ordered), probes), dtype=np.int32)
-    if k == 1:
-        return cells
-    centres = torch.from_numpy(np.ascontiguousarray(model.centroids, dtype=np.float32)).to(device)
-    for start in range(0, len(ordered), 4096):
-        block = torch.from_numpy(ordered[start : start + 4096]).to(device)
-        product = block @ centres.T
-        for probe in range(probes):
-            # argmax by argmax: it names the first of equal maxima, topk does not promise to
-            nearest = product.argmax(dim=1, keepdim=True)
-            cells[start : start + 4096, probe] = nearest[:, 0].cpu().numpy()
-            product.scatter_(1, nearest, -float("inf"))
-    return cells
+    many = [part for task in tasks for part in task.parts()]
+    if torch.device(device).type != "cpu":
+        for task in many:
+            _search_on_card(ordered, task, nearest, device)
+            if progress is not None:
+                progress(task)
+        return
+    found: dict[int, Nearest] = {}  # each thread's own: a query may be in two tasks at a time
+
+    def work(task: Task) -> Task:
+        me = threading.get_ident()
+        if me not in found:
+            found[me] = Nearest(len(ordered))
+        _search_on_core(ordered, task, found[me])
+        return task
+
+    for task in on_every_core(work, many):
+        if progress is not None:
+            progress(task)
+    for own in found.values():
+        nearest.add(own)
 
 
-def search_tiles(
-    ordered: NDArray[np.float32],
+def _rows_of(ordered: NDArray[np.float32], places: NDArray[np.int64]) -> NDArray[np.float32]:
+    if len(places) and places[-1] - places[0] == len(places) - 1:
+        return ordered[places[0] : places[-1] + 1]
+    return ordered[places]
+
+
+def _search_on_core(ordered: NDArray[np.float32], task: Task, nearest: Nearest) -> None:
+    import torch
+
+    queries, members = task.queries, task.members
+    room = torch.empty((CORE_QUERY_ROWS, MEMBER_ROWS))
+    for low in range(0, len(members), MEMBER_ROWS):
+        some = members[low : low + MEMBER_ROWS]
+        rows = torch.from_numpy(_rows_of(ordered, some))
+        first = int(np.searchsorted(queries, some[0], side="right"))
+        for start in range(first, len(queries), CORE_QUERY_ROWS):
+            asking = queries[start : start + CORE_QUERY_ROWS]
+            # members are in rank order, so those before the last query are a prefix
+            upto = int(np.searchsorted(some, asking[-1], side="left"))
+            product = room.view(-1)[: len(asking) * upto].view(len(asking), upto)
+            torch.mm(torch.from_numpy(_rows_of(ordered, asking)), rows[:upto].T, out=product)
+            _note(product.numpy(), asking, some, nearest.best, nearest.where)
+            nearest.pairs += len(asking) * upto
+
+
+@njit(cache=True, nogil=True, fastmath={"nnan", "nsz", "reassoc"})  # type: ignore[untyped-decorator]
+def _note(
+    product: NDArray[np.float32],
     queries: NDArray[np.int64],
     members: NDArray[np.int64],
     best: NDArray[np.float32],
     where: NDArray[np.int64],
+) -> None:
+    """Note the first of the nearest members that precede each query."""
+    before = 0
+    for i in range(len(queries)):
+        query = queries[i]
+        while before < product.shape[1] and members[before] < query:
+            before += 1
+        if before == 0:
+            continue
+        row = product[i]
+        most = row[0]
+        for j in range(before):
+            most = max(most, row[j])
+        if where[query] >= 0 and most < best[query]:
+            continue
+        at = before
+        for j in range(before):  # no way out of the loop, so that it runs on whole vectors
+            at = min(at, j if row[j] == most else before)
+        if where[query] < 0 or most > best[query] or members[at] < where[query]:
+            best[query] = most
+            where[query] = members[at]
+
+
+def _search_on_card(
+    ordered: NDArray[np.float32],
+    task: Task,
+    nearest: Nearest,
     device: Any,  # noqa: ANN401
-) -> int:
-    """Compare queries with members that precede them, and note what is nearer; returns how many pairs that were."""
+) -> None:
     import torch
 
-    pairs = 0
+    queries, members = task.queries, task.members
     for low in range(0, len(members), MEMBER_ROWS):
-        block_members = members[low : low + MEMBER_ROWS]
-        first = np.searchsorted(queries, block_members[0], side="right")
-        member_rows = None
-        for start in range(int(first), len(queries), QUERY_ROWS):
-            block_queries = queries[start : start + QUERY_ROWS]
-            if member_rows is None:
-                member_rows = torch.from_numpy(ordered[block_members]).to(device)
-            # members are in rank order, so those before the last query are a prefix
-            upto = int(np.searchsorted(block_members, block_queries[-1], side="left"))
-            product = torch.from_numpy(ordered[block_queries]).to(device) @ member_rows[:upto].T
-            pairs += len(block_queries) * upto
-            before = np.searchsorted(block_members, block_queries[0], side="left")
+        some = members[low : low + MEMBER_ROWS]
+        rows = torch.from_numpy(ordered[some]).to(device)
+        first = int(np.searchsorted(queries, some[0], side="right"))
+        for start in range(first, len(queries), QUERY_ROWS):
+            asking = queries[start : start + QUERY_ROWS]
+            upto = int(np.searchsorted(some, asking[-1], side="left"))
+            product = torch.from_numpy(ordered[asking]).to(device) @ rows[:upto].T
+            before = int(np.searchsorted(some, asking[0], side="left"))
             if before < upto:
                 # the diagonal: hide members that do not precede the query
-                positions = torch.from_numpy(block_members[before:upto]).to(device)
-                limit = torch.from_numpy(block_queries).to(device)[:, None]
-                product[:, before:].masked_fill_(positions[None, :] >= limit, -float("inf"))
+                places = torch.from_numpy(some[before:upto]).to(device)
+                limit = torch.from_numpy(asking).to(device)[:, None]
+                product[:, before:].masked_fill_(places[None, :] >= limit, -float("inf"))
             value, at = product.max(dim=1)
             values = value.cpu().numpy()
-            found = block_members[at.cpu().numpy()]
-            old, old_at = best[block_queries], where[block_queries]
-            better = (values > -np.inf) & (
-                (old_at < 0) | (values > old) | ((values == old) & (found < old_at))
-            )
-            best[block_queries[better]] = values[better]
-            where[block_queries[better]] = found[better]
-    return pairs
+            some_before = values > -np.inf
+            found = some[at.cpu().numpy()][some_before]
+            nearest.note(asking[some_before], values[some_before], found)
+            nearest.pairs += len(asking) * upto
 
 
 def exact_search(
@@ -87,7 +209,9 @@ def exact_search(
     device: Any,  # noqa: ANN401
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Compare sampled rows with all that precede them: largest product and where, shapes (sample,)."""
-    best = np.full(len(ordered), -UNIT, dtype=np.float32)
-    where = np.full(len(ordered), -1, dtype=np.int64)
-    search_tiles(ordered, sample, np.arange(len(ordered)), best, where, device)
-    return best[sample], where[sample]
+    nearest = Nearest(len(ordered))
+    some = np.array_split(sample, 8)
+    everything = np.arange(len(ordered))
+    tasks = [Task(part, everything[: part[-1]]) for part in some if len(part)]
+    search_tasks(ordered, tasks, nearest, device)
+    return nearest.best[sample], nearest.where[sample]
