@@ -83,7 +83,7 @@ def write_parquet(path: Path, rows: pa.Table, manner: Manner) -> None:
     """Write a Parquet file in a manner; the columns of `rows` are matched by name and cast."""
     schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(manner["schema"])))
     table = cast_rows(rows, schema)
-    codecs = {name: _codec(codec) for name, codec in manner["codecs"].items()}
+    codecs = {name: codec_of(codec) for name, codec in manner["codecs"].items()}
     # paths inside lists may be others in the new file
     one = next(iter(codecs.values()), "snappy") if len(set(codecs.values())) <= 1 else None
     with pq.ParquetWriter(
@@ -107,7 +107,8 @@ def write_parquet(path: Path, rows: pa.Table, manner: Manner) -> None:
             writer.add_key_value_metadata(decoded)
 
 
-def _codec(name: str) -> str:
+def codec_of(name: str) -> str:
+    """Return a codec as writers name it, by its name in a footer."""
     if name == "UNCOMPRESSED":
         return "none"
     return "lz4" if name.upper() == "UNKNOWN" else name.lower()  # the LZ4 of Hadoop, deprecated

@@ -8,6 +8,7 @@ which a decimal is stored.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -149,8 +150,11 @@ def _one(column: pa.ChunkedArray | pa.Array) -> pa.Array:
 
 def delta_difference(old: Source, new: Source, rows: Sequence[pa.Table]) -> str | None:
     """Say in what two Delta tables differ but for their history; `rows` are all of theirs, in order."""
-    for name in ("schema", "partitions", "name", "description", "configuration"):
-        if delta_manner(old)[name] != delta_manner(new)[name]:
+    mine, theirs = delta_manner(old), delta_manner(new)
+    for manner in (mine, theirs):  # keys of a field's metadata have no order
+        manner["schema"] = json.loads(manner["schema"])
+    for name in ("schema", "partitions", "name", "description", "configuration", "protocol"):
+        if mine[name] != theirs[name]:
             return f"the {name}"
     first, second = rows
     if plain_schema(first.schema) != plain_schema(second.schema):

@@ -79,6 +79,22 @@ class ColumnMapping:
         ]
         return pa.record_batch(columns, schema=pa.schema(renamed))
 
+    def physical(self, columns: Sequence[str]) -> list[str]:
+        """Return the names that files and partition values have for some of the table's columns."""
+        by_name = {field["name"]: str(field["metadata"][_NAME]) for field in self.fields}
+        return [by_name[name] for name in columns]
+
+    def stored(self, rows: pa.Table) -> pa.Table:
+        """Give some of the table's columns the names and ids that files store; undoes `shown`. Copies nothing."""
+        stored = pa.schema(_stored(list(rows.schema), self.fields))
+        columns = [
+            pa.chunked_array(
+                [pa.array(_Retyped(chunk, field.type)) for chunk in column.chunks], field.type
+            )
+            for column, field in zip(rows.columns, stored, strict=True)
+        ]
+        return pa.Table.from_arrays(columns, schema=stored)
+
 
 def column_mapping(schema: str, configuration: Mapping[str, str]) -> ColumnMapping | None:
     """Read the column mapping of a table's metadata.
@@ -191,3 +207,28 @@ def _retyped(stored: pa.DataType, own: Any, *, by_id: bool) -> pa.DataType:  # n
         key = _retyped(stored.key_type, own["keyType"], by_id=by_id)
         return pa.map_(key, _retyped(stored.item_type, own["valueType"], by_id=by_id))
     return stored
+
+
+def _stored(own: Sequence[pa.Field], fields: Sequence[Field]) -> list[pa.Field]:
+    by_name = {field["name"]: field for field in fields}
+    found = []
+    for shown in own:
+        field = by_name[shown.name]
+        told = field["metadata"]
+        kind = _stored_type(shown.type, field["type"])
+        ids = {_FIELD_ID: str(told[_ID]).encode()} if _ID in told else None
+        found.append(pa.field(told[_NAME], kind, shown.nullable, ids))
+    return found
+
+
+def _stored_type(shown: pa.DataType, own: Any) -> pa.DataType:  # noqa: ANN401 - a name, or an object
+    if not isinstance(own, dict):
+        return shown
+    if own["type"] == "struct":
+        return pa.struct(_stored(list(shown), own["fields"]))
+    if own["type"] == "array":
+        element = _stored_type(shown.value_type, own["elementType"])
+        return pa.list_(shown.value_field.with_type(element))
+    key = _stored_type(shown.key_type, own["keyType"])
+    item = _stored_type(shown.item_type, own["valueType"])
+    return pa.map_(shown.key_field.with_type(key), shown.item_field.with_type(item))

@@ -251,13 +251,3 @@ def test_a_partitioned_delta_table_keeps_rows_order_and_settings(tmp_path: Path)
     )
     other = next(s for s in discover(tmp_path / "lake").sources if s.table == "c")
     assert delta_difference(old, other, (before, read_all(other))) == "column 'n'"
-
-
-def test_a_delta_table_with_column_mapping_is_not_written_again(tmp_path: Path) -> None:
-    write_deltalake(tmp_path / "lake/a", pa.table({"x": [1]}))
-    (old,) = discover(tmp_path / "lake").sources
-    manner = delta_manner(old)
-    manner["configuration"] = {"delta.columnMapping.mode": "name"}
-    with pytest.raises(UnwritableError, match="column mapping"):
-        write_delta(tmp_path / "b", pa.table({"x": [1]}), manner)
-    assert not (tmp_path / "b").exists()
