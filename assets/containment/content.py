@@ -6,11 +6,10 @@ hashed once, and each further pair costs next to nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import pairwise
-from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -24,7 +23,8 @@ from assets.containment.pair_counts import (
     histogram,
     scatter,
 )
-from assets.containment.star_counts import PLACE_BYTES, PLACES_A_ROW, count_star
+from assets.containment.ranges import InPieces, as_ranged
+from assets.containment.star_counts import count_star
 from assets.kernels.cell_hash import Equality, Hashes, column_cells, find_column
 from assets.kernels.xxh64 import avalanche_all
 
@@ -55,17 +55,6 @@ COUNTED_SCHEMA = {
 
 Column = str | tuple[str, str]
 """A column, or (column, name under which it is hashed)."""
-
-
-class InPieces(Protocol):
-    """Hashes that are read from somewhere, piece by piece, as often as asked for."""
-
-    @property
-    def size(self) -> int:
-        """How many there are."""
-
-    def pieces(self) -> Iterable[Hashes]:
-        """Return them in order."""
 
 
 class UnhashedTableError(ValueError):
@@ -139,7 +128,7 @@ def contained_rows(
     if hub is None:
         counts = _count(arrays, left, right, max(chunk_rows, PART_ROWS), max(workers, 1))
     else:
-        counts = _count_star(arrays, left, right, known, hub, chunk_rows, max(workers, 1))
+        counts = _count_star(arrays, left, right, known, hub, max(workers, 1))
     told = counts[0]
     place = place.reshape(-1)
     common, surplus = counts[1][place], counts[2][place]
@@ -180,24 +169,19 @@ def first_rows(hashes: Hashes | InPieces, wanted: Iterable[int]) -> dict[int, in
     hashes : np.ndarray or InPieces
         Row hashes of the table.
     wanted : iterable of int
-        Hashes that occur in it.
+        Hashes.
 
     Returns
     -------
     dict of int to int
-        Row, counted from 0, by hash.
+        Row, counted from 0, by hash; -1 where a hash does not occur.
     """
     sought = np.unique(np.array([*wanted], np.uint64))
+    if not isinstance(hashes, np.ndarray):
+        return hashes.first_rows(sought)
     found = np.full(sought.size, -1, np.int64)
-    start = 0
-    for piece in _pieces(hashes):
-        find_first(piece, start, sought, found)
-        start += piece.size
+    find_first(hashes, 0, sought, found)
     return dict(zip(sought.tolist(), found.tolist(), strict=True))
-
-
-def _pieces(hashes: Hashes | InPieces) -> Iterable[Hashes]:
-    return [hashes] if isinstance(hashes, np.ndarray) else hashes.pieces()
 
 
 def _bits_for(total: int, size: int) -> int:
@@ -222,19 +206,12 @@ def _count_star(
     right: Integers,
     known: Integers,
     hub: int,
-    chunk_rows: int,
     workers: int,
 ) -> tuple[Integers, Integers, Integers, Hashes]:
     """Count as `_count` does, where one table is in all pairs."""
     others = np.where(left == hub, right, left)
-    row_bytes = PLACES_A_ROW * (PLACE_BYTES + 4 * workers)
-    most = max(chunk_rows * CHUNK_ROW_BYTES // row_bytes, PART_ROWS)
     found = count_star(
-        partial(_pieces, arrays[hub]),
-        arrays[hub].size,
-        [partial(_pieces, arrays[other]) for other in others],
-        chunk_bits=_bits_for(arrays[hub].size, most),
-        workers=workers,
+        as_ranged(arrays[hub]), [as_ranged(arrays[other]) for other in others], workers=workers
     )
     distinct = known.copy()
     distinct[hub] = found.distinct
@@ -287,10 +264,19 @@ def _count(
     return totals[0], totals[1], totals[2], lacking
 
 
+def _range(array: Hashes | InPieces, chunk: int, chunk_bits: int) -> Iterator[Hashes]:
+    """Give the hashes of a chunk, of an array that is held perhaps among others."""
+    if isinstance(array, np.ndarray):
+        yield array
+    else:
+        with array.by_range(chunk_bits) as of:
+            yield from of(chunk)
+
+
 def _table_sizes(
     chunk: int, chunk_bits: int, part_bits: int, array: Hashes | InPieces, sizes: Integers
 ) -> None:
-    for piece in _pieces(array):
+    for piece in _range(array, chunk, chunk_bits):
         histogram(piece, chunk, chunk_bits, part_bits, sizes)
 
 
@@ -302,7 +288,7 @@ def _put_table(
     array: Hashes | InPieces,
     cursor: Integers,
 ) -> None:
-    for piece in _pieces(array):
+    for piece in _range(array, chunk, chunk_bits):
         scatter(piece, chunk, chunk_bits, part_bits, cursor, out)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from assets.containment.content import COUNTED_SCHEMA, first_rows
+from assets.containment.content import COUNTED_SCHEMA
 from assets.containment.described import Described
 from assets.containment.edges import PairCounter, witness_rows
 from assets.containment.families import Names, Pair, by_columns, wanted_of
@@ -146,7 +146,8 @@ class ContentStage:
         for columns, pairs in groups.items():
             for parent in sorted({p for _, p in pairs} - store.failed.keys()):
                 own_pairs = [pair for pair in pairs if pair[1] == parent]
-                rows = first_rows(store.stored(parent, columns), [witnesses[p] for p in own_pairs])
+                sought = [witnesses[pair] for pair in own_pairs]
+                rows = store.first_rows(parent, columns, sought)
                 missing |= {p: witnesses[p] for p in own_pairs if rows[witnesses[p]] < 0}
         return missing, done
 

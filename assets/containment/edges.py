@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 import pyarrow as pa
 
-from assets.containment.content import CHUNK_ROW_BYTES, InPieces, contained_rows, first_rows
+from assets.containment.content import CHUNK_ROW_BYTES, contained_rows
 from assets.containment.described import ColumnFacts, Described
 from assets.containment.generic import (
     EVIDENCE_ROWS,
@@ -18,6 +18,7 @@ from assets.containment.generic import (
     trivial_reason,
 )
 from assets.containment.hash_store import Columns, HashStore, Read
+from assets.containment.ranges import InPieces
 from assets.containment.strictest import strictest
 from assets.ingestion.arrow_types import plain_schema
 from assets.kernels.cell_hash import Equality, Hashes
@@ -220,7 +221,7 @@ def witness_rows(counted: pl.DataFrame, columns: Names, store: HashStore) -> pl.
         return counted["witness_row"]
     rows: dict[tuple[str, int], int] = {}
     for (child,), own in wanted.group_by("child"):
-        found = first_rows(store.stored(str(child), columns), own["witness"])
+        found = store.first_rows(str(child), columns, own["witness"])
         rows |= {(str(child), value): row for value, row in found.items()}
     keys = counted.select("child", "witness", "witness_row").rows()
     return pl.Series(

@@ -1,14 +1,17 @@
-"""Row hashes of one table, gathered batch by batch: in memory while there is room, then in a file.
+"""Row hashes of one table, gathered batch by batch: in memory while there is room, then in files.
 
-A file is 8 bytes a row, little-endian, and the XXH3-128 digest of them. It appears under its name only
-when it is whole.
+A table's hashes are a file of 8 bytes a row, little-endian, in runs ordered by range (`hash_runs`), the places of
+the parts, and the XXH3-128 digest of all that. A second file has the row of each, 4 bytes, and a digest. Both appear
+under their names only when they are whole.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,13 +19,32 @@ from typing import Any, BinaryIO
 import numpy as np
 import xxhash
 
+from assets.containment.hash_runs import RUN_ROWS, Rows, Run, of_range, ordered
+from assets.containment.pair_counts import find_first
+from assets.containment.ranges import Ranges
 from assets.containment.room import Room
 from assets.kernels.cell_hash import Hashes
 
 _DIGEST_BYTES = 16
 _WORD = np.dtype("<u8")
+_ROW = np.dtype("<u4")
 _CHECKED_BYTES = 1 << 20
-_PIECE_ROWS = 1 << 19
+
+
+class DamagedHashesError(Exception):
+    """The rows of some hashes are not what was written; hash the table again.
+
+    Attributes
+    ----------
+    file
+        The hashes.
+    """
+
+    def __init__(self, file: HashFile) -> None:
+        super().__init__(
+            f"{_rows_of(file.path)} is not what was written; remove it and search again"
+        )
+        self.file = file
 
 
 class HashWriter:
@@ -41,66 +63,177 @@ class HashWriter:
         self.room = room
         self.parts: list[Hashes] = []
         self.taken = 0
+        self.waiting = 0
         self.rows = 0
-        self.digest = xxhash.xxh3_128()
-        self.handle: BinaryIO | None = None
-        self.fresh = file.with_suffix(f".{time.time_ns()}.{threading.get_ident()}.new")
+        self.runs: list[Run] = []
+        self.hashes: _Written | None = None
+        self.places: _Written | None = None
 
     def append(self, hashes: Hashes) -> None:
         """Take the hashes of a batch."""
         self.rows += hashes.size
-        if self.handle is None:
+        self.waiting += hashes.size
+        self.parts.append(hashes)
+        if self.hashes is None:
             if self.room.take(hashes.nbytes):
                 self.taken += hashes.nbytes
-                self.parts.append(hashes)
                 return
             self._spill()
-        self._write(hashes)
+        if self.waiting >= RUN_ROWS:
+            self._write_runs(RUN_ROWS)
 
     def _spill(self) -> None:
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        self.handle = self.fresh.open("wb")
-        for part in self.parts:
-            self._write(part)
-        self.parts.clear()
+        mark = f".{time.time_ns()}.{threading.get_ident()}.new"
+        self.hashes = _Written(self.file.with_suffix(mark))
+        self.places = _Written(self.file.with_suffix(f".rows{mark}"))
         self.room.give_back(self.taken)
         self.taken = 0
 
-    def _write(self, hashes: Hashes) -> None:
-        content = hashes.astype(_WORD, copy=False).data
-        self.digest.update(content)
-        if self.handle is not None:
-            self.handle.write(content)
+    def _write_runs(self, least: int) -> None:
+        """Write what waits, but for a rest that is smaller than `least`."""
+        waiting = self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts)
+        done = 0
+        while waiting.size - done >= least and done < waiting.size:
+            first = self.rows - self.waiting + done
+            run, hashes, places = ordered(waiting[done : done + RUN_ROWS], first)
+            done += run.size
+            self.runs.append(run)
+            if self.hashes is not None and self.places is not None:
+                self.hashes.write(hashes.astype(_WORD, copy=False))
+                self.places.write(places.astype(_ROW, copy=False))
+        self.parts = [waiting[done:].copy()] if done < waiting.size else []
+        self.waiting -= done
 
     def finish(self) -> Hashes | HashFile:
-        """Return all hashes, or the file that they lie in."""
-        if self.handle is None:
+        """Return all hashes, or the files that they lie in."""
+        if self.hashes is None or self.places is None:
             return np.concatenate(self.parts) if self.parts else np.empty(0, np.uint64)
-        self.handle.write(self.digest.digest())
-        self.handle.close()
-        self.fresh.replace(self.file)
-        return HashFile(self.file, self.rows)
+        if self.parts:
+            self._write_runs(1)
+        index = [part for run in self.runs for part in (_head(run), run.starts)]
+        self.hashes.write(np.concatenate([*index, _tail(index, self.runs)]).astype(_ROW))
+        self.places.finish(_rows_of(self.file))
+        self.hashes.finish(self.file)
+        return HashFile(self.file, self.rows, tuple(self.runs))
 
     def discard(self) -> None:
         """Forget what was gathered."""
-        if self.handle is not None:
-            self.handle.close()
-            self.fresh.unlink(missing_ok=True)
+        for written in (self.hashes, self.places):
+            if written is not None:
+                written.discard()
         self.room.give_back(self.taken)
+
+
+class _Written:
+    """A file that is being written, and its digest."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.handle: BinaryIO = path.open("wb", buffering=0)
+        self.digest = xxhash.xxh3_128()
+
+    def write(self, content: np.ndarray[Any, Any]) -> None:
+        raw = content.data.cast("B") if content.size else b""
+        self.digest.update(raw)
+        self._whole(raw)
+
+    def _whole(self, raw: memoryview | bytes) -> None:
+        done = 0
+        while done < len(raw):
+            done += self.handle.write(raw[done:])
+
+    def finish(self, file: Path) -> None:
+        self._whole(self.digest.digest())
+        self.handle.close()
+        self.path.replace(file)
+
+    def discard(self) -> None:
+        self.handle.close()
+        self.path.unlink(missing_ok=True)
+
+
+def _head(run: Run) -> Rows:
+    return np.array([run.bits], np.uint32)
+
+
+def _tail(index: list[Rows], runs: list[Run]) -> Rows:
+    """Return the last three words before the digest: how many runs, and how many words in the index, low and high."""
+    words = sum(part.size for part in index)
+    return np.array([len(runs), words & 0xFFFFFFFF, words >> 32], np.uint32)
+
+
+_TAIL_WORDS = 3
+
+
+def _rows_of(file: Path) -> Path:
+    return file.with_suffix(".rows")
 
 
 @dataclass(frozen=True)
 class HashFile:
-    """A finished file of row hashes; reading it piece by piece never holds it whole."""
+    """Finished files of row hashes; reading them piece by piece never holds them whole."""
 
     path: Path
     size: int
+    runs: tuple[Run, ...]
 
     def pieces(self) -> Iterator[Hashes]:
-        """Yield the hashes in order, some megabytes at a time."""
-        for start in range(0, self.size, _PIECE_ROWS):
-            count = min(_PIECE_ROWS, self.size - start)
-            yield np.fromfile(self.path, _WORD, count, offset=start * _WORD.itemsize)
+        """Yield the hashes run by run."""
+        for run in self.runs:
+            yield np.fromfile(self.path, _WORD, run.size, offset=run.first * _WORD.itemsize)
+
+    @contextmanager
+    def by_range(self, bits: int) -> Iterator[Ranges]:
+        """Read ranges with one open file."""
+        with self.path.open("rb", buffering=0) as handle:
+            yield lambda number: [
+                self._range(handle.fileno(), run, number, bits) for run in self.runs
+            ]
+
+    def _range(self, handle: int, run: Run, number: int, bits: int) -> Hashes:
+        low, high = run.between(number, bits)
+        own = _read(handle, run.first + low, high - low)
+        return own if run.bits >= bits else of_range(own, number, bits)
+
+    def first_rows(self, wanted: Hashes) -> dict[int, int]:
+        """Find the first row of each of some hashes, sorted.
+
+        Raises
+        ------
+        DamagedHashesError
+            If the file of rows is not what was written.
+        """
+        found = np.full(wanted.size, -1, np.int64)
+        if wanted.size:
+            with self.path.open("rb", buffering=0) as handle:
+                for run in self.runs:
+                    self._find(handle.fileno(), run, wanted, found)
+        there = found >= 0
+        if there.any():
+            places = self._places()
+            starts = np.array([run.first for run in self.runs], np.int64)
+            runs = np.searchsorted(starts, found[there], side="right") - 1
+            found[there] = starts[runs] + places[found[there]]
+        return dict(zip(wanted.tolist(), found.tolist(), strict=True))
+
+    def _find(self, handle: int, run: Run, wanted: Hashes, found: np.ndarray[Any, Any]) -> None:
+        """Note where hashes of a run are that were in none before."""
+        low = run.between(int(wanted[0]) >> (64 - run.bits), run.bits)[0]
+        high = run.between(int(wanted[-1]) >> (64 - run.bits), run.bits)[1]
+        find_first(_read(handle, run.first + low, high - low), run.first + low, wanted, found)
+
+    def _places(self) -> Rows:
+        raw = _rows_of(self.path).read_bytes() if _rows_of(self.path).exists() else b""
+        content, digest = raw[:-_DIGEST_BYTES], raw[-_DIGEST_BYTES:]
+        if len(content) != self.size * _ROW.itemsize or xxhash.xxh3_128_digest(content) != digest:
+            raise DamagedHashesError(self)
+        return np.frombuffer(content, _ROW)
+
+    def remove(self) -> None:
+        """Remove both files."""
+        self.path.unlink(missing_ok=True)
+        _rows_of(self.path).unlink(missing_ok=True)
 
     def mapped(self) -> Hashes:
         """Map the file as one array."""
@@ -110,19 +243,52 @@ class HashFile:
         return hashes
 
 
+def _read(handle: int, first: int, count: int) -> Hashes:
+    hashes = np.empty(count, _WORD)
+    raw = hashes.data.cast("B") if count else memoryview(b"")
+    done = 0
+    while done < len(raw):
+        got = os.preadv(handle, [raw[done:]], first * _WORD.itemsize + done)
+        if not got:
+            message = "a file of row hashes was cut while it was used; search again"
+            raise OSError(message)
+        done += got
+    return hashes
+
+
 def load(file: Path) -> HashFile | None:
     """Return a cached file, or None: there is none, or its content is not what was written."""
     try:
         size = file.stat().st_size
-        with file.open("rb") as handle:
+        with file.open("rb", buffering=0) as handle:
             left = size - _DIGEST_BYTES
             digest: Any = xxhash.xxh3_128()
+            piece = memoryview(bytearray(_CHECKED_BYTES))
             while left > 0:
-                piece = handle.read(min(left, _CHECKED_BYTES))
-                digest.update(piece)
-                left -= len(piece)
-            stated = handle.read()
+                got = handle.readinto(piece[: min(left, _CHECKED_BYTES)])
+                if not got:
+                    return None
+                digest.update(piece[:got])
+                left -= got
+            if digest.digest() != handle.read() or not _rows_of(file).exists():
+                return None
+        runs = _runs(file, size)
     except FileNotFoundError:
         return None
-    sound = size % _WORD.itemsize == 0 and digest.digest() == stated
-    return HashFile(file, (size - _DIGEST_BYTES) // _WORD.itemsize) if sound else None
+    return HashFile(file, sum(run.size for run in runs), runs)
+
+
+def _runs(file: Path, size: int) -> tuple[Run, ...]:
+    """Read the places of the parts of a sound file."""
+    end = size - _DIGEST_BYTES
+    tail = np.fromfile(file, _ROW, _TAIL_WORDS, offset=end - _TAIL_WORDS * _ROW.itemsize)
+    words = int(tail[1]) | int(tail[2]) << 32
+    index = np.fromfile(file, _ROW, words, offset=end - (_TAIL_WORDS + words) * _ROW.itemsize)
+    runs, first, at = [], 0, 0
+    for _ in range(int(tail[0])):
+        bits = int(index[at])
+        starts = index[at + 1 : at + 2 + (1 << bits)]
+        runs.append(Run(first, bits, starts))
+        at += 1 + starts.size
+        first += int(starts[-1])
+    return tuple(runs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,9 +14,10 @@ import numpy as np
 import pyarrow as pa
 
 from assets.containment.bounds import TableStatistics
-from assets.containment.content import InPieces
+from assets.containment.content import first_rows
 from assets.containment.described import Described
 from assets.containment.hash_store import Columns, HashStore, Progress, WorkDone
+from assets.containment.ranges import InPieces, Ranges, all_by_range, as_ranged
 from assets.containment.shared_files import StoredFile
 from assets.kernels.cell_hash import Hashes
 
@@ -79,12 +81,27 @@ class PartHashes:
         return sum(part.size for part in self.parts)
 
     def pieces(self) -> Iterator[Hashes]:
-        """Yield them in order."""
+        """Yield them part by part."""
         for part in self.parts:
             if isinstance(part, np.ndarray):
                 yield part
             else:
                 yield from part.pieces()
+
+    def by_range(self, bits: int) -> AbstractContextManager[Ranges]:
+        """Read ranges of all parts."""
+        return all_by_range([as_ranged(part) for part in self.parts], bits)
+
+    def first_rows(self, wanted: Hashes) -> dict[int, int]:
+        """Find the first row of each of some hashes."""
+        found: dict[int, int] = {}
+        start = 0
+        for part in self.parts:
+            for value, row in first_rows(part, wanted).items():
+                if row >= 0 and value not in found:
+                    found[value] = start + row
+            start += part.size
+        return {value: found.get(value, -1) for value in wanted.tolist()}
 
 
 class PartStore(HashStore):

@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from assets.containment.content import Column, InPieces, hash_projections_of, named
+from assets.containment.content import Column, first_rows, hash_projections_of, named
 from assets.containment.described import Described
-from assets.containment.hash_files import HashFile, HashWriter, load
+from assets.containment.hash_files import DamagedHashesError, HashFile, HashWriter, load
+from assets.containment.ranges import InPieces
 from assets.containment.room import Room
 from assets.kernels.cell_hash import SCHEME, Equality, Hashes
 
@@ -142,8 +143,20 @@ class HashStore:
             found = self._held[table, columns]
         return found
 
+    def first_rows(self, table: str, columns: Columns, wanted: Iterable[int]) -> dict[int, int]:
+        """Find the first row of a table that has each of some hashes, -1 where none has."""
+        sought = list(wanted)
+        while True:
+            try:
+                return first_rows(self.stored(table, columns), sought)
+            except DamagedHashesError as error:
+                error.file.remove()
+                self._held = {
+                    key: held for key, held in self._held.items() if held is not error.file
+                }
+
     def get(self, table: str, columns: Sequence[Column]) -> Hashes:
-        """Return the hashes of a table's rows on some columns, mapped from disk if they lie there."""
+        """Return the hashes of a table's rows on some columns, in any order; mapped from disk if they lie there."""
         found = self.stored(table, tuple(columns))
         if isinstance(found, np.ndarray):
             return found

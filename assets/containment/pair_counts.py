@@ -260,7 +260,11 @@ def find_first(hashes: Hashes, start: int, wanted: Hashes, found: Integers) -> N
     wanted, found : np.ndarray
         Sorted hashes, and the rows, changed in place.
     """
+    if not wanted.size:
+        return
+    low, high = wanted[0], wanted[wanted.size - 1]  # mostly the least hashes of all
     for i in range(hashes.size):
-        at = np.searchsorted(wanted, hashes[i])
-        if at < wanted.size and wanted[at] == hashes[i] and found[at] < 0:
-            found[at] = start + i
+        if low <= hashes[i] <= high:
+            at = np.searchsorted(wanted, hashes[i])
+            if wanted[at] == hashes[i] and found[at] < 0:
+                found[at] = start + i

@@ -15,7 +15,8 @@ import numpy as np
 import polars as pl
 from scipy.stats import beta
 
-from assets.containment.content import COUNTED_SCHEMA, InPieces
+from assets.containment.content import COUNTED_SCHEMA
+from assets.containment.ranges import InPieces
 from assets.kernels.cell_hash import Hashes
 
 SAMPLED_SCHEMA = {**COUNTED_SCHEMA, "exact": pl.Boolean, "low": pl.Float64, "high": pl.Float64}

@@ -1,13 +1,15 @@
 """Count the rows that one table shares with each of many, reading each of them once; compiled.
 
-What a new table of a lake costs: its rows make a table of distinct hashes, and the others are looked up in it as
-they come. Nothing of the others is held, so that this also needs to know how many distinct rows they have.
+What a new table of a lake costs: range by range its hashes make a table that fits the cache, and those of the
+others are looked up in it. Nothing of the others is held, so that this also needs to know how many distinct rows they
+have.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -16,20 +18,15 @@ import numpy as np
 import numpy.typing as npt
 
 from assets.containment.pair_counts import NONE_LACKING, Integers
+from assets.containment.ranges import Ranged, Ranges
 from assets.kernels.xxh64 import Hashes
-
-Pieces = Callable[[], Iterable[Hashes]]
-"""Gives the hashes of a table, piece by piece, as often as it is called."""
 
 Counts = npt.NDArray[np.int32]
 
-PLACE_BYTES = 12
-"""Memory for a place of the table of hashes; 4 more for each thread."""
+RANGE_ROWS = 1 << 15
+"""About so many rows of the table in all pairs are in work at once: 1.3 MB."""
 
-PLACES_A_ROW = 3
-"""There are at most so many places a row, and at least half as many."""
-
-_EMPTY = np.uint64(2**64 - 1)
+_OPEN_AT_ONCE = 256
 _BLOCK = 256
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -61,106 +58,105 @@ class StarCounts(NamedTuple):
     other_lacking: Hashes
 
 
-def count_star(
-    hub: Pieces, hub_rows: int, others: Sequence[Pieces], *, chunk_bits: int, workers: int
-) -> StarCounts:
+def count_star(hub: Ranged, others: Sequence[Ranged], *, workers: int) -> StarCounts:
     """Count what a table shares with each of some others.
 
     Parameters
     ----------
     hub
         The row hashes of the table.
-    hub_rows
-        How many they are.
     others
         The row hashes of the others.
-    chunk_bits
-        Hashes are dealt with in 2**chunk_bits groups, by their first bits; each reads all tables again.
     workers
         Threads.
 
     Notes
     -----
-    Cost: for each row of the hub an insertion, for each row of the others a look-up, and for each other
-    a pass over the places of the table.
+    Cost: for each row of the hub an insertion, for each row of the others a look-up. All occurrences of one row of
+    the hub are in work together.
     """
-    n = len(others)
-    found = StarCounts(
-        0,
-        np.zeros(n, np.int64),
-        np.zeros(n, np.int64),
-        np.full(n, NONE_LACKING),
-        np.full(n, NONE_LACKING),
-    )
-    distinct = 0
+    bits = max(0, (max(hub.size, 1) - 1) // RANGE_ROWS).bit_length()
+    edges = np.linspace(0, 1 << bits, min(workers, 1 << bits) + 1).astype(int).tolist()
+    found: list[StarCounts] = []
     with ThreadPoolExecutor(workers) as pool:
-        for chunk in range(1 << chunk_bits):
-            rows = hub_rows
-            if chunk_bits:
-                rows = sum(count_chunk(piece, chunk, chunk_bits) for piece in hub())
-            places = 1 << max(PLACES_A_ROW * rows // 2, 15).bit_length()
-            keys = np.full(places + 1, _EMPTY)
-            counts = np.zeros(places + 1, np.int32)
-            for piece in hub():
-                distinct += insert(piece, chunk, chunk_bits, keys, counts)
-
-            look = partial(_look, others, found, chunk, chunk_bits, keys, counts)
-            for _ in pool.map(look, [range(first, n, workers) for first in range(workers)]):
-                pass
-    return found._replace(distinct=distinct)
+        for start in range(0, len(others), _OPEN_AT_ONCE):
+            with ExitStack() as stack:
+                own = stack.enter_context(hub.by_range(bits))
+                block = [
+                    stack.enter_context(other.by_range(bits))
+                    for other in others[start : start + _OPEN_AT_ONCE]
+                ]
+                count = partial(_count_ranges, own, block, bits)
+                found.append(_added(list(pool.map(count, edges[:-1], edges[1:]))))
+    return StarCounts(found[0].distinct, *map(np.concatenate, list(zip(*found, strict=True))[1:]))
 
 
-def _look(
-    others: Sequence[Pieces],
-    found: StarCounts,
-    chunk: int,
-    chunk_bits: int,
-    keys: Hashes,
-    counts: Counts,
-    numbers: range,
-) -> None:
-    seen = np.empty_like(counts)
-    for number in numbers:
-        seen[:] = 0
-        for piece in others[number]():
-            least = probe(piece, chunk, chunk_bits, keys, counts, seen)
-            found.other_lacking[number] = min(found.other_lacking[number], least)
-        common, surplus, least = shared(keys, counts, seen)
-        found.common[number] += common
-        found.surplus[number] += surplus
-        found.hub_lacking[number] = min(found.hub_lacking[number], least)
+def _added(parts: Sequence[StarCounts]) -> StarCounts:
+    distinct, common, surplus, hub, other = zip(*parts, strict=True)
+    least = np.minimum.reduce
+    return StarCounts(sum(distinct), sum(common), sum(surplus), least(hub), least(other))
 
 
-@_compiled
-def _in_chunk(value: np.uint64, chunk: int, chunk_bits: int) -> bool:
-    return chunk_bits == 0 or np.int64(value >> np.uint64(64 - chunk_bits)) == chunk
-
-
-@_compiled
-def count_chunk(hashes: Hashes, chunk: int, chunk_bits: int) -> int:
-    """Count the hashes that begin with the bits of a chunk."""
-    count = 0
-    for value in hashes:
-        count += _in_chunk(value, chunk, chunk_bits)
-    return count
+def _count_ranges(
+    hub: Ranges, others: Sequence[Ranges], bits: int, first: int, stop: int
+) -> StarCounts:
+    """Count over some ranges, in ascending order: a hash that is lacked in one is less than those in later ones."""
+    common, surplus = np.zeros((2, len(others)), np.int64)
+    hub_lacking, other_lacking = np.full((2, len(others)), NONE_LACKING)
+    distinct = 0
+    for number in range(first, stop):
+        own = hub(number)
+        places = 1 << (2 * max(sum(piece.size for piece in own), 32) - 1).bit_length()
+        keys, counts = np.zeros(places, np.uint64), np.zeros(places, np.int32)
+        marks, bitmap = np.zeros(places, np.int64), np.zeros(places // 8, np.uint64)
+        before = distinct
+        for piece in own:
+            distinct += insert(piece, bits, keys, counts, bitmap)
+        for at, other in enumerate(others):
+            met = 0
+            for piece in other(number):
+                shared, more, least = probe(piece, bits, keys, counts, bitmap, marks, at + 1)
+                met += shared
+                surplus[at] += more
+                other_lacking[at] = min(other_lacking[at], least)
+            common[at] += met
+            if met < distinct - before and hub_lacking[at] == NONE_LACKING:
+                hub_lacking[at] = least_unmet(keys, counts, marks, at + 1)
+    return StarCounts(distinct, common, surplus, hub_lacking, other_lacking)
 
 
 @_compiled
-def insert(hashes: Hashes, chunk: int, chunk_bits: int, keys: Hashes, counts: Counts) -> int:
-    """Count hashes of a chunk in a table; return how many are new.
+def _place(value: np.uint64, skip: int, places: int) -> np.int64:
+    """Return a place by the bits after the first ones, so that ordered hashes walk along the table."""
+    after = value << np.uint64(skip)
+    return np.int64(((after >> np.uint64(32)) * np.uint64(places)) >> np.uint64(32))
 
-    The table has a power of two places, empty ones with the key `_EMPTY`, and a last one for that hash itself.
+
+@_compiled
+def insert(hashes: Hashes, skip: int, keys: Hashes, counts: Counts, bitmap: Hashes) -> int:
+    """Count hashes in a table; return how many are new.
+
+    Parameters
+    ----------
+    hashes : np.ndarray
+        Of one range.
+    skip : int
+        The bits that all hashes of the range have in common.
+    keys, counts : np.ndarray
+        Hash and occurrences by place, changed in place; there is none where the count is 0. A power of two places,
+        more than hashes.
+    bitmap : np.ndarray
+        Words whose bits tell where hashes are, more finely; changed in place.
     """
-    last = np.int64(keys.size - 1)
-    mask = np.uint64(last - 1)
+    last = keys.size - 1
     fresh = 0
     for value in hashes:
-        if not _in_chunk(value, chunk, chunk_bits):
-            continue
-        slot = np.int64(value & mask) if value != _EMPTY else last
-        while keys[slot] != value and keys[slot] != _EMPTY:
-            slot = np.int64(np.uint64(slot + 1) & mask)
+        slot = _place(value, skip, keys.size)
+        while counts[slot] and keys[slot] != value:
+            slot = (slot + 1) & last
         keys[slot] = value
+        at = _place(value, skip, 64 * bitmap.size)
+        bitmap[at >> 6] |= np.uint64(1) << np.uint64(at & 63)
         fresh += counts[slot] == 0
         counts[slot] += 1
     return fresh
@@ -168,46 +164,65 @@ def insert(hashes: Hashes, chunk: int, chunk_bits: int, keys: Hashes, counts: Co
 
 @_compiled
 def probe(
-    hashes: Hashes, chunk: int, chunk_bits: int, keys: Hashes, counts: Counts, seen: Counts
-) -> np.uint64:
-    """Count in `seen` how often each place of the table is met; return the least hash that has none."""
-    last = np.int64(keys.size - 1)
-    mask = np.uint64(last - 1)
+    hashes: Hashes,
+    skip: int,
+    keys: Hashes,
+    counts: Counts,
+    bitmap: Hashes,
+    marks: Integers,
+    mark: int,
+) -> tuple[int, int, np.uint64]:
+    """Look hashes of another table up.
+
+    Parameters
+    ----------
+    hashes, skip, keys, counts, bitmap
+        As of `insert`.
+    marks : np.ndarray
+        By place; changed in place.
+    mark : int
+        The number of the other table, from 1 on; greater than that of each before.
+
+    Returns
+    -------
+    tuple
+        How many places were met for the first time by this table, how many times one was met again that the hub has
+        as often, and the least hash that has none.
+    """
+    last = keys.size - 1
+    base = np.int64(mark) << 32
+    met = again = 0
     least = NONE_LACKING
-    values = np.empty(_BLOCK, np.uint64)
-    first = np.empty(_BLOCK, np.uint64)
+    likely = np.empty(_BLOCK, np.uint64)
     for start in range(0, hashes.size, _BLOCK):
         m = 0
-        for k in range(start, min(start + _BLOCK, hashes.size)):
-            values[m] = hashes[k]
-            m += _in_chunk(hashes[k], chunk, chunk_bits)
-        for j in range(m):  # without branches, so that the processor waits for many places at once
-            first[j] = keys[values[j] & mask]
-        for j in range(m):
-            value, key = values[j], first[j]
-            slot = np.int64(value & mask)
-            if value == _EMPTY:
-                slot = np.int64(last)
-                key = value if counts[last] else ~value
-            while key != value and key != _EMPTY and slot != last:
-                slot = np.int64(np.uint64(slot + 1) & mask)
-                key = keys[slot]
-            if key == value:
-                seen[slot] += 1
-            else:
+        for value in hashes[start : start + _BLOCK]:  # no branch on what can't be foreseen
+            at = _place(value, skip, 64 * bitmap.size)
+            there = (bitmap[at >> 6] >> np.uint64(at & 63)) & np.uint64(1)
+            likely[m] = value
+            m += np.int64(there)
+            least = min(least, value | (np.uint64(0) - there))
+        for value in likely[:m]:
+            slot = _place(value, skip, keys.size)
+            while keys[slot] != value and counts[slot]:
+                slot = (slot + 1) & last
+            if not counts[slot]:
                 least = min(least, value)
-    return least
+                continue
+            times = max(marks[slot], base) + 1
+            marks[slot] = times
+            times -= base
+            met += times == 1
+            again += (times > 1) & (times <= counts[slot])
+    return met, again, least
 
 
 @_compiled
-def shared(keys: Hashes, counts: Counts, seen: Counts) -> tuple[int, int, np.uint64]:
-    """Return the places that were met, the sum of min(count, seen) - 1 over them, and the least key not met."""
-    common = surplus = 0
+def least_unmet(keys: Hashes, counts: Counts, marks: Integers, mark: int) -> np.uint64:
+    """Return the least key that the table of this number did not meet."""
+    base = np.int64(mark) << 32
     least = NONE_LACKING
     for slot in range(keys.size):
-        if counts[slot] and seen[slot]:
-            common += 1
-            surplus += min(counts[slot], seen[slot]) - 1
-        elif counts[slot]:
+        if counts[slot] and marks[slot] < base:
             least = min(least, keys[slot])
-    return common, surplus, least
+    return least
