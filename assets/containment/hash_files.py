@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -187,14 +188,17 @@ class HashFile:
     def by_range(self, bits: int) -> Iterator[Ranges]:
         """Read ranges with one open file."""
         with self.path.open("rb", buffering=0) as handle:
-            yield lambda number: [
-                self._range(handle.fileno(), run, number, bits) for run in self.runs
-            ]
+            yield partial(self._range, handle.fileno(), bits)
 
-    def _range(self, handle: int, run: Run, number: int, bits: int) -> Hashes:
-        low, high = run.between(number, bits)
-        own = _read(handle, run.first + low, high - low)
-        return own if run.bits >= bits else of_range(own, number, bits)
+    def _range(self, handle: int, bits: int, number: int) -> list[Hashes]:
+        between = [run.between(number, bits) for run in self.runs]
+        own = np.empty(sum(high - low for low, high in between), _WORD)
+        done = 0
+        for run, (low, high) in zip(self.runs, between, strict=True):
+            _read(handle, run.first + low, own[done : done + high - low])
+            done += high - low
+        # small runs have parts wider than the range
+        return [own if all(run.bits >= bits for run in self.runs) else of_range(own, number, bits)]
 
     def first_rows(self, wanted: Hashes) -> dict[int, int]:
         """Find the first row of each of some hashes, sorted.
@@ -221,14 +225,21 @@ class HashFile:
         """Note where hashes of a run are that were in none before."""
         low = run.between(int(wanted[0]) >> (64 - run.bits), run.bits)[0]
         high = run.between(int(wanted[-1]) >> (64 - run.bits), run.bits)[1]
-        find_first(_read(handle, run.first + low, high - low), run.first + low, wanted, found)
+        own = np.empty(high - low, _WORD)
+        _read(handle, run.first + low, own)
+        find_first(own, run.first + low, wanted, found)
 
     def _places(self) -> Rows:
-        raw = _rows_of(self.path).read_bytes() if _rows_of(self.path).exists() else b""
-        content, digest = raw[:-_DIGEST_BYTES], raw[-_DIGEST_BYTES:]
-        if len(content) != self.size * _ROW.itemsize or xxhash.xxh3_128_digest(content) != digest:
+        file, bytes_of_rows = _rows_of(self.path), self.size * _ROW.itemsize
+        if not file.exists() or file.stat().st_size != bytes_of_rows + _DIGEST_BYTES:
             raise DamagedHashesError(self)
-        return np.frombuffer(content, _ROW)
+        content: np.ndarray[Any, Any] = np.memmap(file, np.uint8, mode="r")
+        if (
+            xxhash.xxh3_128_digest(content[:bytes_of_rows].data)
+            != content[bytes_of_rows:].tobytes()
+        ):
+            raise DamagedHashesError(self)
+        return content[:bytes_of_rows].view(_ROW)
 
     def remove(self) -> None:
         """Remove both files."""
@@ -243,9 +254,9 @@ class HashFile:
         return hashes
 
 
-def _read(handle: int, first: int, count: int) -> Hashes:
-    hashes = np.empty(count, _WORD)
-    raw = hashes.data.cast("B") if count else memoryview(b"")
+def _read(handle: int, first: int, into: Hashes) -> None:
+    """Read as many hashes as `into` has places."""
+    raw = into.data.cast("B") if into.size else memoryview(b"")
     done = 0
     while done < len(raw):
         got = os.preadv(handle, [raw[done:]], first * _WORD.itemsize + done)
@@ -253,7 +264,6 @@ def _read(handle: int, first: int, count: int) -> Hashes:
             message = "a file of row hashes was cut while it was used; search again"
             raise OSError(message)
         done += got
-    return hashes
 
 
 def load(file: Path) -> HashFile | None:

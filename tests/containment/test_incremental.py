@@ -227,3 +227,17 @@ def test_any_sequence_of_events_costs_its_changes_and_equals_a_rebuild(
         assert again.stages["bytes_read"].sum() == 0
         assert stage(again, "kept")["candidates_out"] == 0
         assert again.edges.equals(kept.edges)
+
+
+def test_rows_of_kept_hashes_that_were_tampered_with_are_made_anew(tmp_path):
+    lake, cache = tmp_path / "lake", tmp_path / "cache"
+    lake.mkdir()
+    append(lake / "child.files", rows(0, 50))
+    append(lake / "parent.files", rows(10, 100))
+    first = search_folder(lake, min_containment=0.5, cache=cache)
+    assert first.edges["witness"][0] < 10
+    for damage in (lambda raw: bytes([raw[0] ^ 1]) + raw[1:], lambda raw: raw[:-1]):
+        shutil.rmtree(cache / "pairs")  # so that the witness is looked for again
+        for file in cache.rglob("*.rows"):
+            file.write_bytes(damage(file.read_bytes()))
+        assert search_folder(lake, min_containment=0.5, cache=cache).edges.equals(first.edges)
