@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 _RECORDS, _POOLS = "deduplication/records", "filtering/pools"
+_CUT = "deduplication/cut_records"
 _CARRIED = ("record_id", "content_id", "text", "features", "uri", "label", "table", "position")
 _PUBLISHED = {
     **{column: (f"{_RECORDS}.{column}",) for column in _CARRIED},
+    **{column: (f"{_RECORDS}.{column}", f"{_CUT}.{column}") for column in ("content_id", "text")},
     "pool": (f"{_POOLS}.pool",),
     "quality": (f"{_POOLS}.quality",),
     "source_version": ("ingestion/tables.version",),
@@ -56,7 +58,7 @@ LINEAGE: Mapping[str, Mapping[str, Sequence[str]]] = {
         "record_id": ("scoring/scores.record_id",),
         "pool": ("scoring/scores.quality",),
         "quality": ("scoring/scores.quality",),
-        "tokens": (f"{_RECORDS}.tokens",),
+        "tokens": (f"{_RECORDS}.tokens", f"{_CUT}.tokens"),
         "held_out": ("deduplication/fates.fate",),
     },
     "filtering/curves": {

@@ -10,9 +10,10 @@ from resources.recipe_base import Place, Section
 
 
 class Spans(Section):
-    """Spans of at least so many tokens that two texts share; reported, never removed by a run."""
+    """Spans of at least so many tokens that two texts share: reported, and cut out of all but one where asked."""
 
     tokens: Annotated[int, Field(ge=1, le=10_000)] = 50
+    remove: bool = False
 
 
 class Containment(Section):

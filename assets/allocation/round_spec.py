@@ -14,7 +14,13 @@ POOLS = "filtering/pools"
 SPEC = StageSpec(
     name="allocation/rounds",
     tables=(RECORDS, CURVES, ROUNDS),  # a round is there when its rows in the last of them are
-    reads=("deduplication/records", "deduplication/fates", "scoring/embeddings", POOLS),
+    reads=(
+        "deduplication/records",
+        "deduplication/fates",
+        "deduplication/cut_records",
+        "scoring/embeddings",
+        POOLS,
+    ),
     code_version="1",
     layer="recipe",
     sections=(

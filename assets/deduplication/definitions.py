@@ -12,6 +12,8 @@ from assets.deduplication.tables import (
     CLUSTERS,
     CONTAINED,
     CONTAMINATION,
+    CUT_RECORDS,
+    CUTS,
     DUPLICATES,
     FATES,
     RECORDS,
@@ -30,9 +32,19 @@ if TYPE_CHECKING:
 
 SPEC = StageSpec(
     name="deduplication",
-    tables=(RECORDS, DUPLICATES, FATES, CONTAINED, CLUSTERS, CONTAMINATION, SPANS),
+    tables=(
+        RECORDS,
+        DUPLICATES,
+        FATES,
+        CONTAINED,
+        CLUSTERS,
+        CONTAMINATION,
+        SPANS,
+        CUTS,
+        CUT_RECORDS,
+    ),
     reads=("ingestion/tables", "ingestion/columns", "containment/edges"),
-    code_version=f"2+{SCHEME}",
+    code_version=f"3+{SCHEME}",
     layer="recipe",
     sections=("records", "deduplication", "holdout"),
     remembers=(FATES,),
@@ -45,6 +57,7 @@ def compute(run: Run, stage: Stage) -> Facts:
     """Read the tables into records, find their twins, and say which record of each cluster stays."""
     from assets.deduplication.cluster_report import largest_clusters
     from assets.deduplication.fates import decide
+    from assets.deduplication.stage_cuts import remove_spans, since_when
     from assets.deduplication.stage_near import missed_pairs, near_duplicates
     from assets.deduplication.stage_texts import StageTexts
     from assets.deduplication.survivor_order import wanted_columns
@@ -68,7 +81,9 @@ def compute(run: Run, stage: Stage) -> Facts:
     narrow = texts.renamed(own)
     near, texts_sketched = near_duplicates(run, texts)
     miss = missed_pairs(run, texts, near)
-    shared, repeated = _spans(run, texts, narrow)
+    shared = _contamination(run, texts, narrow)
+    before = _kept_before(run)
+    held = before.filter(pl.col("fate") == "held_out")
     decided = decide(
         narrow,
         near.pairs,
@@ -77,25 +92,27 @@ def compute(run: Run, stage: Stage) -> Facts:
         label_conflicts=settings.label_conflicts,
         holdout_share=run.recipe.holdout.share,
         seed=run.recipe.seed,
-        previously_held=set(texts.renamed(_kept_before(run, held=True))["content_id"]),
+        previously_held=set(texts.renamed(held)["content_id"]),
         order=settings.order,
-        incumbents=set(_kept_before(run, held=False)["record_id"])
-        if settings.survivor == "incumbent"
-        else (),
+        incumbents=set(before["record_id"]) if settings.survivor == "incumbent" else (),
         shared=shared,
     )
     fates = decided.fates.drop("content_id").join(
         own.select("record_id", "content_id"), on="record_id", maintain_order="left"
     )
     fates = fates.select(decided.fates.columns)
+    _audit(stage, own, fates, decided.duplicates)
+    if settings.survivor == "incumbent":
+        fates = since_when(fates, before)
+    raw = texts if settings.normalise == "none" else StageTexts.of(records, "none")
+    told = remove_spans(run, stage, raw, own, fates, decided.duplicates)
+    fates = told.fates
     clusters = largest_clusters(decided.duplicates, narrow, near.pairs, near.twins)
     stage.put(DUPLICATES, decided.duplicates)
     stage.put(FATES, fates)
     stage.put(CONTAINED, contained)
     stage.put(CLUSTERS, _with_texts(clusters, records))
     stage.put(CONTAMINATION, shared)
-    stage.put(SPANS, repeated)
-    _audit(stage, own, fates, decided.duplicates)
     by_fate = fates.group_by("fate").len().sort("fate")
     facts: dict[str, Any] = {
         f"records_{row['fate'] or 'kept'}": row["len"] for row in by_fate.iter_rows(named=True)
@@ -121,27 +138,19 @@ def compute(run: Run, stage: Stage) -> Facts:
         },
         FATES: facts,
         CONTAMINATION: {"texts_that_share_a_span": shared["content_id"].n_unique()},
-        SPANS: {"texts_with_a_repeated_span": repeated["content_id"].n_unique()},
+        **told.facts,
     }
 
 
-def _spans(run: Run, texts: StageTexts, narrow: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the spans shared with protected texts, and among training texts, as far as the recipe asks."""
-    from assets.deduplication import stage_spans
+def _contamination(run: Run, texts: StageTexts, narrow: pl.DataFrame) -> pl.DataFrame:
+    """Return the spans shared with protected texts, if the recipe asks for them."""
+    from assets.deduplication.stage_spans import SHARED_SCHEMA, spans_with_protected
 
-    settings = run.recipe.deduplication
-    shared = pl.DataFrame(schema=stage_spans.SHARED_SCHEMA)
-    repeated = pl.DataFrame(schema=stage_spans.REPEATED_SCHEMA)
-    if settings.contamination_tokens is not None:
-        run.report("deduplication", "comparing with evaluation texts", None, None)
-        shared = stage_spans.spans_with_protected(texts, narrow, settings.contamination_tokens)
-    if settings.spans is not None:
-        run.report("deduplication", "looking for repeated spans", None, None)
-        memory = run.recipe.limits.memory_bytes // 8
-        repeated = stage_spans.spans_among(
-            texts, narrow, settings.spans.tokens, settings.order, memory
-        )
-    return shared, repeated
+    tokens = run.recipe.deduplication.contamination_tokens
+    if tokens is None:
+        return pl.DataFrame(schema=SHARED_SCHEMA)
+    run.report("deduplication", "comparing with evaluation texts", None, None)
+    return spans_with_protected(texts, narrow, tokens)
 
 
 def _with_texts(clusters: pl.DataFrame, records: pl.LazyFrame) -> pl.DataFrame:
@@ -167,17 +176,16 @@ def _nothing_to_learn() -> pl.Expr:
     return ~(text | features | uri)
 
 
-def _kept_before(run: Run, *, held: bool) -> pl.DataFrame:
-    """Return record_id and content_id of what the base release held out, or of all that it kept."""
+def _kept_before(run: Run) -> pl.DataFrame:
+    """Return record_id, content_id, fate and since of what the base release kept or held out."""
+    schema = {"record_id": pl.String, "content_id": pl.String, "fate": pl.String, "since": pl.Int32}
     before = None if run.base is None else run.base.scan(FATES)
     if before is None:
-        return pl.DataFrame(schema={"record_id": pl.String, "content_id": pl.String})
-    out = pl.col("fate") == "held_out"
-    return (
-        before.filter(out if held else out | pl.col("fate").is_null())
-        .select("record_id", "content_id")
-        .collect()
-    )
+        return pl.DataFrame(schema=schema)
+    if "since" not in before.collect_schema():  # a release of before it was told
+        before = before.with_columns(since=pl.lit(None, pl.Int32))
+    kept = pl.col("fate").is_null() | (pl.col("fate") == "held_out")
+    return before.filter(kept).select(*schema).collect()
 
 
 def _audit(
@@ -215,11 +223,13 @@ CHECKS = {
     "one_fate_a_record": "every record has one id and one line",
     "keepers_are_kept": "each dropped record names a record that stays",
     "no_evaluation_content_survives": "no surviving record has the content of an evaluation or target record",
+    "cut_spans_are_kept": "each span that was cut stands in a record that goes on",
 }
+ADVISORY = ("cut_spans_are_kept",)
 
 
 def define(
     recipe: Recipe, naming: Naming, specs: Mapping[str, StageSpec]
 ) -> list[dg.AssetsDefinition]:
     """Make the stage's assets."""
-    return [stage_asset(SPEC, naming, specs, compute, INFO, checks=CHECKS)]
+    return [stage_asset(SPEC, naming, specs, compute, INFO, checks=CHECKS, advisory=ADVISORY)]

@@ -22,6 +22,7 @@ FATE_SCHEMA = {
     "fate": pl.String,
     "reason": pl.String,
     "by": pl.String,
+    "since": pl.Int32,
 }
 
 
@@ -92,6 +93,7 @@ def decide(
         .when(pl.col("empty"))
         .then(pl.lit("there is nothing to learn from")),
         by=pl.lit(None, pl.String),
+        since=pl.lit(None, pl.Int32),  # see `stage_cuts.since_when`
     )
     usable = records.filter(~pl.col("empty"))
     tainted = contamination(usable, pairs, twins)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from assets.deduplication.file_texts import FileTexts
 from assets.deduplication.repeated_spans import matches
-from assets.deduplication.span_cuts import CUT_SCHEMA, merged, span_cuts
+from assets.deduplication.span_cuts import CUT_SCHEMA, cut_text, merged, span_cuts
 from assets.deduplication.span_partners import exact_partners
 from assets.deduplication.survivor_order import DEFAULT_ORDER, order_columns, wanted_columns
 from assets.deduplication.token_files import TokenFiles
@@ -174,24 +174,6 @@ def without_spans(texts: FileTexts, cuts: pl.DataFrame) -> Iterator[pa.Table]:
                 "characters_removed": (lengths[0] - lengths[1]).cast(pl.Int64).to_arrow(),
             }
         ).cast(_CUT_SCHEMA)
-
-
-def cut_text(text: str, spans: Sequence[tuple[int, int]]) -> str:
-    """Return a text without some spans, sorted and apart, given as characters.
-
-    Examples
-    --------
-    >>> cut_text("keep this, not that", [(9, 19)])
-    'keep this'
-    """
-    kept, at = [], 0
-    for start, end in spans:
-        if not at <= start <= end <= len(text):
-            message = f"span {start} to {end} lies outside a text of {len(text)} characters or overlaps another"
-            raise ValueError(message)
-        kept.append(text[at:start])
-        at = end
-    return "".join([*kept, text[at:]])
 
 
 def write_without_spans(path: Path, texts: FileTexts, cuts: pl.DataFrame) -> int:

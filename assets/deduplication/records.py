@@ -197,10 +197,15 @@ class RecordMaker:
 
     def _tokens(self, kind: str, value: pa.Array) -> pa.Array:
         if kind == "text":
-            return pc.cast(pc.count_substring_regex(value, _TOKENS), pa.int64()).fill_null(0)
+            return text_tokens(value)
         if kind == "features":
             return pc.cast(pc.list_value_length(value), pa.int64()).fill_null(0)
         return pa.array([1] * len(value), pa.int64())
+
+
+def text_tokens(texts: pa.Array) -> pa.Array:
+    """Count words and marks of each text; 0 for null."""
+    return pc.cast(pc.count_substring_regex(texts, _TOKENS), pa.int64()).fill_null(0)
 
 
 def _flat(column: pa.Array | pa.ChunkedArray) -> pa.Array:

@@ -18,7 +18,7 @@ Cost: two binary searches a repeated window. Scratch files: 16 bytes a token, sp
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -85,3 +85,21 @@ def merged(cuts: pl.DataFrame) -> pl.DataFrame:
         .select(list(CUT_SCHEMA))
         .sort("key", "start")
     )
+
+
+def cut_text(text: str, spans: Sequence[tuple[int, int]]) -> str:
+    """Return a text without some spans, sorted and apart, given as characters.
+
+    Examples
+    --------
+    >>> cut_text("keep this, not that", [(9, 19)])
+    'keep this'
+    """
+    kept, at = [], 0
+    for start, end in spans:
+        if not at <= start <= end <= len(text):
+            message = f"span {start} to {end} lies outside a text of {len(text)} characters or overlaps another"
+            raise ValueError(message)
+        kept.append(text[at:start])
+        at = end
+    return "".join([*kept, text[at:]])

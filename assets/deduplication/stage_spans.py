@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import polars as pl
 
 from assets.deduplication.contamination import PROTECTED
-from assets.deduplication.repeated_spans import MATCH_SCHEMA, repeated_spans
+from assets.deduplication.repeated_spans import MATCH_SCHEMA, matches
 from assets.deduplication.shared_spans import shared_spans
+from assets.deduplication.span_cuts import span_cuts
+from assets.deduplication.span_partners import exact_partners
 from assets.deduplication.stage_texts import StageTexts
 from assets.deduplication.survivor_order import order_columns
 from assets.deduplication.token_files import TokenFiles
@@ -35,6 +37,18 @@ REPEATED_SCHEMA = pl.Schema(
         "other_start": pl.Int64,
         "other_end": pl.Int64,
         "removable": pl.Boolean,
+    }
+)
+CUTS_SCHEMA = pl.Schema(
+    {
+        "record_id": pl.String,
+        "content_id": pl.String,
+        "start": pl.Int64,
+        "end": pl.Int64,
+        "tokens": pl.Int64,
+        "keeper": pl.String,
+        "keeper_start": pl.Int64,
+        "keeper_end": pl.Int64,
     }
 )
 
@@ -96,36 +110,48 @@ def spans_with_protected(texts: StageTexts, records: pl.DataFrame, tokens: int) 
 
 
 def spans_among(
-    texts: StageTexts, records: pl.DataFrame, tokens: int, order: Sequence[str], memory_bytes: int
-) -> pl.DataFrame:
-    """Find the spans of at least so many tokens that training texts share.
+    texts: StageTexts,
+    records: pl.DataFrame,
+    tokens: int,
+    order: Sequence[str],
+    memory_bytes: int,
+    *,
+    remove: bool = False,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Find the spans of at least so many tokens that the texts of records share, and which of them go.
 
     Parameters
     ----------
     texts
-        The texts.
+        The texts as they were read.
     records
-        content_id, role, rule, length and the columns that `order` names.
+        Those that go on: record_id, content_id, rule, length, since (smaller first, null last), whole (nothing is cut
+        out of it) and the columns that `order` names.
     tokens
         The least length.
     order
-        Which text keeps a span (see `survivor_order`).
+        Which text keeps a span (see `survivor_order`); `since` goes before it, the content's hash ends ties.
     memory_bytes
         For sorting.
+    remove
+        Whether anything goes.
 
     Returns
     -------
-    DataFrame
-        As `repeated_spans`, by content id; `removable` where the other text comes first in the order.
+    repeated
+        As `matches`, by content id; `removable` where the other text comes first in the order.
+    cuts
+        `CUTS_SCHEMA`: what goes by `span_cuts`, of every record with such a text; sorted by record and start.
     """
-    mine = records.filter(pl.col("role") == "train", pl.col("content_id").is_not_null())
-    wishes = order_columns(mine.with_columns(source="rule"), order)
+    wishes = order_columns(records.with_columns(source="rule"), order)
     ranked = (
-        mine.select("content_id")
+        records.select("record_id", "content_id", "whole", "since")
         .hstack(wishes)
-        .sort([*wishes.columns, "content_id"], nulls_last=True)
+        .filter(pl.col("content_id").is_not_null())
+        .sort(["since", *wishes.columns, "content_id", "record_id"], nulls_last=True)
+        .with_columns(whole=pl.col("whole").any().over("content_id"))
         .unique("content_id", keep="first", maintain_order=True)
-        .select("content_id")
+        .select("content_id", "record_id", "whole")
         .with_row_index("place")
     )
     files, keys = TokenFiles(), [pl.Series("content_id", [], dtype=pl.String)]
@@ -133,11 +159,17 @@ def spans_among(
         keys.append(pl.Series("content_id", some, dtype=pl.String))
         files.add(values)
     content = pl.concat(keys)
-    places = content.to_frame().join(ranked, on="content_id", how="left", maintain_order="left")
-    numbers = places["place"].to_numpy().astype("int64")
-    parts = repeated_spans(files.close(), tokens, numbers, memory_bytes=memory_bytes)
-    found = pl.concat([pl.DataFrame(schema=MATCH_SCHEMA), *parts])
-    return found.select(
+    named = content.to_frame().join(ranked, on="content_id", how="left", maintain_order="left")
+    places = named["place"].to_numpy().astype("int64")
+    held = files.close()
+    none = pl.DataFrame(schema=MATCH_SCHEMA)
+    with exact_partners(held, tokens, places, memory_bytes=memory_bytes) as partner:
+        found = pl.concat([none, *matches(held, partner, tokens, places)])
+        gone = none
+        if remove:
+            stays = named["whole"].to_numpy()
+            gone = pl.concat([none, *span_cuts(held, partner, tokens, places, stays)])
+    repeated = found.select(
         content.gather(found["text"]).alias("content_id"),
         "start",
         "end",
@@ -147,3 +179,16 @@ def spans_among(
         "other_end",
         removable="earlier",
     ).sort("content_id", "start")
+    cuts = gone.select(
+        content.gather(gone["text"]).alias("content_id"),
+        "start",
+        "end",
+        "tokens",
+        named["record_id"].gather(gone["other"]).alias("keeper"),
+        keeper_start="other_start",
+        keeper_end="other_end",
+    )
+    losers = records.select("record_id", "content_id")
+    return repeated, cuts.join(losers, on="content_id").select(*CUTS_SCHEMA).sort(
+        "record_id", "start"
+    )

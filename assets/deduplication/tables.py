@@ -9,6 +9,7 @@ RECORDS, DUPLICATES, FATES = (
 )
 CONTAINED, CLUSTERS = "deduplication/contained", "deduplication/clusters"
 CONTAMINATION, SPANS = "deduplication/contamination", "deduplication/spans"
+CUTS, CUT_RECORDS = "deduplication/cuts", "deduplication/cut_records"
 
 #: by table: what a row is, and its columns
 TABLES: dict[str, tuple[str, dict[str, str]]] = {
@@ -48,6 +49,8 @@ TABLES: dict[str, tuple[str, dict[str, str]]] = {
             "fate": "string: duplicate, contaminated, evaluation, filtered, held_out or null",
             "reason": "string: why",
             "by": "string: in favour or because of which record",
+            "since": "int32: with `survivor: incumbent`, when it came to be kept, counted in releases that kept "
+            "something new; null otherwise",
         },
     ),
     CONTAINED: (
@@ -90,7 +93,7 @@ TABLES: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     SPANS: (
-        "Spans that training texts share with one another, where the recipe asks for them.",
+        "Spans that training texts which go on share with one another, where the recipe asks for them.",
         {
             "content_id": "string: a text",
             "start": "int64: first character",
@@ -100,6 +103,36 @@ TABLES: dict[str, tuple[str, dict[str, str]]] = {
             "other_start": "int64: first character there",
             "other_end": "int64: the one after the last",
             "removable": "bool: the other text comes first in the survivor order",
+        },
+    ),
+    CUTS: (
+        "One row a span that is cut out of a record, where the recipe asks for it, and the record that keeps it.",
+        {
+            "record_id": "string: the record that loses it",
+            "content_id": "string: its content as it was read",
+            "start": "int64: first character, in the text as it was read",
+            "end": "int64: the one after the last",
+            "tokens": "int64: length of the span",
+            "keeper": "string: the record that keeps it",
+            "keeper_start": "int64: first character there, as it was read",
+            "keeper_end": "int64: the one after the last",
+        },
+    ),
+    CUT_RECORDS: (
+        "One row a record that spans were cut out of, as it goes on; it stands in the place of its row in "
+        "`deduplication/records`.",
+        {
+            "record_id": "string: the same as before",
+            "content_id": "string: of what is left",
+            "table": "string: source table",
+            "position": "int64: row in it, counted from 0",
+            "role": "string: train",
+            "text": "string: what is left",
+            "features": "list: none",
+            "uri": "string: none",
+            "label": "string: label",
+            "rule": "int32: which rule of the recipe read it",
+            "tokens": "int64: words and marks of what is left",
         },
     ),
 }

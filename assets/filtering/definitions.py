@@ -28,6 +28,7 @@ from resources.stage import Stage
 from resources.stage_spec import StageSpec, digest
 
 RECORDS, FATES = "deduplication/records", "deduplication/fates"
+CUT_RECORDS = "deduplication/cut_records"
 SCORES, EMBEDDINGS, SCORING = "scoring/scores", "scoring/embeddings", "scoring/calibration"
 UNKNOWN_GROUP = "(unknown)"
 ALL_GROUP = "(all)"
@@ -45,7 +46,7 @@ def _given_curves(run: Run) -> object:
 POOLS_SPEC = StageSpec(
     name="filtering/pools",
     tables=(POOLS, CUTS),
-    reads=(RECORDS, FATES, SCORES, SCORING),
+    reads=(RECORDS, FATES, CUT_RECORDS, SCORES, SCORING),
     code_version="2",
     layer="recipe",
     sections=("filtering.pools", "allocation.by"),
@@ -56,7 +57,7 @@ POOLS_SPEC = StageSpec(
 CURVES_SPEC = StageSpec(
     name="filtering/curves",
     tables=(CURVES,),
-    reads=(RECORDS, FATES, EMBEDDINGS, POOLS, CUTS),
+    reads=(RECORDS, FATES, CUT_RECORDS, EMBEDDINGS, POOLS, CUTS),
     code_version="3",
     layer="recipe",
     sections=(
@@ -83,6 +84,7 @@ SPECS = (POOLS_SPEC, CURVES_SPEC, PLAN_SPEC)
 
 def compute_pools(run: Run, stage: Stage) -> Facts:
     """Put the records into pools by quality, within each group if a policy is stated; new cuts make equal pools."""
+    from assets.deduplication.cut_records import going_on
     from assets.filtering.cuts import cuts_for
     from assets.filtering.pools import assign
 
@@ -92,7 +94,7 @@ def compute_pools(run: Run, stage: Stage) -> Facts:
     frame = (
         run.scan(SCORES)
         .select("record_id", "quality")
-        .join(run.scan(RECORDS).select("record_id", "tokens", group=group), on="record_id")
+        .join(going_on(run.scan).select("record_id", "tokens", group=group), on="record_id")
         .join(run.scan(FATES).select("record_id", "fate"), on="record_id")
         .collect(engine="streaming")
         .sort("record_id")

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from assets.deduplication.cut_records import going_on
 from assets.filtering.analyse import study
 from assets.filtering.pool_sizes import measure_pools
 from assets.filtering.proxies.data import ProxyData, sample_for_proxies
@@ -36,7 +37,6 @@ from resources.recipe_budget import Proxy
 from resources.run import Run
 from resources.stage_spec import digest
 
-RECORDS, FATES = "deduplication/records", "deduplication/fates"
 EMBEDDINGS, POOLS = "scoring/embeddings", "filtering/pools"
 
 
@@ -230,8 +230,9 @@ def _proxy_records(run: Run, held: pl.Series | None = None) -> pl.DataFrame:
     """
     proxy = run.recipe.filtering.proxy
     pools = run.read(POOLS, ["record_id", "pool", "group", "held_out"])
-    fates = run.scan(FATES).select("record_id", "content_id")
-    narrow = pools.join(fates.collect(), on="record_id").with_columns(target=pl.lit(value=False))
+    records = going_on(run.scan)
+    contents = records.select("record_id", "content_id").collect(engine="streaming")
+    narrow = pools.join(contents, on="record_id").with_columns(target=pl.lit(value=False))
     bounds = {"per_pool": proxy.records_per_pool}
     if held is not None:
         narrow = narrow.filter(pl.col("held_out") | pl.col("record_id").is_in(held.to_list()))
@@ -241,8 +242,7 @@ def _proxy_records(run: Run, held: pl.Series | None = None) -> pl.DataFrame:
         on="record_id",
     )
     target = (
-        run.scan(RECORDS)
-        .filter(pl.col("role") == "target")
+        records.filter(pl.col("role") == "target")
         .select(
             "record_id",
             pool=pl.lit(0, pl.Int32),
@@ -262,7 +262,7 @@ def _proxy_records(run: Run, held: pl.Series | None = None) -> pl.DataFrame:
         .select("content_id", "vector")
         .unique("content_id", keep="any")
     )
-    learned = run.scan(RECORDS).select("record_id", "text", "label")
+    learned = records.select("record_id", "text", "label")
     return (
         chosen.lazy()
         .join(learned, on="record_id")

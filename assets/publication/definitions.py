@@ -11,6 +11,7 @@ import dagster as dg
 import polars as pl
 import pyarrow as pa
 
+from assets.deduplication.cut_records import going_on
 from assets.publication.ledger import LEDGER, record_lines, table_lines, unbalanced
 from assets.publication.selection import select_records
 from resources.dagster_stage import Facts, Naming, TableInfo, stage_asset
@@ -38,6 +39,8 @@ DEDUPLICATION = (
     "deduplication/clusters",
     "deduplication/contamination",
     "deduplication/spans",
+    "deduplication/cuts",
+    "deduplication/cut_records",
 )
 SCORING = ("scoring/embeddings", "scoring/scores", "scoring/calibration", "scoring/silences")
 FILTERING = (
@@ -58,10 +61,12 @@ PUBLISHED_SPEC = StageSpec(
         "deduplication/records",
         "deduplication/fates",
         "deduplication/contained",
+        "deduplication/cuts",
+        "deduplication/cut_records",
         "filtering/pools",
         "allocation/plan",
     ),
-    code_version="1",
+    code_version="2",
     layer="recipe",
     sections=("records", "allocation"),
 )
@@ -98,7 +103,8 @@ def compute_publication(run: Run, stage: Stage) -> Facts:
     _write_rows(run, stage, TRAINING, pools.join(selected, on="record_id"), shown=True)
     held = pools.filter("held_out").with_columns(passes=pl.lit(0, pl.Int64))
     _write_rows(run, stage, HOLDOUT, held, shown=False)
-    lines = record_lines(fates, selected, _left_out(candidates, selected, plan))
+    cuts = run.scan("deduplication/cuts").group_by("record_id").len(name="cuts").collect()
+    lines = record_lines(fates, selected, _left_out(candidates, selected, plan), cuts)
     tables = run.read("ingestion/tables")
     read = read_tables(run, tables)
     aside = run.scan("ingestion/quarantine").select("table", "position", "reason")
@@ -155,7 +161,7 @@ def _write_rows(run: Run, stage: Stage, table: str, chosen: pl.DataFrame, *, sho
         weight=pl.lit(1.0)
     )
     joined = (
-        run.scan("deduplication/records")
+        going_on(run.scan)
         .join(narrow.lazy(), on="record_id", how="inner")
         .join(versions, on="table", how="left")
         .select(columns)

@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from assets.deduplication.cut_records import going_on
 from assets.publication import frames
 from assets.publication.calibration_note import calibration_note
 from assets.publication.clauses import RELEASE, evidence, places
@@ -177,7 +178,7 @@ def _tables(run: Run) -> pl.DataFrame:
 def _samples(run: Run) -> pl.DataFrame:
     """Pick the best, median and worst records with text, for people to read."""
     scores = run.read("scoring/scores", ["record_id", "quality"]).drop_nulls()
-    texts = run.scan("deduplication/records").filter(pl.col("text").is_not_null())
+    texts = going_on(run.scan).filter(pl.col("text").is_not_null())
     ids = texts.select("record_id").collect()
     ranked = scores.join(ids, on="record_id", how="semi").sort("quality", "record_id")
     count = min(3, ranked.height)

@@ -34,7 +34,10 @@ LEDGER = pl.Schema(
 
 
 def record_lines(
-    fates: pl.DataFrame, selected: pl.DataFrame, unselected: pl.DataFrame
+    fates: pl.DataFrame,
+    selected: pl.DataFrame,
+    unselected: pl.DataFrame,
+    cuts: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Write a line for every record.
 
@@ -46,6 +49,8 @@ def record_lines(
         `record_id` of the published ones.
     unselected
         `record_id`, `fate`, `stage`, `reason` of survivors that the plan leaves out.
+    cuts
+        `record_id`, `cuts`: how many spans were cut out of a record that others keep.
 
     Returns
     -------
@@ -66,6 +71,13 @@ def record_lines(
             on="record_id",
             how="left",
         )
+        .join(
+            pl.DataFrame(schema={"record_id": pl.String, "cuts": pl.UInt32})
+            if cuts is None
+            else cuts,
+            on="record_id",
+            how="left",
+        )
         .with_columns(
             stage=pl.when(pl.col("fate").is_not_null())
             .then(pl.col("fate").replace_strict(stages, default="deduplication"))
@@ -74,6 +86,13 @@ def record_lines(
             .otherwise(pl.col("_stage")),
             reason=pl.coalesce(
                 "reason",
+                pl.when(pl.col("published") & pl.col("cuts").is_not_null()).then(
+                    pl.format(
+                        "chosen by allocation/plan, without {} spans that other records keep "
+                        "(deduplication/cuts)",
+                        "cuts",
+                    )
+                ),
                 pl.when(pl.col("published")).then(pl.lit("chosen by allocation/plan")),
                 "_reason",
             ),

@@ -39,7 +39,7 @@ def trace(
     Returns
     -------
     dict
-        `asked`, and then as far as they apply: `source`, `record`, `duplicates`, `scores`, `pool`,
+        `asked`, and then as far as they apply: `source`, `record`, `duplicates`, `cut`, `scores`, `pool`,
         `allocation`, `fate`,
         `published`, `held_out`; for a row that was set aside `quarantine`; for a row of a table that was not read again
         `contained` and `held_by`, the same answer for its twin in the table that holds it; for a row of a retired
@@ -76,6 +76,7 @@ def _way(scan: Scan, answer: dict[str, Any], record: dict[str, Any]) -> dict[str
     twin = _one(scan("deduplication/duplicates"), this)
     if twin is not None:
         answer["duplicates"] = {k: v for k, v in twin.items() if k != "record_id"}
+    answer |= _cut(scan, this)
     for key, table in (("scores", "scoring/scores"), ("pool", "filtering/pools")):
         row = _one(scan(table), this)
         if row is not None:
@@ -98,6 +99,20 @@ def _way(scan: Scan, answer: dict[str, Any], record: dict[str, Any]) -> dict[str
     if shown is not None:
         answer["published"] = _pick(shown, "passes", "weight", "source_version")
     return answer
+
+
+def _cut(scan: Scan, this: pl.Expr) -> dict[str, Any]:
+    """Tell which spans of a record were cut, which records keep them, and what is left."""
+    try:
+        cuts, left = scan("deduplication/cuts"), scan("deduplication/cut_records")
+    except KeyError:  # a release of before records were cut
+        return {}
+    spans = cuts.filter(this).sort("start").collect(engine="streaming")
+    if spans.is_empty():
+        return {}
+    now = _one(left.select("record_id", "content_id", "text"), this)
+    told = spans.drop("record_id", "content_id").to_dicts()
+    return {"cut": {"spans": told, **_pick(now, "content_id", "text")}}
 
 
 def _without_record(

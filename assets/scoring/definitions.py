@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 EMBEDDINGS = "scoring/embeddings"
 SCORES, CALIBRATION, SILENCES = "scoring/scores", "scoring/calibration", "scoring/silences"
 RECORDS, FATES = "deduplication/records", "deduplication/fates"
+CUT_RECORDS = "deduplication/cut_records"
 BATCH = 20_000
 SLICE = 4_096
 
@@ -42,7 +43,7 @@ def _scored_by(run: Run) -> object:
 EMBEDDINGS_SPEC = StageSpec(
     name="scoring/embeddings",
     tables=(EMBEDDINGS,),
-    reads=(RECORDS, FATES),
+    reads=(RECORDS, FATES, CUT_RECORDS),
     code_version="1",
     layer="recipe",
     sections=("scoring", "records"),
@@ -52,7 +53,7 @@ EMBEDDINGS_SPEC = StageSpec(
 SCORES_SPEC = StageSpec(
     name="scoring/scores",
     tables=(SCORES, CALIBRATION, SILENCES),
-    reads=(RECORDS, FATES, EMBEDDINGS),
+    reads=(RECORDS, FATES, CUT_RECORDS, EMBEDDINGS),
     code_version="2",
     layer="recipe",
     sections=("scoring",),

@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from assets.deduplication.cut_records import going_on, went_on
 from assets.scoring.calibration import Calibration
 from assets.scoring.hashed import from_stored
 from assets.scoring.protocol import ScoreBatch, ScoreContext, Scorer
@@ -25,7 +26,7 @@ from resources.base import Base
 from resources.recipe import Recipe
 from resources.run import Run
 
-RECORDS, FATES = "deduplication/records", "deduplication/fates"
+FATES = "deduplication/fates"
 EMBEDDINGS, SCORES = "scoring/embeddings", "scoring/scores"
 BATCH = 20_000
 LANGUAGE_GROUPS = ("language", "lang")
@@ -39,12 +40,12 @@ def scored_records(run: Run) -> pl.LazyFrame:
     """Return the records that are scored: survivors and held-out ones, with `held_out`."""
     fates = run.scan(FATES).filter(pl.col("fate").is_null() | (pl.col("fate") == "held_out"))
     alive = fates.select("record_id", held_out=pl.col("fate").is_not_null())
-    return run.scan(RECORDS).join(alive, on="record_id", how="inner")
+    return going_on(run.scan).join(alive, on="record_id", how="inner")
 
 
 def targets(run: Run) -> pl.LazyFrame:
     """Return the records that play the target's role."""
-    return run.scan(RECORDS).filter(pl.col("role") == "target")
+    return going_on(run.scan).filter(pl.col("role") == "target")
 
 
 def cohort_group(recipe: Recipe) -> str | None:
@@ -189,7 +190,7 @@ class LakeScores:
 
     def _known(self, base: Base) -> pl.DataFrame:
         """Return what the base release says of its records, with all that a score depends on."""
-        records, scores = base.scan(RECORDS), base.scan(SCORES)
+        records, scores = went_on(base), base.scan(SCORES)
         assert (
             records is not None
         )  # `kept_calibration` has found the stage's tables, so they stand too

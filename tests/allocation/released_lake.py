@@ -58,16 +58,18 @@ def frames(seed: int = 0) -> dict[str, pl.DataFrame]:
     ids = [f"{i:032x}" for i in rng.permutation(10 * count)[:count]]
     contents = [f"{i:032x}" for i in rng.permutation(10 * count)[:count] + 10**6]
     held_out = [bool(v) for v in rng.random(count) < 0.25]
+    records = pl.DataFrame(
+        {
+            "record_id": ids,
+            "content_id": contents,
+            "role": "train",
+            "text": pl.Series([None] * count, dtype=pl.String),
+            "label": label,
+        }
+    )
     return {
-        "deduplication/records": pl.DataFrame(
-            {
-                "record_id": ids,
-                "content_id": contents,
-                "role": "train",
-                "text": pl.Series([None] * count, dtype=pl.String),
-                "label": label,
-            }
-        ),
+        "deduplication/records": records,
+        "deduplication/cut_records": records.clear(),
         "deduplication/fates": pl.DataFrame({"record_id": ids, "content_id": contents}),
         "scoring/embeddings": pl.DataFrame(
             {

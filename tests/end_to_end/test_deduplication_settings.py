@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,10 @@ import polars as pl
 import pytest
 import yaml
 
+from assets.kernels.identity import content_ids
+from assets.publication.trace import trace
 from orchestration.execute import execute
+from resources import delta
 from resources.errors import RecipeError
 from resources.recipe_file import load_recipe
 from resources.releases import last_release
@@ -69,6 +73,13 @@ def contents_of(path: Path, *tables: str) -> list[pl.DataFrame]:
     return [held[f"deduplication/{table}"] for table in tables]
 
 
+def scan_of(path: Path) -> Callable[[str], pl.LazyFrame]:
+    output = path.parent / "out"
+    release = last_release(output)
+    assert release is not None
+    return lambda table: delta.scan(output / table, release["versions"][table])
+
+
 def fate_by_text(path: Path) -> dict[str, dict[str, Any]]:
     fates, records = run(path, "fates", "records")
     joined = fates.join(records.select("record_id", "text"), on="record_id")
@@ -123,6 +134,88 @@ def test_spans_are_reported_and_nothing_goes(tmp_path):
         assert len(here.split()) == row["tokens"] >= 10
     kept = fates.filter(pl.col("fate").is_null()).select("record_id")
     assert records.join(kept, on="record_id")["text"].str.contains("word10").sum() == 2
+
+
+PAGES = [
+    f"{STORY} and a first end that is the longest of all the ends there are here",
+    f"A beginning of its own. {STORY.upper()}",
+    f"{STORY[:150]}.",
+    "word0 word1 word2 word3 word4 is no more than a few of the words, so that nothing goes of it",
+]
+
+
+def with_pages(folder: Path, **settings: Any) -> Path:
+    path = lake(folder, spans={"tokens": 10, "remove": True}, **settings)
+    write(folder, "train", PAGES, stars=[1, 2, 3, 4])
+    return path
+
+
+def test_spans_that_another_record_keeps_are_cut_out_of_what_is_published(tmp_path):
+    path = with_pages(tmp_path)
+    execute(load_recipe(path))
+    held = contents(path)
+    records = {r["text"]: r for r in held["deduplication/records"].to_dicts()}
+    assert set(PAGES) < set(records)
+    first, second, third, last = (records[page] for page in PAGES)
+    published = {r["record_id"]: r for r in held["publication/training_set"].to_dicts()}
+    assert {i: r["text"] for i, r in published.items()} == {
+        first["record_id"]: first["text"],
+        second["record_id"]: "A beginning of its own. ",
+        last["record_id"]: last["text"],
+    }
+    cut = published[second["record_id"]]
+    (content,) = content_ids("text", pl.Series([cut["text"]]).to_arrow().cast("string"))
+    assert cut["content_id"] == content != second["content_id"]
+    left = held["deduplication/cut_records"].to_dicts()
+    assert [(r["record_id"], r["content_id"], r["tokens"]) for r in left] == [
+        (second["record_id"], content, 6)
+    ]
+    for row in held["deduplication/cuts"].to_dicts():
+        loses, keeps = (
+            next(r["text"] for r in records.values() if r["record_id"] == row[name])
+            for name in ("record_id", "keeper")
+        )
+        gone = loses[row["start"] : row["end"]]
+        assert gone.lower() == keeps[row["keeper_start"] : row["keeper_end"]]
+        assert len(gone.split()) == row["tokens"] >= 10
+        assert row["keeper"] == first["record_id"]
+    assert held["deduplication/cuts"]["record_id"].unique().len() == 2
+    line = {r["record_id"]: r for r in held["publication/ledger"].to_dicts()}
+    assert "without 1 spans that other records keep" in line[second["record_id"]]["reason"]
+    emptied = line[third["record_id"]]
+    assert (emptied["fate"], emptied["by"]) == ("filtered", first["record_id"])
+    assert "no word is left" in emptied["reason"]
+    # what is computed from a text is computed from what is published
+    vectors = set(held["scoring/embeddings"]["content_id"])
+    assert content in vectors
+    assert second["content_id"] not in vectors
+    pools = dict(held["filtering/pools"].select("record_id", "tokens").iter_rows())
+    assert pools[second["record_id"]] == 6
+    told = trace(scan_of(path), second["record_id"])
+    assert told["cut"]["content_id"] == content
+    assert told["cut"]["text"] == cut["text"]
+    assert [s["keeper"] for s in told["cut"]["spans"]] == [first["record_id"]]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("survivor", ["incumbent", "content"])
+def test_a_longer_newcomer_takes_a_span_only_where_incumbents_may_go(tmp_path, survivor):
+    path = with_pages(tmp_path, survivor=survivor)
+    run(path, "cuts")
+    newer = f"{STORY} {' '.join(f'new{i}' for i in range(40))} and more, so that it is the longest by far"
+    write(tmp_path, "new", [newer], stars=[9])
+    for _ in range(2):  # another release changes nothing of it
+        cuts, records = run(path, "cuts", "records")
+        ids = dict(records.select("text", "record_id").iter_rows())
+        stays, goes = (PAGES[0], newer) if survivor == "incumbent" else (newer, PAGES[0])
+        assert set(cuts["keeper"]) == {ids[stays]}
+        assert ids[goes] in set(cuts["record_id"])
+        write(tmp_path, "other", ["something else that is not alike"], stars=[0])
+    (tmp_path / "lake" / ("train.jsonl" if survivor == "incumbent" else "new.jsonl")).unlink()
+    cuts, records = run(path, "cuts", "records")
+    ids = dict(records.select("text", "record_id").iter_rows())
+    assert ids[goes] not in set(cuts["record_id"])
 
 
 def test_the_named_column_chooses_the_survivor(tmp_path):
