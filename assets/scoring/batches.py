@@ -45,7 +45,8 @@ class ScoreBatch:
     label
         Arrow array.
     embedding
-        float32, shape (n, d); a zero or NaN row is a record without a vector.
+        float32, shape (n, d); a zero or NaN row is a record without a vector. All records together that a
+        `WholeScorer` is given may have them as float16, also as rows of a `VectorStore`.
     group
         Arrow strings: the language where the recipe names one, else null.
     cohort

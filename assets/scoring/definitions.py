@@ -81,22 +81,26 @@ def compute_embeddings(run: Run, stage: Stage) -> Facts:
         ]
     )
     staged = stage.open(EMBEDDINGS, schema)
-    contents = (
-        pl.concat([scored_records(run).drop("held_out"), targets(run)], how="vertical")
-        .select("content_id", "text", "features", "rule")
-        .unique("content_id", keep="any")
+    everyone = pl.concat([scored_records(run).drop("held_out"), targets(run)], how="vertical")
+    # one record a content is chosen by ids alone: the texts stream by
+    chosen = everyone.group_by("content_id").agg(pl.col("record_id").min()).select("record_id")
+    contents = everyone.select("record_id", "content_id", "text", "features", "rule").join(
+        chosen.collect(engine="streaming").lazy(), on="record_id", how="semi"
     )
     known = _known_contents(run, model.embedder_id)
     if known is not None:
         contents = contents.join(known, on="content_id", how="anti")
     parts = VectorParts(run.scratch / "vectors", model.embedder_id)
     done = 0
-    kept = parts.wanted(contents)
-    if kept is not None:
+    taken = [pl.Series("content_id", [], dtype=pl.String)]
+    for kept in parts.wanted(contents):
         staged.write(kept.to_arrow().cast(schema))
-        contents = contents.join(kept.lazy().select("content_id"), on="content_id", how="anti")
-        done = kept.height
+        taken.append(kept["content_id"])
+        done += kept.height
         run.report("scoring", "taking over vectors of a run that did not end", done, None)
+    taken_over = done
+    if taken_over:
+        contents = contents.join(pl.concat(taken).to_frame().lazy(), on="content_id", how="anti")
     for batch in contents.collect_batches(chunk_size=BATCH):
         for (rule,), part in batch.group_by(["rule"], maintain_order=True):
             names = list(run.recipe.records[int(str(rule))].features) or None
@@ -127,8 +131,8 @@ def compute_embeddings(run: Run, stage: Stage) -> Facts:
     told: dict[str, object] = {"embedder": model.embedder_id, "new_vectors": staged.rows}
     if cut:
         told["texts_cut"] = cut
-    if kept is not None:
-        told["taken_over"] = kept.height
+    if taken_over:
+        told["taken_over"] = taken_over
     return {EMBEDDINGS: told}
 
 

@@ -9,7 +9,8 @@ valuation for nearest neighbor algorithms", theorem 1):
 
 The values of all records add up to the worth of all. Distance is by cosine, on whole numbers (`unit_vectors`);
 records that are equally near are sorted by the survivor order. Cost: O(targets x rows x (log rows + dim));
-memory: the vectors as float32 and one block of targets.
+memory: the vectors as float32 (or a tile of them,
+where they lie in a `VectorStore`) and one block of targets.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from assets.kernels.unit_vectors import to_grid, valid_rows
+from assets.kernels.unit_vectors import to_grid
 from assets.scoring.protocol import (
     Direction,
     Needs,
@@ -32,8 +33,10 @@ from assets.scoring.protocol import (
     ScoringError,
     reasons_from,
 )
+from assets.scoring.vector_store import GridRows, StoredRows, Vectors, usable_rows
 
 BLOCK_CELLS = 1 << 22
+TILE_ROWS = 8192
 
 
 def shapley_values(matches: NDArray[np.bool_], k: int) -> NDArray[np.float64]:
@@ -107,10 +110,10 @@ class KnnShapley:
         labelled = np.zeros(n, dtype=bool)
         if batch.label is not None:
             labelled = np.asarray(batch.label.is_valid())
-        grid = np.zeros((n, 1), dtype=np.float32)
+        vectors: Vectors = np.zeros((n, 1), dtype=np.float32)
         if batch.embedding is not None:
-            grid = to_grid(batch.embedding)
-        usable = valid_rows(grid)
+            vectors = batch.embedding
+        usable = usable_rows(vectors)
         values = np.full(n, np.nan)
         facts: dict[str, Any] = {"rows": 0, "targets": 0, "worth": None}
         if n:
@@ -119,7 +122,7 @@ class KnnShapley:
             aims = order[(target & labelled & usable)[order]]
             codes = _codes(batch)
             _check(codes[rows], len(aims))
-            values[rows] = self._values(grid, codes, rows, aims)
+            values[rows] = self._values(vectors, codes, rows, aims)
             facts = {"rows": len(rows), "targets": len(aims), "worth": float(values[rows].sum())}
         reasons = [
             (~train, "not a train record"),
@@ -131,16 +134,23 @@ class KnnShapley:
 
     def _values(
         self,
-        grid: NDArray[np.float32],
+        vectors: Vectors,
         codes: NDArray[np.int64],
         rows: NDArray[np.int64],
         aims: NDArray[np.int64],
     ) -> NDArray[np.float64]:
         total = np.zeros(len(rows))
+        goals = to_grid(vectors[aims])
+        # of stored vectors the grid is made anew for each block of targets
+        grid: Any = GridRows(vectors, rows) if isinstance(vectors, StoredRows) else to_grid(vectors[rows])  # fmt: skip
         block = max(1, BLOCK_CELLS // len(rows))
         for start in range(0, len(aims), block):
+            near = np.empty((len(goals[start : start + block]), len(rows)), dtype=np.float32)
+            for low in range(0, len(rows), TILE_ROWS):
+                tile = grid[low : low + TILE_ROWS]
+                near[:, low : low + TILE_ROWS] = goals[start : start + block] @ tile.T
+            nearest = np.argsort(-near, axis=1, kind="stable")
             some = aims[start : start + block]
-            nearest = np.argsort(-(grid[some] @ grid[rows].T), axis=1, kind="stable")
             matches = codes[rows][nearest] == codes[some][:, None]
             for place, found in zip(nearest, shapley_values(matches, self.k), strict=True):
                 total[place] += found  # one target after the other: sums don't depend on the block

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,15 +21,15 @@ from assets.scoring.redundancy import (
     Known,
     Redundancy,
     RedundancyScorer,
-    usable_vectors,
 )
+from assets.scoring.vector_store import Places, StoredRows, Vectors, VectorStore, usable_rows
 from resources.base import Base
 from resources.recipe import Recipe
 from resources.run import Run
 
 FATES = "deduplication/fates"
 EMBEDDINGS, SCORES = "scoring/embeddings", "scoring/scores"
-BATCH = 20_000
+BATCH = 8_192
 LANGUAGE_GROUPS = ("language", "lang")
 SILENT, NEAREST = "silent", "nearest"
 ABOUT = ("record_id", "content_id", "rule", "held_out", "length")
@@ -145,13 +146,14 @@ class LakeScores:
         """Fit everything and score every record: states, scores, facts of the redundancy search."""
         states = self.fit()
         scored = self._score(scored_records(self.run), states).sort("record_id")
-        batch, rank = self._vectors(scored)
+        vectors, rank = self._vectors(scored)
         scorer = RedundancyScorer()
-        if usable_vectors(batch) is None:
+        if vectors is None:
             return states, _without_redundancy(scored), {}
-        cells = scorer.fit(batch, self.context)
+        ids = scored["record_id"]
+        cells = scorer.fit_vectors(vectors, ids, self.context)
         states[scorer.name] = scorer.to_state(cells)
-        found = scorer.search(batch, rank, self.context, cells)
+        found = scorer.search_vectors(vectors, rank, ids, self.context, cells)
         return states, _with_redundancy(scored, found), found.about()
 
     def update(
@@ -179,13 +181,15 @@ class LakeScores:
         made = self._score(chosen, calibration.states)
         nothing = made.with_columns(pl.lit(None, pl.String).alias(NEAREST))
         scored = pl.concat([same.select(nothing.columns), nothing]).sort("record_id")
-        batch, rank = self._vectors(scored)
+        vectors, rank = self._vectors(scored)
         scorer = RedundancyScorer()
         state = calibration.states.get(scorer.name)
-        if state is None or usable_vectors(batch) is None:
+        if state is None or vectors is None:
             return _without_redundancy(scored), made.height, {}
         earlier = known_neighbours(scored["record_id"], same["record_id"], scored[NEAREST])
-        found = scorer.search(batch, rank, self.context, scorer.from_state(state), earlier)
+        cells = scorer.from_state(state)
+        ids = scored["record_id"]
+        found = scorer.search_vectors(vectors, rank, ids, self.context, cells, earlier)
         return _with_redundancy(scored, found), made.height, found.about()
 
     def _known(self, base: Base) -> pl.DataFrame:
@@ -209,26 +213,30 @@ class LakeScores:
         train = scored.filter(~pl.col("held_out"))
         return {n: train[n].to_numpy() for n in (*self.scorers, "redundancy")}
 
-    def _vectors(self, scored: pl.DataFrame) -> tuple[ScoreBatch, NDArray[np.int64]]:
-        """Read the records' vectors, and their places in the survivor order."""
+    def _vectors(self, scored: pl.DataFrame) -> tuple[Vectors | None, NDArray[np.int64]]:
+        """Return the records' vectors (None where no record has one), and their places in the survivor order."""
         order = scored.with_row_index("row").sort(
             "rule", -pl.col("length"), "content_id", "record_id", nulls_last=True
         )
         rank = np.empty(scored.height, dtype=np.int64)
         rank[order["row"].to_numpy()] = np.arange(scored.height)
+        store, places = self._stored
+        rows = StoredRows(store, places.find(scored["content_id"]))
+        vectors = rows[:] if store.in_memory else rows
+        return (vectors if usable_rows(vectors).any() else None), rank
+
+    @cached_property
+    def _stored(self) -> tuple[VectorStore, Places]:
+        """The vectors of all contents, and the place of each content among them."""
         model = embedder(self.run.recipe)
-        stored = (
-            self.run.scan(EMBEDDINGS)
-            .filter(pl.col("embedder_id") == model.embedder_id)
-            .select("content_id", "vector")
-            .join(scored.lazy().select("content_id").unique(), on="content_id", how="semi")
-            .collect(engine="streaming")
-        )
-        vectors = scored.select("content_id").join(
-            stored, on="content_id", how="left", maintain_order="left"
-        )["vector"]
-        embedding = from_stored(vectors.to_arrow(), model.dim)
-        return ScoreBatch(scored["record_id"], embedding=embedding), rank
+        kept = self.run.scan(EMBEDDINGS).filter(pl.col("embedder_id") == model.embedder_id)
+        memory = self.run.recipe.limits.memory_bytes // 2
+        store = VectorStore(model.dim, self.run.scratch, memory)
+        places = Places()
+        for batch in kept.select("content_id", "vector").collect_batches(chunk_size=BATCH):
+            store.add(from_stored(batch["vector"].to_arrow(), model.dim))
+            places.add(batch["content_id"])
+        return store.close(), places.close()
 
     def _score(self, frame: pl.LazyFrame, states: Mapping[str, Any]) -> pl.DataFrame:
         """Score records: `ABOUT`, a column a scorer (NaN where it does not apply), `silent`."""
@@ -253,10 +261,8 @@ class LakeScores:
 
     def _batches(self, frame: pl.LazyFrame) -> Iterator[tuple[ScoreBatch, pl.DataFrame]]:
         """Stream records with their vectors as score batches."""
-        model = embedder(self.run.recipe)
-        vectors = self.run.scan(EMBEDDINGS).filter(pl.col("embedder_id") == model.embedder_id)
-        joined = frame.join(vectors.select("content_id", "vector"), on="content_id", how="left")
-        for batch in joined.collect_batches(chunk_size=BATCH):
+        store, places = self._stored
+        for batch in frame.collect_batches(chunk_size=BATCH):
             table = batch.to_arrow()
             yield (
                 ScoreBatch(
@@ -264,7 +270,7 @@ class LakeScores:
                     text=column_of(table, "text"),
                     features=column_of(table, "features"),
                     label=column_of(table, "label"),
-                    embedding=from_stored(column_of(table, "vector"), model.dim),
+                    embedding=store.gather(places.find(batch["content_id"])).astype(np.float32),
                     group=column_of(table, self.language) if self.language else None,
                     role=column_of(table, "role"),
                     cohort=column_of(table, self.cohort) if self.cohort else None,

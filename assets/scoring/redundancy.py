@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from assets.kernels.keyed_random import Ids
 from assets.kernels.kmeans import KMeansModel
 from assets.kernels.unit_vectors import SCALE
 from assets.scoring.protocol import (
@@ -22,6 +23,7 @@ from assets.scoring.protocol import (
 )
 from assets.scoring.redundancy_result import SEEK, Known, Redundancy
 from assets.scoring.redundancy_search import fit_cells, semantic_redundancy
+from assets.scoring.vector_store import StoredRows, Vectors, usable_rows
 
 __all__ = [
     "SEEK",
@@ -75,7 +77,7 @@ class RedundancyScorer:
         Parameters
         ----------
         batch
-            All records; its embedding may be a memory map.
+            All records; its embedding may lie in a `VectorStore`.
         rank
             Survivor order, distinct integers of shape (n,).
         context
@@ -109,9 +111,11 @@ class RedundancyScorer:
                 "redundancy found no record with an embedding; give the records text or features"
             )
             raise ScoringError(message)
-        return fit_cells(
-            vectors, batch.ids, cells=self.cells, seed=context.seed, device=context.device
-        )
+        return self.fit_vectors(vectors, batch.ids, context)
+
+    def fit_vectors(self, vectors: Vectors, ids: Ids, context: ScoreContext) -> KMeansModel:
+        """Fit the cells of the search on vectors, some of which are usable."""
+        return fit_cells(vectors, ids, cells=self.cells, seed=context.seed, device=context.device)
 
     def search(
         self,
@@ -123,10 +127,24 @@ class RedundancyScorer:
     ) -> Redundancy:
         """Search all records of a batch that has vectors; see `semantic_redundancy`."""
         assert batch.embedding is not None
+        given: Any = batch.embedding
+        vectors = given if isinstance(given, StoredRows) else given.astype(np.float16)
+        return self.search_vectors(vectors, rank, batch.ids, context, model, known)
+
+    def search_vectors(
+        self,
+        vectors: Vectors,
+        rank: NDArray[np.integer[Any]],
+        ids: Ids,
+        context: ScoreContext,
+        model: KMeansModel,
+        known: Known | None = None,
+    ) -> Redundancy:
+        """Search vectors, which may lie in a `VectorStore`; see `semantic_redundancy`."""
         return semantic_redundancy(
-            batch.embedding.astype(np.float16),
+            vectors,
             rank,
-            batch.ids,
+            ids,
             model,
             known,
             probes=self.probes,
@@ -154,9 +172,9 @@ class RedundancyScorer:
         )
 
 
-def usable_vectors(batch: ScoreBatch) -> NDArray[np.float16] | None:
+def usable_vectors(batch: ScoreBatch) -> Vectors | None:
     """Return a batch's vectors as they are stored, or None where no record has one."""
-    if batch.embedding is None:
+    vectors: Any = batch.embedding
+    if vectors is None or not usable_rows(vectors).any():
         return None
-    usable = np.isfinite(batch.embedding).all(axis=1) & batch.embedding.any(axis=1)
-    return batch.embedding.astype(np.float16) if usable.any() else None
+    return vectors if isinstance(vectors, StoredRows) else vectors.astype(np.float16)

@@ -9,14 +9,15 @@ The search looks in the cells of a spherical k-means: a record is compared with 
 cell and of those whose border is within `reach` of it, `probes` at most (`redundancy_cells`, which
 says from what cosine on no neighbour is missed). With `cells=1` it is exact. Cost: about ``n² d probes
 / cells`` at the rate of a matrix product, probes being the cells that a record is sought in on
-average, against ``n² d / 2`` for all pairs; memory: one tile a core beside the vectors, which may be a
-memory map. The recall is measured on a keyed sample against all pairs, and stated.
+average, against ``n² d / 2`` for all pairs; memory: one tile a core beside the vectors, which are on the grid
+as float32; those of a `VectorStore` are put there tile by tile, as often as they are compared. The recall
+is measured on a keyed sample against all pairs, and stated.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ from assets.scoring.protocol import reasons_from
 from assets.scoring.redundancy_cells import certain_from, place, tasks
 from assets.scoring.redundancy_result import SEEK, Known, Redundancy
 from assets.scoring.redundancy_tiles import Nearest, Task, exact_search, search_tasks
+from assets.scoring.vector_store import GridRows, StoredRows, Vectors
 
 EXACT_ROWS = 4096
 GRID_ROWS = 2048
@@ -37,7 +39,7 @@ NEAR = 0.8
 
 
 def fit_cells(
-    vectors: NDArray[Any],
+    vectors: Vectors,
     ids: Ids,
     *,
     cells: int = 0,
@@ -66,7 +68,7 @@ def fit_cells(
     if not cells:
         cells = 1 if n <= EXACT_ROWS else int(np.clip(n // 400, 16, 1024))
     return fit_kmeans(
-        vectors,
+        cast("Any", vectors),  # what is sliced of it are arrays
         ids,
         cells,
         seed=seed,
@@ -78,7 +80,7 @@ def fit_cells(
 
 
 def semantic_redundancy(
-    vectors: NDArray[Any],
+    vectors: Vectors,
     rank: NDArray[np.integer[Any]],
     ids: Ids,
     model: KMeansModel,
@@ -96,7 +98,7 @@ def semantic_redundancy(
     Parameters
     ----------
     vectors
-        Float16 or float32, shape (n, d); zero or NaN rows are records without a vector.
+        Float16 or float32, shape (n, d), or rows of a `VectorStore`; zero or NaN rows are records without a vector.
     rank
         Integers, shape (n,), distinct: the survivor order, small comes first.
     ids
@@ -140,10 +142,15 @@ def semantic_redundancy(
         raise ScoringError(message)
     # work in rank order: then what precedes a record is a prefix
     rows = np.argsort(rank, kind="stable")
-    ordered = _gridded(vectors, rows)
-    usable = valid_rows(ordered)
-    if not usable.all():
-        rows, ordered = rows[usable], ordered[usable]
+    ordered: Any
+    if isinstance(vectors, StoredRows):
+        rows = rows[vectors.usable()[rows]]
+        ordered = GridRows(vectors, rows)
+    else:
+        ordered = _gridded(vectors, rows)
+        usable = valid_rows(ordered)
+        if not usable.all():
+            rows, ordered = rows[usable], ordered[usable]
     nearest = Nearest(len(rows))
     seek, fresh = np.ones(len(rows), dtype=bool), np.ones(len(rows), dtype=bool)
     if known is not None:
@@ -219,7 +226,9 @@ def _begin(
     before = known.nearest[rows]
     at = np.flatnonzero(before >= 0)
     nearest.where[at] = place_of[before[at]]
-    nearest.best[at] = np.einsum("nd,nd->n", ordered[at], ordered[nearest.where[at]])
+    for part in blocks(len(at), GRID_ROWS):
+        some = at[part]
+        nearest.best[some] = np.einsum("nd,nd->n", ordered[some], ordered[nearest.where[some]])
     return before == SEEK, known.fresh[rows]
 
 

@@ -97,6 +97,8 @@ class ScoreFiles:
         The combiner of the column `quality`; no such column where None.
     report
         Called with what is done and how many rows are.
+    memory_bytes, folder
+        What the process may take, about; and where vectors lie that do not fit.
 
     Attributes
     ----------
@@ -115,7 +117,8 @@ class ScoreFiles:
     Notes
     -----
     Memory: a batch and the scorers' states (and 16 bytes a record where --id names a column); scorers
-    that are not `row_local` hold the vectors of all records. The files are read once or twice.
+    that are not `row_local` hold the vectors of all records, in a scratch file where half of `memory_bytes`
+    is too little. The files are read once or twice.
     """
 
     files: RecordFiles
@@ -124,6 +127,8 @@ class ScoreFiles:
     target: RecordFiles | None = None
     combine: str | None = None
     report: Report = lambda _message, _rows: None
+    memory_bytes: int = 4_000_000_000
+    folder: Path | None = None
     columns: dict[str, ColumnSummary] = field(default_factory=dict)
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -171,7 +176,7 @@ class ScoreFiles:
     def _fit(self) -> tuple[dict[str, ScorerState], dict[str, ScoreColumn]]:
         fitted = {n: s for n, s in self._local.items() if not isinstance(s, Stateless)}
         summaries = {n: s.summarise([], self.context) for n, s in self._local.items()}
-        gathered = WholeRecords()
+        gathered = WholeRecords(self.folder, self.memory_bytes // 2)
         with_target = any(Needs.TARGET in s.needs for s in self._whole.values())
         if fitted or self._whole:
             targets = self.target.batches() if self.target is not None else ()

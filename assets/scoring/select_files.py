@@ -21,6 +21,8 @@ from assets.scoring.selectors.protocol import Candidates, SelectionError
 from assets.scoring.table_writer import TableWriter
 
 OWN = ("id", "rank", "gain")
+HELD_BYTES = 16
+"""Bytes a number of a vector that is selected by: as read, stacked, those that are eligible, and on the grid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +82,50 @@ class Scores:
         return str(found)
 
 
+@dataclass
+class HeldVectors:
+    """Sees to it that the vectors which a method holds stay within the memory.
+
+    Parameters
+    ----------
+    method
+        For the error.
+    memory_bytes
+        What the process may take.
+    """
+
+    method: str
+    memory_bytes: int
+    _rows: int = 0
+    _bytes: int = 0
+
+    def add(self, vectors: NDArray[np.float32]) -> None:
+        """Count more vectors.
+
+        Raises
+        ------
+        SelectionError
+            They are too many; names the limit, the bytes and what to do.
+        """
+        self._rows += len(vectors)
+        self._bytes += vectors.size * HELD_BYTES
+        if self._bytes > self.memory_bytes:
+            message = (
+                f"--method {self.method} holds the vectors of all records: the first {self._rows:,}, of "
+                f"{vectors.shape[1]:,} numbers, need {self._bytes:,} bytes ({HELD_BYTES} a number), and --memory is "
+                f"{self.memory_bytes:,}; raise --memory, select by a score (top, gumbel, stratified_top) or at random "
+                "first, or make shorter vectors (--dimensions)"
+            )
+            raise SelectionError(message)
+
+
 def read_candidates(
     files: RecordFiles,
     budget: Budget,
     scores: Scores | None = None,
     column: str | None = None,
     stratum_of_scores: str | None = None,
+    held: HeldVectors | None = None,
 ) -> tuple[Candidates, NDArray[np.int64]]:
     """Read what a selector and a budget need of the records of files.
 
@@ -100,6 +140,8 @@ def read_candidates(
         A column of scores, joined by id: a value if it is of numbers, and a stratum where there is no other.
     stratum_of_scores
         A column of scores that says the stratum.
+    held
+        What vectors may take; without a bound where None.
 
     Returns
     -------
@@ -111,7 +153,7 @@ def read_candidates(
     Raises
     ------
     SelectionError
-        The scores know none of the records.
+        The scores know none of the records, or the vectors of all need more memory than there may be.
 
     Notes
     -----
@@ -131,6 +173,8 @@ def read_candidates(
         costs.append(budget.costs(batch.text, len(batch)))
         if batch.embedding is not None:
             vectors.append(batch.embedding)
+            if held is not None:
+                held.add(batch.embedding)
         if files.columns.stratum:
             strata.append(pl.Series("stratum", batch.group, dtype=pl.String))
     unique.check()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,20 +13,32 @@ from numpy.typing import NDArray
 
 from assets.kernels.identity import content_ids
 from assets.scoring.protocol import ScoreBatch, ScoringError
+from assets.scoring.vector_store import StoredRows, VectorStore
 
 
 class WholeRecords:
     """Vectors, labels and places in the survivor order of all records that are added.
 
+    Parameters
+    ----------
+    folder
+        Where vectors are written that memory does not hold; the system's folder for such files where None.
+    memory_bytes
+        What the vectors may take in a search.
+
     Notes
     -----
-    Memory: two bytes a dimension of each vector, and about 150 bytes a record.
+    Memory: about 150 bytes a record beside the vectors.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path | None = None, memory_bytes: int = 2_000_000_000) -> None:
         self.rows = 0
+        self._folder = Path(tempfile.gettempdir()) if folder is None else folder
+        self._memory = memory_bytes
         self._about: list[pl.DataFrame] = []
-        self._vectors: list[NDArray[np.float16] | None] = []
+        self._store: VectorStore | None = None
+        self._at: list[NDArray[np.int64]] = []
+        self._without = False  # whether a batch had no vectors at all
 
     def add(self, batch: ScoreBatch) -> None:
         """Take in the next records."""
@@ -42,19 +56,33 @@ class WholeRecords:
                 }
             )
         )
-        vectors = None if batch.embedding is None else batch.embedding.astype(np.float16)
-        self._vectors.append(vectors)
+        self._add_vectors(batch)
         self.rows += len(batch)
+
+    def _add_vectors(self, batch: ScoreBatch) -> None:
+        """Append a batch's vectors; one in which no record has a vector may have any length."""
+        vectors = batch.embedding
+        at = np.full(len(batch), -1, dtype=np.int64)
+        if vectors is None:
+            self._without = True
+        elif vectors.any():
+            if self._store is None:
+                self._store = VectorStore(vectors.shape[1], self._folder, self._memory)
+            if vectors.shape[1] != self._store.dim:
+                message = (
+                    f"--embedding: vectors have {sorted({self._store.dim, vectors.shape[1]})} numbers; "
+                    "those of the files and of --target must come from one embedder"
+                )
+                raise ScoringError(message)
+            at = self._store.rows + np.arange(len(batch))
+            self._store.add(vectors)
+        self._at.append(at)
 
     def batch(self, *, with_target: bool) -> tuple[ScoreBatch, NDArray[np.int64]]:
         """Return the records, those of the target last if wanted, and their survivor order.
 
         The order is that of a run: the longer text first, then by content, then by id.
 
-        Raises
-        ------
-        ScoringError
-            Vectors have different lengths.
         """
         about = pl.concat(self._about) if self._about else _nothing()
         rows = np.arange(about.height)
@@ -74,25 +102,13 @@ class WholeRecords:
         )
         return batch, rank
 
-    def _embedding(self, rows: NDArray[np.int64]) -> NDArray[Any] | None:
-        parts = [v for v in self._vectors if v is not None]
-        if len(parts) != len(self._vectors) or not parts:
+    def _embedding(self, rows: NDArray[np.int64]) -> Any:  # noqa: ANN401 an array, or like one
+        if self._without or not self._at:
             return None
-        widths = {part.shape[1] for part in parts if part.any()}
-        if len(widths) > 1:
-            message = (
-                f"--embedding: vectors have {sorted(widths)} numbers; "
-                "those of the files and of --target must come from one embedder"
-            )
-            raise ScoringError(message)
-        width = widths.pop() if widths else parts[0].shape[1]
-        whole = np.zeros((sum(len(p) for p in parts), width), dtype=np.float16)
-        start = 0
-        for part in parts:
-            if part.shape[1] == width:
-                whole[start : start + len(part)] = part
-            start += len(part)
-        return whole[rows]
+        if self._store is None:
+            return np.zeros((len(rows), 1), dtype=np.float16)
+        found = StoredRows(self._store.close(), np.concatenate(self._at)[rows])
+        return found[:] if self._store.in_memory else found
 
 
 def _nothing() -> pl.DataFrame:

@@ -24,6 +24,14 @@ from orchestration.arguments.options import (
 )
 from orchestration.arguments.paths import DataPath
 
+memory_option = click.option(
+    "--memory",
+    default="4GB",
+    show_default=True,
+    metavar="SIZE",
+    help="About what the process may take; changes no result.",
+)
+
 
 @click.command()
 @files_argument
@@ -79,6 +87,7 @@ from orchestration.arguments.paths import DataPath
     help="Of quality_classifier: bad records; may be given again.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@memory_option
 @table_out_option
 @json_option
 def score(
@@ -103,6 +112,7 @@ def score(
     positives: tuple[Path, ...],
     negatives: tuple[Path, ...],
     device: str,
+    memory: str,
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -128,6 +138,7 @@ def score(
         models=Models(embedder, dimensions, language_model, positives, negatives),
         seed=seed,
         device=device,
+        memory=memory,
         out=out,
         as_json=as_json,
     )
@@ -175,6 +186,7 @@ def score(
 @embedder_option
 @dimensions_option
 @seed_option
+@memory_option
 @table_out_option
 @json_option
 def select(
@@ -199,6 +211,7 @@ def select(
     embedder: str,
     dimensions: int,
     seed: int,
+    memory: str,
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -222,6 +235,7 @@ def select(
         targets=targets,
         embedder=embedder,
         dimensions=dimensions,
+        memory=memory,
         out=out,
         as_json=as_json,
     )

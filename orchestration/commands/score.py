@@ -22,7 +22,7 @@ from assets.scoring.table_writer import check_output
 from orchestration.commands.watch import Watch
 from resources.device import choose_device
 from resources.errors import EXIT_DONE, EXIT_QUARANTINE
-from resources.recipe import Recipe
+from resources.recipe import Recipe, parse_bytes
 
 MAX_QUARANTINE: float = Recipe.model_fields["max_quarantine"].default
 
@@ -50,6 +50,7 @@ def score(
     seed: int,
     device: str,
     out: Path,
+    memory: str,
     as_json: bool,
 ) -> int:
     """Score the records of some files; returns the exit status."""
@@ -80,6 +81,8 @@ def score(
         target,
         combine=combine,
         report=lambda message, rows: watch("score", message, rows),
+        memory_bytes=memory_limit(memory),
+        folder=out.parent,
     )
     rows = work.write(out)
     aside = records.set_aside | (target.set_aside if target is not None else {})
@@ -129,6 +132,25 @@ def _given(
         )
         given["quality_classifier"] = {"examples": examples}
     return given
+
+
+def memory_limit(text: str) -> int:
+    """Read --memory.
+
+    Raises
+    ------
+    ScoringError
+        It is no size above 0.
+    """
+    try:
+        found = parse_bytes(text)
+    except ValueError as error:
+        message = f"--memory: {error}"
+        raise ScoringError(message) from error
+    if not found:
+        message = "--memory: a bound of nothing leaves no room to work; write for example 4GB"
+        raise ScoringError(message)
+    return found
 
 
 def _used(option: str, scorer: str, wanted: Mapping[str, AnyScorer]) -> None:

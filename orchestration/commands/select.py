@@ -14,13 +14,20 @@ from numpy.typing import NDArray
 from assets.deduplication.files import file_source
 from assets.scoring.embedders import make_embedder
 from assets.scoring.record_files import Columns, RecordFiles
-from assets.scoring.select_files import Scores, has_column, read_candidates, write_selected
+from assets.scoring.select_files import (
+    HeldVectors,
+    Scores,
+    has_column,
+    read_candidates,
+    write_selected,
+)
 from assets.scoring.selectors.budget import Budget, selection_frame
 from assets.scoring.selectors.budget import select as choose
 from assets.scoring.selectors.protocol import SelectionError, Selector, SelectorNeeds
 from assets.scoring.selectors.registry import create, describe
 from assets.scoring.settings import Value, parse_value
 from assets.scoring.table_writer import check_output, written_metadata
+from orchestration.commands.score import memory_limit
 from orchestration.commands.tables import read_table
 from resources.device import choose_device
 
@@ -73,6 +80,7 @@ def select(
     embedder: str,
     dimensions: int,
     out: Path,
+    memory: str,
     as_json: bool,
 ) -> None:
     """Select records of some files, and write them in their order."""
@@ -87,7 +95,9 @@ def select(
     records = _records(files, selector, columns, embedder, dimensions)
     selector, records, table, column = _by(selector, records, table, wanted)
     records, of_scores = _strata(selector, records, table, wanted)
-    candidates, costs = read_candidates(records, budget, table, column, of_scores)
+    candidates, costs = read_candidates(
+        records, budget, table, column, of_scores, HeldVectors(wanted.method, memory_limit(memory))
+    )
     candidates = replace(candidates, target=_target(targets, selector, records))
     chosen = choose(candidates, selector, budget, costs=costs, seed=wanted.seed)
     rows = write_selected(records, selection_frame(candidates, chosen), out)

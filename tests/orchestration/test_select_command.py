@@ -134,6 +134,21 @@ def test_a_budget_of_text_is_not_passed(
     assert 30 < counts.sum() <= 90
 
 
+def test_a_method_that_holds_all_vectors_stays_within_the_memory_or_says_what_it_needs(
+    files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "o.parquet"
+    given = ("select", *files, "--text", "text", "--dimensions", 100, "--budget", 5, "--out", out)
+    result = call(*given, "--method", "k_center", "--memory", "20kB")
+    assert result.exit_code == EXIT_BAD_RECIPE
+    told = "the first 30, of 100 numbers, need 48,000 bytes (16 a number), and --memory is 20,000; raise --memory"
+    assert told in result.stderr
+    assert not out.exists()
+    assert call(*given, "--method", "random", "--memory", "20kB").exit_code == EXIT_DONE
+    assert call(*given, "--method", "k_center", "--memory", "90kB").exit_code == EXIT_DONE
+    assert "--memory" in call(*given, "--method", "random", "--memory", "0").stderr
+
+
 def test_the_top_of_each_stratum_takes_its_strata_from_the_files_or_the_scores(
     files: tuple[Path, Path], scores: Path, tmp_path: Path
 ) -> None:

@@ -36,13 +36,13 @@ def test_parts_come_back_once_each_and_leave_when_nobody_asks(tmp_path: Path) ->
     first.add(rows("x", "y"))
     first.add(rows("y", "z"))
     again = VectorParts(tmp_path, "a")
-    found = again.wanted(asked("y", "z", "new"))
-    assert found is not None
-    assert sorted(found["content_id"]) == ["y", "z"]
-    assert VectorParts(tmp_path, "b").wanted(asked("y")) is None
-    assert again.wanted(asked("z")) is not None
+    parts = list(again.wanted(asked("y", "z", "new")))
+    assert sorted(pl.concat(parts)["content_id"]) == ["y", "z"]
+    assert all(part.height for part in parts)
+    assert not [*VectorParts(tmp_path, "b").wanted(asked("y"))]
+    assert [part["content_id"].to_list() for part in again.wanted(asked("z"))] == [["z"]]
     assert len(again.rows()) == 1  # of the other part nothing is asked for
-    assert again.wanted(asked()) is None
+    assert not [*again.wanted(asked())]
     assert again.rows() == []
 
 
@@ -60,6 +60,17 @@ def test_quick_work_writes_nothing(tmp_path: Path) -> None:
     parts = VectorParts(tmp_path, "a", seconds=3600.0)
     parts.add(rows("x"))
     assert parts.rows() == []
+
+
+def test_rows_that_wait_are_bounded_in_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vector_parts, "BYTES", 2 * rows("x").nbytes)
+    parts = VectorParts(tmp_path, "a", seconds=3600.0)
+    for name in "vwxyz":
+        parts.add(rows(name))
+    assert len(parts.rows()) == 2
+    assert pl.concat(parts.wanted(asked(*"vwxyz"))).height == 4
 
 
 def test_a_run_that_broke_off_is_gone_on_with(
