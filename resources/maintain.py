@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from resources.pins import (
     lake_pins,
     landed_pins,
     partition_pins,
+    recipe_pins,
     release_pins,
     split_releases,
 )
@@ -41,6 +42,8 @@ from resources.version import CODE_VERSION
 
 LEAST_RETENTION_HOURS = 24.0
 _SECONDS = 3600.0
+Prune = Callable[[Path, Pins, Sweep], None]
+"""Gets the state root, the versions of recipe-layer tables that stay, and the pass over the store."""
 
 
 @dataclass
@@ -93,6 +96,7 @@ def maintain(
     dry_run: bool = False,
     force: bool = False,
     wait_seconds: float = 0.0,
+    prune: Prune | None = None,
     report: Report = silent,
 ) -> Maintenance:
     """Sweep, compact and checkpoint the tables of one output and of the lake layer it stands on.
@@ -113,6 +117,8 @@ def maintain(
         Tell what would be done. Takes no lease and writes nothing.
     wait_seconds
         How long to wait for a run to end.
+    prune
+        Lets go of what caches hold of contents that no kept release of any output has; None: caches are left alone.
     report
         Receives progress.
 
@@ -143,7 +149,7 @@ def maintain(
                 lease.assert_held()
 
         before = time.time() - retention_hours * _SECONDS
-        work = _Work(done, layers, Sweep(before, fence, dry_run), holder, report)
+        work = _Work(done, layers, Sweep(before, fence, dry_run), holder, report, prune)
         try:
             work.run(keep_releases)
         except OSError as error:
@@ -177,9 +183,10 @@ class _Work:
         sweep: Sweep,
         holder: str,
         report: Report,
+        prune: Prune | None,
     ) -> None:
         self.done, self.layers, self.sweep, self.holder = done, layers, sweep, holder
-        self.report = report
+        self.report, self.prune = report, prune
         done.removed = sweep.removed
 
     def run(self, keep_releases: int | None) -> None:
@@ -210,8 +217,21 @@ class _Work:
             # after it, so that a version of it which can be read never refers to one that can't
             self._sweep_landed(landed_pins(done.state, logs[tables], stay[tables]))
         self._verify_held()
+        self._prune(kept)
         for uri in logs:
             self._checkpoint(uri)
+
+    def _prune(self, kept: list[Release]) -> None:
+        """Let go of cached work for contents that no kept release of any output has."""
+        done = self.done
+        if self.prune is None:
+            return
+        self.report("maintain", "pruning caches", None, None)
+        try:
+            needed = recipe_pins(kept, self.layers, done.output, done.state)
+            self.prune(done.state, needed, self.sweep)
+        except Exception as error:
+            self._leave("the caches", error)
 
     def _lake_pins(self, kept: list[Release]) -> Pins:
         done = self.done

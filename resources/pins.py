@@ -59,6 +59,23 @@ def partition_pins(layers: Mapping[str, Layer], output: Path) -> Pins:
     return pins
 
 
+def recipe_pins(
+    own: Iterable[Release], layers: Mapping[str, Layer], output: Path, state: Path
+) -> Pins:
+    """Return what every output on a lake layer needs of its own tables.
+
+    Raises
+    ------
+    Exception
+        As `lake_pins`.
+    """
+    pins = release_pins(own, layers, "recipe", output)
+    for place in _other_outputs(output, state):
+        kept, _ = split_releases(place, None)
+        pins.update(release_pins(kept, layers, "recipe", place))
+    return pins
+
+
 def lake_pins(
     own: Iterable[Release], layers: Mapping[str, Layer], output: Path, state: Path
 ) -> Pins:

@@ -12,8 +12,14 @@ from typing import Literal
 from resources.errors import StoreError
 from resources.table_log import TableLog
 
-Kind = Literal["orphan files", "superseded files", "run records", "temporary files"]
-KINDS: tuple[Kind, ...] = ("orphan files", "superseded files", "run records", "temporary files")
+Kind = Literal["orphan files", "superseded files", "run records", "temporary files", "caches"]
+KINDS: tuple[Kind, ...] = (
+    "orphan files",
+    "superseded files",
+    "run records",
+    "temporary files",
+    "caches",
+)
 
 
 @dataclass

@@ -14,11 +14,14 @@ from orchestration.commands.watch import Watch
 from orchestration.dead_runs import give_up
 from orchestration.execute import dagster_home
 from orchestration.stages import BY_ROUND_TABLE, BY_TABLE
+from resources import delta
 from resources.errors import EXIT_CHECK_FAILED, EXIT_DONE, RecipeError
 from resources.maintain import Maintenance
 from resources.maintain import maintain as work
+from resources.pins import Pins
 from resources.recipe_file import load_recipe
 from resources.releases import last_release
+from resources.sweep import Sweep
 
 _HOURS = {"h": 1.0, "d": 24.0, "w": 168.0}
 
@@ -45,6 +48,7 @@ def maintain(
         dry_run=dry_run,
         force=force,
         wait_seconds=wait_seconds,
+        prune=_prune,
         report=Watch(quiet=as_json),
     )
     if done.dead_runs:
@@ -53,6 +57,21 @@ def maintain(
             give_up(instance, done.dead_runs)
     click.echo(json.dumps(_plain(done)) if as_json else as_text(done))
     return EXIT_CHECK_FAILED if done.damaged else EXIT_DONE
+
+
+def _prune(state: Path, needed: Pins, sweep: Sweep) -> None:
+    """Keep sketches and sets of the contents of all records that stay."""
+    from assets.deduplication.cache_pruning import prune_caches
+    from assets.deduplication.tables import RECORDS
+
+    contents = [
+        delta.scan(uri, version).select("content_id")
+        for uri, versions in needed.items()
+        for version in sorted(versions)
+        if uri.parts[-2:] == tuple(RECORDS.split("/"))
+    ]
+    if contents:  # without a release nobody knows what will be needed
+        prune_caches(state / "_sluice" / "cache", contents, sweep)
 
 
 def parse_hours(text: str, option: str = "--retention") -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -347,6 +348,36 @@ def test_a_version_that_was_swept_is_not_adopted(
 
 
 # -- recipes that share a lake layer ---------------------------------------------------------------
+
+
+def test_caches_are_pruned_by_what_the_kept_releases_of_every_recipe_hold(
+    tmp_path: Path, later: Callable[[float], None]
+) -> None:
+    one, two = recipe_in(tmp_path, output="one"), recipe_in(tmp_path, output="two")
+    for value, which in enumerate([one, two, one, one]):
+        whole_run(which, f"run {value}", value)
+    later(30)
+    held: list[set[int]] = []
+
+    def prune(state: Path, needed: pins.Pins, _sweep: sweep.Sweep) -> None:
+        assert state == tmp_path / "state"
+        rows = [
+            delta.scan(uri, version).collect()
+            for uri, versions in needed.items()
+            for version in versions
+            if uri.name == "records"
+        ]
+        held.append({value for frame in rows for value in frame["v"].to_list()})
+
+    do(one, prune=prune)
+    do(one, keep_releases=1, prune=prune)
+    do(two, prune=prune)
+    # what the other lets go of is free for good
+    assert held == [{0, 1, 2, 3}, {1, 3}, {1, 3}]
+    shutil.rmtree(tmp_path / "two")
+    done = do(one, prune=prune)
+    assert len(held) == 3, "nobody knows what the other needs"
+    assert "the caches" in [item["place"] for item in done.left_alone]
 
 
 def test_the_releases_of_every_recipe_hold_the_lake_layer(
