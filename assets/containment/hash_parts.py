@@ -17,7 +17,7 @@ from assets.containment.bounds import TableStatistics
 from assets.containment.content import first_rows
 from assets.containment.described import Described
 from assets.containment.hash_store import Columns, HashStore, Progress, WorkDone
-from assets.containment.ranges import InPieces, Ranges, all_by_range, as_ranged
+from assets.containment.ranges import InPieces, Ranges, Unordered, all_by_range
 from assets.containment.shared_files import StoredFile
 from assets.kernels.cell_hash import Hashes
 
@@ -90,7 +90,9 @@ class PartHashes:
 
     def by_range(self, bits: int) -> AbstractContextManager[Ranges]:
         """Read ranges of all parts."""
-        return all_by_range([as_ranged(part) for part in self.parts], bits)
+        return all_by_range(
+            [Unordered(part) if isinstance(part, np.ndarray) else part for part in self.parts], bits
+        )
 
     def first_rows(self, wanted: Hashes) -> dict[int, int]:
         """Find the first row of each of some hashes."""

@@ -111,7 +111,7 @@ def _order(hashes: Hashes, bits: int, out: Hashes, rows: Rows, starts: Rows) -> 
 def of_range(hashes: Hashes, number: int, bits: int) -> Hashes:
     """Return the hashes that begin with the `bits` bits of `number`, in their order."""
     if bits == 0:
-        return hashes.copy()
+        return hashes
     shift = np.uint64(64 - bits)
     out = np.empty(hashes.size, np.uint64)
     count = 0

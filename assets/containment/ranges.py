@@ -65,6 +65,25 @@ class Held:
         yield of
 
 
+class Unordered:
+    """An array as `Ranged`, of which each range is looked for anew: without memory, for a few ranges.
+
+    Parameters
+    ----------
+    hashes
+        In any order.
+    """
+
+    def __init__(self, hashes: Hashes) -> None:
+        self.size = hashes.size
+        self._hashes = hashes
+
+    @contextmanager
+    def by_range(self, bits: int) -> Iterator[Ranges]:
+        """Give copies of what is in a range, or the array if all is."""
+        yield lambda number: [of_range(self._hashes, number, bits) if bits else self._hashes]
+
+
 @contextmanager
 def all_by_range(parts: Sequence[Ranged], bits: int) -> Iterator[Ranges]:
     """Open several as one."""
@@ -74,5 +93,5 @@ def all_by_range(parts: Sequence[Ranged], bits: int) -> Iterator[Ranges]:
 
 
 def as_ranged(hashes: Hashes | InPieces) -> Ranged:
-    """Return hashes as something that is read by range."""
+    """Return hashes as something of which all ranges are read."""
     return Held(hashes) if isinstance(hashes, np.ndarray) else hashes

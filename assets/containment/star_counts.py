@@ -15,13 +15,11 @@ from typing import Any, NamedTuple, TypeVar
 
 import numba
 import numpy as np
-import numpy.typing as npt
 
 from assets.containment.pair_counts import NONE_LACKING, Integers
 from assets.containment.ranges import Ranged, Ranges
+from assets.kernels.intrinsics import population_count
 from assets.kernels.xxh64 import Hashes
-
-Counts = npt.NDArray[np.int32]
 
 RANGE_ROWS = 1 << 16
 """About so many rows of the table in all pairs are in work at once: 2.8 MB."""
@@ -29,6 +27,8 @@ RANGE_ROWS = 1 << 16
 _OPEN_AT_ONCE = 256
 _BLOCK = 256
 _LAST = 2**64 - 1
+_BUCKETS_A_KEY = 16
+_NOTHING = np.empty(0, np.uint64)
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -73,7 +73,7 @@ def count_star(hub: Ranged, others: Sequence[Ranged], *, workers: int) -> StarCo
 
     Notes
     -----
-    Cost: for each row of the hub an insertion, for each row of the others a look-up. All occurrences of one row of
+    Cost: for each row of the hub a place in a sort, for each row of the others a look-up. All occurrences of one row of
     the hub are in work together.
     """
     bits = max(1, ((max(hub.size, 1) - 1) // RANGE_ROWS).bit_length())
@@ -107,24 +107,25 @@ def _count_ranges(
     distinct = 0
     for number in range(first, stop):
         own = hub(number)
-        place_bits = (2 * max(sum(piece.size for piece in own), 32) - 1).bit_length()
-        # what stands for no hash is a hash of another range
-        keys = np.full(1 << place_bits, 0 if number else _LAST, np.uint64)
-        counts, marks = np.zeros(keys.size, np.int32), np.zeros(keys.size, np.int64)
-        bitmap = np.zeros(keys.size // 8, np.uint64)
-        before = distinct
-        for piece in own:
-            distinct += insert(piece, bits, keys, counts, bitmap)
+        keys, counts = np.unique(np.concatenate([_NOTHING, *own]), return_counts=True)
+        words = 1 << max((_BUCKETS_A_KEY * keys.size // 64).bit_length(), 1)
+        bitmap, starts = np.zeros(words, np.uint64), np.zeros(words, np.int64)
+        index_keys(keys, bits, bitmap, starts)
+        keys = np.append(keys, np.uint64(_LAST))  # where any search ends
+        marks = np.zeros(counts.size, np.int64)
+        distinct += counts.size
         for at, other in enumerate(others):
             met = 0
             for piece in other(number):
-                shared, more, least = probe(piece, bits, keys, counts, bitmap, marks, at + 1)
+                shared, more, least = probe(
+                    piece, bits, keys, counts, bitmap, starts, marks, at + 1
+                )
                 met += shared
                 surplus[at] += more
                 other_lacking[at] = min(other_lacking[at], least)
             common[at] += met
-            if met < distinct - before and hub_lacking[at] == NONE_LACKING:
-                hub_lacking[at] = least_unmet(keys, counts, marks, at + 1)
+            if met < counts.size and hub_lacking[at] == NONE_LACKING:
+                hub_lacking[at] = keys[first_unmet(marks, at + 1)]
     return StarCounts(distinct, common, surplus, hub_lacking, other_lacking)
 
 
@@ -138,35 +139,29 @@ def _shift(places: int) -> np.uint64:
 
 
 @_compiled
-def insert(hashes: Hashes, skip: int, keys: Hashes, counts: Counts, bitmap: Hashes) -> int:
-    """Count hashes in a table; return how many are new.
+def index_keys(keys: Hashes, skip: int, bitmap: Hashes, starts: Integers) -> None:
+    """Note which buckets have a key.
 
     Parameters
     ----------
-    hashes : np.ndarray
-        Of one range.
+    keys : np.ndarray
+        Distinct hashes of one range, sorted.
     skip : int
-        The bits that all hashes of the range have in common. The places go by those after, so that ordered hashes
-        walk along the table.
-    keys, counts : np.ndarray
-        Hash and occurrences by place, changed in place; where there is none, the key is of another range. A power of
-        two places, more than hashes.
+        The bits that all hashes of the range have in common. The buckets go by those after, so that ordered hashes
+        walk along the keys.
     bitmap : np.ndarray
-        Words whose bits tell where hashes are, eight times as finely; changed in place.
+        A power of two words of zeros; a bit is set for each bucket with a key.
+    starts : np.ndarray
+        As many zeros; becomes how many keys are in the buckets of all words before.
     """
-    up, shift, fine = np.uint64(skip), _shift(keys.size), _shift(64 * bitmap.size)
-    last = np.uint64(keys.size - 1)
-    fresh = 0
-    for value in hashes:
-        slot = (value << up) >> shift
-        while counts[slot] and keys[slot] != value:
-            slot = (slot + np.uint64(1)) & last
-        keys[slot] = value
-        at = (value << up) >> fine
+    up, fine = np.uint64(skip), _shift(64 * bitmap.size)
+    for key in keys:
+        at = (key << up) >> fine
         bitmap[at >> np.uint64(6)] |= np.uint64(1) << (at & np.uint64(63))
-        fresh += counts[slot] == 0
-        counts[slot] += 1
-    return fresh
+        starts[at >> np.uint64(6)] += 1
+    before = 0
+    for word in range(starts.size):
+        before, starts[word] = before + starts[word], before
 
 
 @_compiled
@@ -174,8 +169,9 @@ def probe(
     hashes: Hashes,
     skip: int,
     keys: Hashes,
-    counts: Counts,
+    counts: Integers,
     bitmap: Hashes,
+    starts: Integers,
     marks: Integers,
     mark: int,
 ) -> tuple[int, int, np.uint64]:
@@ -183,21 +179,27 @@ def probe(
 
     Parameters
     ----------
-    hashes, skip, keys, counts, bitmap
-        As of `insert`.
+    hashes : np.ndarray
+        Of the same range.
+    skip, bitmap, starts
+        As of `index_keys`.
+    keys : np.ndarray
+        n distinct hashes, sorted, and after them the largest there can be.
+    counts : np.ndarray
+        How often the hub has each of the n.
     marks : np.ndarray
-        By place; changed in place.
+        n, changed in place.
     mark : int
         The number of the other table, from 1 on; greater than that of each before.
 
     Returns
     -------
     tuple
-        How many places were met for the first time by this table, how many times one was met again that the hub has
-        as often, and the least hash that has none.
+        How many keys were met for the first time by this table, how many times one was met again that the hub has
+        as often, and the least hash that is no key.
     """
-    up, shift, fine = np.uint64(skip), _shift(keys.size), _shift(64 * bitmap.size)
-    one, last = np.uint64(1), np.uint64(keys.size - 1)
+    up, fine = np.uint64(skip), _shift(64 * bitmap.size)
+    one, six, low = np.uint64(1), np.uint64(6), np.uint64(63)
     base = np.int64(mark) << 32
     met = again = 0
     least = NONE_LACKING
@@ -206,15 +208,17 @@ def probe(
         m = np.uint64(0)
         for value in hashes[start : start + _BLOCK]:  # no branch on what can't be foreseen
             at = (value << up) >> fine
-            there = (bitmap[at >> np.uint64(6)] >> (at & np.uint64(63))) & one
+            there = (bitmap[at >> six] >> (at & low)) & one
             likely[m] = value
             m += there
             least = min(least, value | (np.uint64(0) - there))
         for value in likely[:m]:
-            slot = (value << up) >> shift
-            while keys[slot] != value and counts[slot]:
-                slot = (slot + one) & last
-            if keys[slot] != value:
+            at = (value << up) >> fine
+            before = bitmap[at >> six] & ((one << (at & low)) - one)
+            slot = np.uint64(starts[at >> six]) + population_count(before)
+            while keys[slot] < value:  # buckets before it in the word had two, or its own has
+                slot += one
+            if keys[slot] != value or slot == np.uint64(counts.size):
                 least = min(least, value)
                 continue
             times = max(marks[slot], base) + 1
@@ -227,11 +231,10 @@ def probe(
 
 
 @_compiled
-def least_unmet(keys: Hashes, counts: Counts, marks: Integers, mark: int) -> np.uint64:
-    """Return the least key that the table of this number did not meet."""
+def first_unmet(marks: Integers, mark: int) -> int:
+    """Return the first key that the table of this number did not meet; there is one."""
     base = np.int64(mark) << 32
-    least = NONE_LACKING
-    for slot in range(keys.size):
-        if counts[slot] and marks[slot] < base:
-            least = min(least, keys[slot])
-    return least
+    slot = 0
+    while marks[slot] >= base:
+        slot += 1
+    return slot
