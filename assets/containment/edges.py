@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import polars as pl
 import pyarrow as pa
@@ -12,12 +13,13 @@ import pyarrow as pa
 from assets.containment.content import CHUNK_ROW_BYTES, contained_rows
 from assets.containment.described import ColumnFacts, Described
 from assets.containment.generic import (
+    EVIDENCE,
     EVIDENCE_ROWS,
     evidence_bits,
     needs_evidence,
     trivial_reason,
 )
-from assets.containment.hash_store import Columns, HashStore, Read
+from assets.containment.hash_store import Columns, HashStore
 from assets.containment.ranges import InPieces
 from assets.containment.strictest import strictest
 from assets.ingestion.arrow_types import plain_schema
@@ -230,19 +232,26 @@ def witness_rows(counted: pl.DataFrame, columns: Names, store: HashStore) -> pl.
 
 
 def without_trivial(
-    counted: pl.DataFrame, columns: Names, read: Read, min_rows: int
+    counted: pl.DataFrame, columns: Names, store: HashStore, min_rows: int
 ) -> pl.DataFrame:
-    """Leave out edges that a coincidence of a few plain values explains."""
+    """Leave out edges that a coincidence of a few plain values explains.
+
+    A small child is opened once a version for a look at its values.
+    """
     children = counted.select("child", "child_distinct").unique().sort("child")
     kept = []
     for child, distinct in children.iter_rows():
         bits = None
         if needs_evidence(distinct, len(columns)) and distinct >= min_rows:
-            first = _head(read(child, columns))
-            bits = evidence_bits(first, columns) if first is not None else 0.0
+            bits = store.number(child, columns, EVIDENCE, partial(_bits, store, child, columns))
         if trivial_reason(distinct, len(columns), bits, min_rows=min_rows) is None:
             kept.append(child)
     return counted.filter(pl.col("child").is_in(kept))
+
+
+def _bits(store: HashStore, table: str, columns: Names) -> float:
+    first = _head(store.read(table, columns))
+    return evidence_bits(first, columns) if first is not None else 0.0
 
 
 def _head(batches: Iterable[pa.Table]) -> pa.Table | None:

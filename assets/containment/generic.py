@@ -20,6 +20,9 @@ from assets.kernels.cell_text import countable
 MIN_EVIDENCE_BITS = 64.0
 """An edge whose child carries fewer bits could be a coincidence among the tables of a lake."""
 
+EVIDENCE = "bits/1"
+"""Name and version of the rule of `evidence_bits`; part of what is kept of it."""
+
 EVIDENCE_ROWS = 8192
 """So many first rows of a child are looked at."""
 

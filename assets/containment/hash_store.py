@@ -20,6 +20,7 @@ import pyarrow as pa
 from assets.containment.content import Column, first_rows, hash_projections_of, named
 from assets.containment.described import Described
 from assets.containment.hash_files import DamagedHashesError, HashFile, HashWriter, load
+from assets.containment.kept_numbers import load_number, save_number
 from assets.containment.ranges import InPieces
 from assets.containment.room import Room
 from assets.kernels.cell_hash import SCHEME, Equality, Hashes
@@ -154,6 +155,22 @@ class HashStore:
                 self._held = {
                     key: held for key, held in self._held.items() if held is not error.file
                 }
+
+    def number(
+        self, table: str, columns: Columns, meaning: str, look: Callable[[], float]
+    ) -> float:
+        """Return what `look` finds in a table's rows on some columns, looked for once a version.
+
+        `meaning` tells what is looked for, and by which rule.
+        """
+        file = self._file(table, columns).with_suffix(".number")
+        kept = load_number(file, meaning) if self.keep else None
+        if kept is not None:
+            return kept
+        found = look()
+        if self.keep:
+            save_number(file, meaning, found)
+        return found
 
     def get(self, table: str, columns: Sequence[Column]) -> Hashes:
         """Return the hashes of a table's rows on some columns, in any order; mapped from disk if they lie there."""

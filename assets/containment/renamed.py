@@ -139,7 +139,7 @@ def _counted(
         "containment", "multiset_containment", "parent", descending=[True, True, False]
     ).with_columns(renamed="parent", parent=pl.col("parent").str.split("\0").list.first())
     best = best.unique(["child", "parent"], keep="first", maintain_order=True)
-    kept = without_trivial(best, columns, counter.store.read, min_rows)
+    kept = without_trivial(best, columns, counter.store, min_rows)
     maps = {
         (child, parent): {mine: theirs for theirs, mine in parents[renamed][1]}
         for child, parent, renamed in kept.select("child", "parent", "renamed").rows()

@@ -129,7 +129,7 @@ def find_edges(
     content = ContentStage(full, counter, ledger, sampling, min_containment, clock, progress)
     counted = content.counted(candidates)
     found = sum(frame.height for frame in counted.values())
-    kept = {c: without_trivial(f, c, store.read, min_rows) for c, f in counted.items()}
+    kept = {c: without_trivial(f, c, store, min_rows) for c, f in counted.items()}
     left = sum(frame.height for frame in kept.values())
     kept = content.located(kept)
     clock.stage("content", content.asked, left, content.done)

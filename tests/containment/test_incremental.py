@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assets.containment.folder import FolderSearch, search_folder
+from assets.containment.source_tables import SourceTable
 
 _clock = itertools.count(2 * 10**9)
 
@@ -241,3 +242,20 @@ def test_rows_of_kept_hashes_that_were_tampered_with_are_made_anew(tmp_path):
         for file in cache.rglob("*.rows"):
             file.write_bytes(damage(file.read_bytes()))
         assert search_folder(lake, min_containment=0.5, cache=cache).edges.equals(first.edges)
+
+
+def test_small_children_are_not_opened_again_where_nothing_changed(tmp_path, monkeypatch):
+    lake, cache = tmp_path / "lake", tmp_path / "cache"
+    lake.mkdir()
+    append(lake / "parent.files", rows(0, 50))
+    append(lake / "few.files", rows(0, 5))
+    append(lake / "narrow.files", rows(0, 40).select("id"))  # 0 to 39: a coincidence
+    first = search_folder(lake, cache=cache)
+    assert set(shares(first)) == {("few.files", "parent.files")}
+    for file in cache.rglob("*.number"):
+        file.write_text(file.read_text()[:-1])
+    assert search_folder(lake, cache=cache).edges.equals(first.edges)  # not believed, made anew
+    monkeypatch.setattr(SourceTable, "_pass", None)  # no row can be read
+    again = search_folder(lake, cache=cache)
+    assert again.edges.equals(first.edges)
+    assert again.coincidences == first.coincidences == 1
