@@ -58,7 +58,7 @@ def compute(run: Run, stage: Stage) -> Facts:
     from assets.deduplication.cluster_report import largest_clusters
     from assets.deduplication.fates import decide
     from assets.deduplication.stage_cuts import remove_spans, since_when
-    from assets.deduplication.stage_near import missed_pairs, near_duplicates
+    from assets.deduplication.stage_near import near_duplicates
     from assets.deduplication.stage_texts import StageTexts
     from assets.deduplication.survivor_order import wanted_columns
     from assets.deduplication.write_records import write_records
@@ -79,8 +79,8 @@ def compute(run: Run, stage: Stage) -> Facts:
     ).collect(engine="streaming")
     texts = StageTexts.of(records, settings.normalise)
     narrow = texts.renamed(own)
-    near, texts_sketched = near_duplicates(run, texts)
-    miss = missed_pairs(run, texts, near)
+    found = near_duplicates(run, texts)
+    near, miss = found.near, found.miss
     shared = _contamination(run, texts, narrow)
     before = _kept_before(run)
     held = before.filter(pl.col("fate") == "held_out")
@@ -129,7 +129,7 @@ def compute(run: Run, stage: Stage) -> Facts:
             "largest_cluster": max(sizes["len"].to_list(), default=0),
             "label_conflicts": int(decided.duplicates["label_conflict"].sum()),
             "bytes_saved": int(gone["length"].sum()),
-            "texts_sketched": texts_sketched,
+            "texts_sketched": found.sketched,
             "pairs_verified": near.candidates,
             "large_buckets": near.large_buckets,
             "expected_miss_at_threshold": round(near.expected_miss, 5),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import polars as pl
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-from assets.deduplication.measured_miss import MeasuredMiss, measured_miss, sample_keys
+import polars as pl
+import pyarrow as pa
+
+from assets.deduplication.measured_miss import MeasuredMiss, measured_miss, sample_sets, sampled
 from assets.deduplication.near import NearDuplicates
 from assets.deduplication.near_pairs import NearPairs
 from assets.deduplication.set_cache import SetCache
@@ -14,20 +18,40 @@ from assets.deduplication.stage_texts import StageTexts
 from resources.run import Run
 
 
-def near_duplicates(run: Run, texts: StageTexts) -> tuple[NearPairs, int]:
-    """Find near duplicates; returns also how many texts were sketched, because no run had yet."""
+@dataclass(frozen=True)
+class Found:
+    """What was found.
+
+    Attributes
+    ----------
+    near
+        The near duplicates.
+    sketched
+        How many texts were sketched, because no run had yet.
+    miss
+        What the bands missed on a sample.
+    """
+
+    near: NearPairs
+    sketched: int
+    miss: MeasuredMiss
+
+
+def near_duplicates(run: Run, texts: StageTexts) -> Found:
+    """Find near duplicates; of texts that earlier runs sketched only those are read whose set is no longer kept."""
     settings = run.recipe.deduplication
     run.scratch.mkdir(parents=True, exist_ok=True)
     # a text has one character shingle a letter: their sets are eight times the text
     keeps_sets = settings.shingle.startswith("word:")
     rule = f"{settings.shingle}/{SHINGLE_TAG}"
+    sets = SetCache(run.scratch / "sets", rule) if keeps_sets else None
     finder = NearDuplicates(
         settings.similarity,
         settings.shingle,
         workers=run.recipe.limits.workers,
         memory_bytes=run.recipe.limits.memory_bytes // 8,
         scratch=run.scratch,
-        sets=SetCache(run.scratch / "sets", rule) if keeps_sets else None,
+        sets=sets,
     )
     kept_apart = "" if settings.normalise == "none" else f"/text-{settings.normalise}"
     kept_apart += "/with-sets" if keeps_sets else ""  # a sketch without its set is made once more
@@ -39,15 +63,17 @@ def near_duplicates(run: Run, texts: StageTexts) -> tuple[NearPairs, int]:
         finder.add(values, keys)
         done += len(keys)
         run.report("deduplication", "sketching texts", done, None)
-    cache.add(finder.sketches())
+    made = finder.sketches()
+    cache.add(made)
+    asked, chosen = sampled(pl.concat([f.select("key", "digest", "size") for f in (known, made)]))
+    del made
     finder.add_sketches(known)
     run.report("deduplication", "comparing texts", None, None)
-    return finder.collapsed(texts.batches), done
+    near = finder.collapsed(texts.batches)
 
+    def of_keys(keys: pl.Series) -> Iterator[tuple[pa.Array, pa.Array]]:
+        return texts.batches(texts.firsts.filter(pl.col("content_id").is_in(keys.implode())))
 
-def missed_pairs(run: Run, texts: StageTexts, near: NearPairs) -> MeasuredMiss:
-    """Compare a sample of the texts without bands, to see what the bands missed."""
-    settings = run.recipe.deduplication
-    asked, against = sample_keys(texts.firsts["content_id"])
-    chosen = texts.firsts.filter(pl.col("content_id").is_in(against.implode()))
-    return measured_miss(texts.batches(chosen), asked, near, settings.similarity, settings.shingle)
+    run.report("deduplication", "measuring what was missed", None, None)
+    sample = sample_sets(chosen, sets, settings.shingle, of_keys)
+    return Found(near, done, measured_miss(sample, asked, near, settings.similarity))
