@@ -164,7 +164,7 @@ def dsir(documents: int) -> Bar:
 
 
 def el2n(documents: int, rows: int = 40_000, few: int = 1000) -> Bar:
-    """EL2N of a fitted head, against loops over rows."""
+    """EL2N of fitted heads from labels and vectors, the fold of each told by its hash, against loops over rows."""
     from assets.kernels.unit_vectors import to_stored_grid
     from assets.scoring.difficulty import El2n
     from assets.scoring.linear_head import Heads, vector_hashes
@@ -200,28 +200,72 @@ def el2n(documents: int, rows: int = 40_000, few: int = 1000) -> Bar:
     )
 
 
-def grand(documents: int, rows: int = 40_000, few: int = 400) -> Bar:
-    """GraNd of a last layer in closed form, the forward pass with it, against a backward pass a row."""
+def fitted_network(x: Any, y: Any) -> Any:
+    """Fit a 384-128-10 network in a few steps on whole batches."""
     import torch
-
-    from assets.kernels.per_sample_gradients import last_layer_norms
 
     torch.manual_seed(0)
     network = torch.nn.Sequential(
         torch.nn.Linear(384, 128), torch.nn.ReLU(), torch.nn.Linear(128, 10)
-    ).eval()
+    )
+    steps = torch.optim.SGD(network.parameters(), lr=0.05)
+    for start in range(0, 10_000, 1000):
+        loss = torch.nn.functional.cross_entropy(
+            network(x[start : start + 1000]), y[start : start + 1000]
+        )
+        steps.zero_grad()
+        loss.backward()
+        steps.step()
+    return network.eval()
+
+
+def el2n_network(documents: int, rows: int = 40_000, few: int = 1000) -> Bar:
+    """EL2N of one fitted network, batches against one row at a time: the scoring pass alone."""
+    import torch
+
+    from assets.kernels.core_threads import blocks, on_every_core
+    from assets.scoring.difficulty import El2n
+
     x = torch.from_numpy(vectors_of(rows, 10, 6.0))
-    y = torch.from_numpy(np.random.default_rng(1).integers(10, size=rows))
+    own = np.random.default_rng(1).integers(10, size=rows)
+    y = torch.from_numpy(own)
+    network, measure = fitted_network(x, y), El2n().measure
+
+    def score(part):
+        with torch.no_grad():
+            return measure(network(x[part]).softmax(1).double().numpy(), own[part])
 
     def ours():
-        found = []
+        return np.concatenate(list(on_every_core(score, blocks(rows, 2048))))
+
+    def about(answers):
+        gap = np.abs(answers["ours"][:few] - answers["loop_of_rows"]).max()
+        return {"rows": rows, "network": "384-128-10", "largest_difference": float(gap)}
+
+    loop = {"loop_of_rows": lambda: peers.el2n_of_network(network, x[:few], y[:few])}
+    return Bar({"ours": ours, **loop}, about, {"loop_of_rows": rows / few})
+
+
+def grand(documents: int, rows: int = 40_000, few: int = 400) -> Bar:
+    """GraNd of a last layer in closed form, the forward pass with it, against a backward pass a row."""
+    import torch
+
+    from assets.kernels.core_threads import blocks, on_every_core
+    from assets.kernels.per_sample_gradients import last_layer_norms
+
+    x = torch.from_numpy(vectors_of(rows, 10, 6.0))
+    y = torch.from_numpy(np.random.default_rng(1).integers(10, size=rows))
+    network = fitted_network(x, y)
+
+    def score(part):
         with torch.no_grad():
-            for start in range(0, rows, 4096):
-                inner = network[:2](x[start : start + 4096])
-                error = network[2](inner).softmax(1)
-                error[torch.arange(len(error)), y[start : start + 4096]] -= 1.0
-                found.append(last_layer_norms(error.numpy(), inner.numpy()))
-        return np.concatenate(found)
+            inner = network[:2](x[part])
+            error = network[2](inner).softmax(1)
+        error[torch.arange(len(error)), y[part]] -= 1.0
+        return last_layer_norms(error.numpy(), inner.numpy())
+
+    def ours():
+        return np.concatenate(list(on_every_core(score, blocks(rows, 2048))))
 
     def about(answers):
         gap = np.abs(answers["ours"][:few] / answers["autograd_loop"] - 1).max()
@@ -411,6 +455,7 @@ def rules(documents: int) -> Bar:
 BARS = {
     "dsir": dsir,
     "el2n": el2n,
+    "el2n_network": el2n_network,
     "grand": grand,
     "kmeans": kmeans,
     "similarity": similarity,

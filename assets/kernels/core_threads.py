@@ -7,6 +7,8 @@ must release the interpreter: torch, numpy and compiled functions do.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -21,31 +23,35 @@ def on_every_core(work: Callable[[Part], Found], parts: Iterable[Part]) -> Itera
     Parameters
     ----------
     work
-        Runs on as many threads at a time as torch uses, and sees a torch that uses one.
+        Runs on as many threads at a time as torch uses (the cores, or OMP_NUM_THREADS), and sees a torch that uses one.
     parts
-        Where there is one, or torch uses one thread, it is done by the caller.
+        Where there is one, or one thread, it is done by the caller.
 
     Raises
     ------
     Exception
         Whatever `work` raises first; parts that have not begun are left out.
     """
-    import torch
-
-    threads = torch.get_num_threads()
+    torch = sys.modules.get("torch")  # loading it takes longer than most work
+    threads = torch.get_num_threads() if torch is not None else _cores()
     every = list(parts)
     if threads == 1 or len(every) < 2:
         yield from map(work, every)
         return
-    pool = ThreadPoolExecutor(
-        min(threads, len(every)), initializer=torch.set_num_threads, initargs=(1,)
-    )
+    alone = (None, ()) if torch is None else (torch.set_num_threads, (1,))
+    pool = ThreadPoolExecutor(min(threads, len(every)), "core", *alone)
     try:
         yield from pool.map(work, every)
     finally:
         pool.shutdown(cancel_futures=True)
-        # torch also keeps the number that new threads begin with
-        torch.set_num_threads(threads)
+        if torch is not None:  # it also keeps the number that new threads begin with
+            torch.set_num_threads(threads)
+
+
+def _cores() -> int:
+    """Return how many threads torch would use."""
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    return int(told) if told.isdecimal() and int(told) else len(os.sched_getaffinity(0))
 
 
 def blocks(rows: int, most: int) -> list[slice]:

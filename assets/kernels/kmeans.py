@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from assets.kernels.core_threads import blocks, on_every_core
 from assets.kernels.keyed_random import Ids, hash_words, id_words
 from assets.kernels.kmeans_start import Metric, plus_plus
-from assets.kernels.largest import first_largest
 from assets.kernels.unit_vectors import SCALE, UNIT, to_grid, valid_rows
 
 if TYPE_CHECKING:
@@ -228,10 +227,11 @@ def _nearest(
 
 def _best(score: torch.Tensor) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """Return the lowest of each row's nearest cells, and its score."""
+    # both return the first of equal maxima; numpy's runs on whole vectors, torch's on a CPU does not
     if score.device.type == "cpu":
-        places, values = first_largest(score.numpy())
-        return places, values.astype(np.float64)
-    # argmax returns the first of equal maxima too
+        values = score.numpy()
+        places = values.argmax(axis=1)
+        return places.astype(np.int32), values[np.arange(len(places)), places].astype(np.float64)
     best = score.argmax(dim=1, keepdim=True)
     value = score.gather(1, best)[:, 0].cpu().numpy()
     return best[:, 0].cpu().numpy().astype(np.int32), value.astype(np.float64)

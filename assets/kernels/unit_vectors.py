@@ -126,9 +126,9 @@ def _round_rows(
         if not 0.0 < norm < np.inf:
             grid[i] = 0.0
         elif half:
-            unsure[i] = _rounded(row, SCALE / norm, grid[i]) > _NEAR_HALF
+            unsure[i] = _rounded(row, SCALE / norm, grid[i])
         else:
-            unsure[i] = _rounded(block[i], SCALE / norm, grid[i]) > _NEAR_HALF
+            unsure[i] = _rounded(block[i], SCALE / norm, grid[i])
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
@@ -149,9 +149,10 @@ def _to_half(bits: NDArray[np.uint32], out: NDArray[np.uint32]) -> Any:  # noqa:
     given = bits.view(np.float32)
     half = np.float32(0.5)  # from here to 1, a step of float32 is float16's smallest number
     for j in range(len(bits)):
-        if (bits[j] & _MAGNITUDE) < np.uint32(HALF_NORMAL):
-            small = (abs(given[j]) + half) - half
-            values[j] = small if given[j] > 0 else -small
+        small = (abs(given[j]) + half) - half
+        small = small if given[j] > 0 else -small
+        # a choice, not a branch, so that it runs on whole vectors
+        values[j] = small if (bits[j] & _MAGNITUDE) < np.uint32(HALF_NORMAL) else values[j]
     return True
 
 
@@ -164,16 +165,16 @@ def _squares(row: NDArray[np.float32]) -> Any:  # noqa: ANN401 a numba float64
     return total
 
 
-@njit(cache=True, nogil=True, fastmath={"nnan", "nsz", "contract"})  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
 def _rounded(row: NDArray[np.float32], factor: Any, out: NDArray[np.float32]) -> Any:  # noqa: ANN401
-    """Fill a row of the grid; returns how far a number was from a whole one at most."""
-    furthest = 0.0
+    """Fill a row of the grid; tells whether a number was nearer to a half than can be told apart."""
+    unsure = 0  # counted: the largest of floats is not found on whole vectors
     for j in range(len(row)):
         exact = np.float64(row[j]) * factor
         whole = np.rint(exact)
         out[j] = np.float32(whole)
-        furthest = max(furthest, abs(exact - whole))
-    return furthest
+        unsure += 1 if abs(exact - whole) > _NEAR_HALF else 0
+    return unsure > 0
 
 
 def valid_rows(grid: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from assets.kernels.row_sums import row_sums
 from assets.scoring.linear_head import Heads, LabelledSample, fit_heads
 from assets.scoring.protocol import (
     Direction,
@@ -37,9 +38,9 @@ from assets.scoring.samples import (
     empty_sample,
     label_hashes,
     sample_of,
-    stored_grid,
     united,
     usable,
+    usable_vectors,
 )
 
 
@@ -152,19 +153,20 @@ class Difficulty(ABC):
             return ScoreColumn(self.name, self.version, np.full(n, np.nan), reasons, direction)
         classes = state.arrays["classes"]
         heads = Heads(classes, state.arrays["weights"], state.arrays["units"])
-        without = ~usable(batch)
         values = np.full(n, np.nan)
         labels = label_hashes(batch)
         unlabelled = labels == NO_LABEL
         own = np.minimum(np.searchsorted(classes, labels), len(classes) - 1)
-        rows = np.flatnonzero(~without & ~unlabelled & (classes[own] == labels))
+        rows = np.flatnonzero(~unlabelled & (classes[own] == labels))
         # as stored, so that a score from stored vectors is the same
         wanted = batch.embedding if len(rows) == n else batch.embedding[rows]
-        p = heads.probabilities_of(stored_grid(wanted))
+        p = heads.probabilities_as_stored(wanted)
         judged = ~np.isnan(p[np.arange(len(rows)), own[rows]])
         if not judged.all():
             rows, p = rows[judged], p[judged]
         values[rows] = self.measure(np.nan_to_num(p, copy=False), own[rows])
+        silent, without = np.flatnonzero(np.isnan(values)), np.zeros(n, dtype=bool)
+        without[silent] = ~usable_vectors(batch.embedding[silent])
         unknown = "the label is not among those that the head has learned from other records"
         why = [(without, "no embedding"), (unlabelled, "no label"), (np.isnan(values), unknown)]
         return ScoreColumn(self.name, self.version, values, reasons_from(n, why), direction)
@@ -182,7 +184,7 @@ class El2n(Difficulty):
         """Return norm(p - onehot(y))."""
         error = p.copy()
         error[np.arange(len(own)), own] -= 1.0
-        return np.asarray(np.sqrt((error * error).sum(axis=1)))
+        return np.asarray(np.sqrt(row_sums(error * error)))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ order of records and on one thread, but another BLAS may change it in the last d
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,15 +21,20 @@ from typing import Any
 
 import numpy as np
 import xxhash
+from numba import njit
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
+from assets.kernels.core_threads import blocks, on_every_core
 from assets.kernels.row_hashes import hash_rows
-from assets.kernels.unit_vectors import SCALE, to_grid, valid_rows
+from assets.kernels.row_sums import sum_of
+from assets.kernels.unit_vectors import SCALE, to_grid, to_stored_grid, valid_rows
 from assets.scoring.protocol import ScoringError
 
 _WEIGHT_BITS = 26
 _BLOCK_ROWS = 1024
-_SMALL_CLASSES = 32  # products with up to so many are done before a second thread has begun
+_CORE_ROWS = 4096
+_FEW_CLASSES = 32  # up to so many, a loop is faster than what a BLAS needs to begin
 ITERATIONS = 100
 
 
@@ -60,34 +66,95 @@ class Heads:
 
     def probabilities_of(self, grid: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return class probabilities of n records on the grid (n, d); see `probabilities`."""
-        from threadpoolctl import threadpool_limits
-
-        small = len(self.classes) <= _SMALL_CLASSES
-        with threadpool_limits(1) if small else nullcontext():
-            return self._probabilities_of(grid)
-
-    def _probabilities_of(self, grid: NDArray[np.float32]) -> NDArray[np.float64]:
         result = np.full((len(grid), len(self.classes)), np.nan)
-        known = [np.flatnonzero(~np.isnan(head[:, 0])) for head in self.weights]
-        heads = [head[some].T for head, some in zip(self.weights, known, strict=True)]
-        for start in range(0, len(grid), _BLOCK_ROWS):  # in blocks: copies stay in cache
-            block = grid[start : start + _BLOCK_ROWS]
-            folds = vector_hashes(block) % np.uint64(len(self.units))
-            usable = valid_rows(block)
-            for fold, unit in enumerate(self.units):
-                rows = np.flatnonzero(usable & (folds == fold))
-                # whole numbers below 2**53: exact whatever the order of summation
-                weights = heads[fold]
-                logits = block[rows].astype(np.float64) @ weights[:-1] + SCALE * weights[-1]
-                logits *= unit / SCALE
-                logits -= logits.max(axis=1, keepdims=True, initial=-np.inf)
-                odds = np.exp(logits, out=logits)
-                odds /= odds.sum(axis=1, keepdims=True)
-                if len(known[fold]) == len(self.classes):
-                    result[start + rows] = odds
-                else:
-                    result[np.ix_(start + rows, known[fold])] = odds
+        self._fill(len(grid), lambda rows: grid[rows], result)
         return result
+
+    def probabilities_as_stored(self, vectors: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return class probabilities of n vectors as they are once stored (`to_stored_grid`); see `probabilities`."""
+        result = np.full((len(vectors), len(self.classes)), np.nan)
+        self._fill(len(vectors), lambda rows: to_stored_grid(vectors[rows]), result)
+        return result
+
+    def _fill(
+        self, n: int, grid_of: Callable[[slice], NDArray[np.float32]], result: NDArray[np.float64]
+    ) -> None:
+        """Fill in n rows, block by block on every core: copies stay in cache."""
+        few = len(self.classes) <= _FEW_CLASSES and not np.isnan(self.weights).any()
+        some = _few_classes if few else _many_classes
+
+        def fill(rows: slice) -> None:
+            for block in blocks(rows.stop - rows.start, _BLOCK_ROWS):
+                here = slice(rows.start + block.start, rows.start + block.stop)
+                some(self, grid_of(here), result[here])
+
+        # looking for the BLAS takes longer than a small product
+        with nullcontext() if few else threadpool_limits(1):
+            for _ in on_every_core(fill, blocks(n, _CORE_ROWS)):
+                pass
+
+
+def _many_classes(heads: Heads, grid: NDArray[np.float32], result: NDArray[np.float64]) -> None:
+    """Fill in probabilities, a matrix product a fold."""
+    folds = vector_hashes(grid) % np.uint64(len(heads.units))
+    usable = valid_rows(grid)
+    for fold, (head, unit) in enumerate(zip(heads.weights, heads.units, strict=True)):
+        known = np.flatnonzero(~np.isnan(head[:, 0]))
+        rows = np.flatnonzero(usable & (folds == fold))
+        # whole numbers below 2**53: exact whatever the order of summation
+        weights = head[known].T
+        logits = grid[rows].astype(np.float64) @ weights[:-1] + SCALE * weights[-1]
+        logits *= unit / SCALE
+        logits -= logits.max(axis=1, keepdims=True, initial=-np.inf)
+        odds = np.exp(logits, out=logits)
+        odds /= odds.sum(axis=1, keepdims=True)
+        result[np.ix_(rows, known)] = odds
+
+
+def _few_classes(heads: Heads, grid: NDArray[np.float32], result: NDArray[np.float64]) -> None:
+    """Fill in the same probabilities, row by row, of classes that every head has seen."""
+    folds = vector_hashes(grid) % np.uint64(len(heads.units))
+    _logits(grid, folds, heads.weights, heads.units / SCALE, result)
+    np.exp(result, out=result)
+    _divide(result)
+
+
+# sums of whole numbers below 2**53 are exact in any order
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})  # type: ignore[untyped-decorator]
+def _logits(
+    grid: NDArray[np.float32],
+    folds: NDArray[np.uint64],
+    weights: NDArray[np.float64],
+    units: NDArray[np.float64],
+    out: NDArray[np.float64],
+) -> None:
+    """Fill in logits less the largest of their row; NaN for a row without a direction."""
+    n, d = grid.shape
+    row = np.empty(d)
+    for i in range(n):
+        some = False
+        for j in range(d):
+            row[j] = grid[i, j]
+            some |= grid[i, j] != 0
+        if not some:
+            out[i] = np.nan
+            continue
+        head, unit = weights[folds[i]], units[folds[i]]
+        most = -np.inf
+        for c in range(out.shape[1]):
+            total = 0.0
+            for j in range(d):
+                total += row[j] * head[c, j]
+            out[i, c] = (total + SCALE * head[c, d]) * unit
+            most = max(most, out[i, c])
+        for c in range(out.shape[1]):
+            out[i, c] -= most
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+def _divide(rows: NDArray[np.float64]) -> None:
+    for i in range(len(rows)):
+        rows[i] /= sum_of(rows[i])
 
 
 def vector_hashes(grid: NDArray[np.float32]) -> NDArray[np.uint64]:
@@ -146,7 +213,6 @@ def fit_heads(sample: LabelledSample, folds: int, strength: float) -> Heads:
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits
 
     classes, codes = np.unique(sample.labels, return_inverse=True)
     if len(classes) < 2:

@@ -79,10 +79,12 @@ class ScoreColumn:
 
 def reasons_from(n: int, where: Iterable[tuple[NDArray[np.bool_], str]]) -> pl.Series:
     """Build a reason column; the first reason whose mask covers a row is taken."""
-    result = np.full(n, None, dtype=object)
+    codes = np.zeros(n, dtype=np.uint32)
+    reasons: list[str | None] = [None]
     for mask, reason in where:
-        result[mask & (result == None)] = reason  # noqa: E711 elementwise
-    return pl.Series("reason", result.tolist(), dtype=pl.String)
+        codes[mask & (codes == 0)] = len(reasons)
+        reasons.append(reason)
+    return pl.Series("reason", reasons, dtype=pl.String).gather(pl.Series(codes))
 
 
 @runtime_checkable

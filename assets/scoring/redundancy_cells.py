@@ -108,7 +108,8 @@ def _limits(centroids: NDArray[Any], reach: float) -> NDArray[np.float32]:
     return np.asarray(reach * SCALE * np.sqrt(np.maximum(apart, 0.0)), dtype=np.float32)
 
 
-@njit(cache=True, nogil=True, fastmath={"nnan", "nsz", "reassoc"})  # type: ignore[untyped-decorator]
+# the largest is sought among int32, which hold a product's whole numbers: of floats it is not found on whole vectors
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
 def _choose(
     product: NDArray[np.float32],
     limits: NDArray[np.float32],
@@ -119,12 +120,13 @@ def _choose(
     most_cells = cells.shape[1]
     for i in range(n):
         row = product[i]
-        most = row[0]
+        largest = np.int32(row[0])
         for j in range(k):
-            most = max(most, row[j])
-        own = k
-        for j in range(k):
-            own = min(own, j if row[j] == most else k)
+            largest = max(largest, np.int32(row[j]))
+        most = np.float32(largest)
+        own = 0
+        while row[own] != most:
+            own += 1
         limit = limits[own]
         within = 0
         for j in range(k):

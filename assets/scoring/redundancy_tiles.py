@@ -142,7 +142,8 @@ def _search_on_core(ordered: NDArray[np.float32], task: Task, nearest: Nearest) 
             nearest.pairs += len(asking) * upto
 
 
-@njit(cache=True, nogil=True, fastmath={"nnan", "nsz", "reassoc"})  # type: ignore[untyped-decorator]
+# the largest is sought among int32, which hold a product's whole numbers: of floats it is not found on whole vectors
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
 def _note(
     product: NDArray[np.float32],
     queries: NDArray[np.int64],
@@ -159,14 +160,15 @@ def _note(
         if before == 0:
             continue
         row = product[i]
-        most = row[0]
+        largest = np.int32(row[0])
         for j in range(before):
-            most = max(most, row[j])
+            largest = max(largest, np.int32(row[j]))
+        most = np.float32(largest)
         if where[query] >= 0 and most < best[query]:
             continue
-        at = before
-        for j in range(before):  # no way out of the loop, so that it runs on whole vectors
-            at = min(at, j if row[j] == most else before)
+        at = 0
+        while row[at] != most:
+            at += 1
         if where[query] < 0 or most > best[query] or members[at] < where[query]:
             best[query] = most
             where[query] = members[at]

@@ -35,12 +35,17 @@ def usable(batch: ScoreBatch) -> NDArray[np.bool_]:
     """Tell which rows have a vector with a direction once it is stored (bool, shape (n,))."""
     if batch.embedding is None:
         return np.zeros(len(batch), dtype=bool)
-    if batch.embedding.dtype == np.float32:
-        largest = _largest(np.ascontiguousarray(batch.embedding).view(np.uint32))
+    return usable_vectors(batch.embedding)
+
+
+def usable_vectors(vectors: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+    """Tell which vectors have a direction once they are stored (bool, shape (n,))."""
+    if vectors.dtype == np.float32:
+        largest = _largest(np.ascontiguousarray(vectors).view(np.uint32))
         return np.asarray((largest > HALF_ZERO) & (largest < HALF_INFINITE))
     with np.errstate(over="ignore", invalid="ignore"):
-        vectors = batch.embedding.astype(np.float16)
-    return np.asarray(np.isfinite(vectors).all(axis=1) & vectors.any(axis=1))
+        stored = vectors.astype(np.float16)
+    return np.asarray(np.isfinite(stored).all(axis=1) & stored.any(axis=1))
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped

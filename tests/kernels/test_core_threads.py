@@ -1,18 +1,14 @@
-"""Work on every core, and the first largest number of each row."""
+"""Work on every core."""
 
 from __future__ import annotations
 
+import sys
 import threading
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from assets.kernels.core_threads import blocks, on_every_core
-from assets.kernels.largest import first_largest
 
 
 @pytest.fixture
@@ -68,15 +64,12 @@ def test_blocks_part_rows():
     assert blocks(0, 3) == []
 
 
-@settings(deadline=None, max_examples=60)
-@given(
-    arrays(
-        np.float32, st.tuples(st.integers(0, 5), st.integers(1, 40)), elements=st.integers(-3, 3)
-    )
-)
-def test_the_first_of_equal_numbers_is_the_largest(rows):
-    for given_rows in (rows, rows.astype(np.float64)):
-        places, values = first_largest(given_rows)
-        assert np.array_equal(places, given_rows.argmax(axis=1))
-        assert np.array_equal(values, given_rows.max(axis=1))
-        assert values.dtype == given_rows.dtype
+def test_without_torch_it_is_not_loaded_and_the_cores_are_used(monkeypatch):
+    monkeypatch.delitem(sys.modules, "torch")
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    wait = threading.Barrier(3, timeout=30)  # passed only if three are at work
+    assert len(list(on_every_core(lambda _: wait.wait(), range(3)))) == 3
+    assert "torch" not in sys.modules
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    me = threading.get_ident()
+    assert list(on_every_core(lambda _: threading.get_ident(), range(3))) == [me] * 3

@@ -6,7 +6,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from assets.kernels.unit_vectors import SCALE, to_grid
+from assets.kernels.unit_vectors import SCALE, to_grid, to_stored_grid
 from assets.scoring import linear_head
 from assets.scoring.difficulty import El2n, Entropy, Loss, Margin
 from assets.scoring.linear_head import LabelledSample, fit_heads, vector_hashes
@@ -166,3 +166,22 @@ def test_what_cannot_be_is_refused(kind):
         kind(keep="best")
     with pytest.raises(ScoringError, match="strength"):
         kind(strength=0)
+
+
+@pytest.mark.parametrize("classes", [2, 9, 20])
+def test_probabilities_of_few_classes_are_those_of_a_matrix_product_bit_for_bit(classes):
+    rng = np.random.default_rng(classes)
+    rows = rng.normal(size=(300, 40)).astype(np.float32)
+    rows[7], rows[8] = 0, np.nan
+    labels = rng.integers(classes, size=300).astype(np.uint64) + np.uint64(1)
+    heads = fit_heads(LabelledSample(rows[9:], labels[9:]), 3, 1.0)
+    grid = to_grid(rows)
+    want = np.full((300, classes), np.nan)
+    linear_head._many_classes(heads, grid, want)
+    got = np.empty_like(want)
+    linear_head._few_classes(heads, grid, got)
+    assert np.array_equal(got, want, equal_nan=True)
+    assert np.isnan(got[7:9]).all()
+    assert np.isfinite(np.delete(got, [7, 8], axis=0)).all()
+    stored = heads.probabilities_as_stored(rows)
+    assert np.array_equal(stored, heads.probabilities_of(to_stored_grid(rows)), equal_nan=True)
