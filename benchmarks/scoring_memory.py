@@ -78,7 +78,11 @@ def stage(folder: Path, rows: int, dimensions: int, limit: str) -> dict[str, Any
 
     recipe = recipe_of(folder, dimensions, limit)
     upstream = StageSpec(
-        "deduplication", ("deduplication/records", "deduplication/fates"), (), "1", "recipe"
+        "deduplication",
+        ("deduplication/records", "deduplication/fates", "deduplication/cut_records"),
+        (),
+        "1",
+        "recipe",
     )
     with Run(recipe, "benchmark", specs=(upstream, EMBEDDINGS_SPEC, SCORES_SPEC)) as run:
         model = embedder(recipe).embedder_id
@@ -88,6 +92,7 @@ def stage(folder: Path, rows: int, dimensions: int, limit: str) -> dict[str, Any
         fates = made.open(
             "deduplication/fates", pa.schema([("record_id", pa.string()), ("fate", pa.string())])
         )
+        made.open("deduplication/cut_records", record_schema(["language"], [])).close()
         kinds = [pa.string(), pa.string(), pa.int32(), pa.binary()]
         names = ["content_id", "embedder_id", "dim", "vector"]
         schema = pa.schema(list(zip(names, kinds, strict=True)))

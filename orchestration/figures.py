@@ -1,6 +1,6 @@
 """What the UI shows of a table beside its numbers: figures and small tables as Markdown, drawn from what was committed.
 
-Counts, ids of tables, groups and scorers only; never record text. A figure is a PNG of at most 60 kB inside the
+Counts, ids and scorers only; never record text (but see `score_figures`). A figure is a PNG of at most 60 kB inside the
 Markdown, so that it lives in Dagster's event log and needs no file.
 """
 
@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from orchestration.tables_as_text import markdown
 from resources.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_BYTES = 60_000
-MOST_ROWS = 40
 MOST_SAVINGS = 10
 
 
@@ -30,29 +30,6 @@ def image(figure: Figure, title: str) -> str:
     # the UI shows an image pixel by pixel in a dialog of some thousand
     data = base64.b64encode(png(figure, MOST_BYTES, most_dots=72)).decode()
     return f"![{title}](data:image/png;base64,{data})"
-
-
-def markdown(frame: pl.DataFrame) -> str:
-    """Write a small frame as a Markdown table of at most `MOST_ROWS` rows, and say how many more there are."""
-    if frame.is_empty():
-        return "none"
-    lines = [f"| {' | '.join(frame.columns)} |", "|---" * frame.width + "|"]
-    lines += [f"| {' | '.join(map(_cell, row))} |" for row in frame.head(MOST_ROWS).iter_rows()]
-    if frame.height > MOST_ROWS:
-        lines.append(f"\nand {frame.height - MOST_ROWS:,} more rows in the table itself")
-    return "\n".join(lines)
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:,.4g}"
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
-    if isinstance(value, list):
-        return ", ".join(map(_cell, value))
-    return str(value).replace("|", "\\|").replace("\n", " ")
 
 
 def _formats(run: Run) -> dict[str, str]:
@@ -132,9 +109,11 @@ def _clusters(run: Run) -> dict[str, str]:
 def _scores(run: Run) -> dict[str, str]:
     from assets.publication import frames
     from assets.publication.plots import score_histograms
+    from orchestration.score_figures import agreement_shown, records_to_read
 
     scores = frames.histograms(run)
-    return {"histograms": image(score_histograms(scores), "scores by scorer")} if scores else {}
+    drawn = {"histograms": image(score_histograms(scores), "scores by scorer")} if scores else {}
+    return {**drawn, "agreement": agreement_shown(run), "to_read": records_to_read(run)}
 
 
 def _silences(run: Run) -> dict[str, str]:

@@ -87,12 +87,13 @@ def compute_pools(run: Run, stage: Stage) -> Facts:
     from assets.deduplication.cut_records import going_on
     from assets.filtering.cuts import cuts_for
     from assets.filtering.pools import assign
+    from assets.scoring.stored_scores import current
 
     recipe = run.recipe
     by = recipe.allocation.by if recipe.allocation is not None else None
     group = pl.col(by).fill_null(UNKNOWN_GROUP) if by else pl.lit(ALL_GROUP)
     frame = (
-        run.scan(SCORES)
+        current(run.scan(SCORES))
         .select("record_id", "quality")
         .join(going_on(run.scan).select("record_id", "tokens", group=group), on="record_id")
         .join(run.scan(FATES).select("record_id", "fate"), on="record_id")

@@ -14,6 +14,7 @@ from assets.deduplication.cut_records import going_on
 from assets.publication import frames
 from assets.publication.calibration_note import calibration_note
 from assets.publication.clauses import RELEASE, evidence, places
+from assets.scoring.stored_scores import current
 from resources.recipe import Recipe
 from resources.rules import matching_rule
 from resources.run import Run
@@ -177,7 +178,9 @@ def _tables(run: Run) -> pl.DataFrame:
 
 def _samples(run: Run) -> pl.DataFrame:
     """Pick the best, median and worst records with text, for people to read."""
-    scores = run.read("scoring/scores", ["record_id", "quality"]).drop_nulls()
+    scores = (
+        current(run.scan("scoring/scores")).select("record_id", "quality").collect().drop_nulls()
+    )
     texts = going_on(run.scan).filter(pl.col("text").is_not_null())
     ids = texts.select("record_id").collect()
     ranked = scores.join(ids, on="record_id", how="semi").sort("quality", "record_id")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from assets.scoring.stored_scores import current
 from resources.run import Run
 
 
@@ -79,7 +80,7 @@ def clusters(run: Run) -> pl.DataFrame:
 
 def histograms(run: Run) -> dict[str, pl.DataFrame]:
     """Count records by score in 30 bins a scorer; the outermost also hold the 0.5 % beyond them on each side."""
-    scores = run.read("scoring/scores").select(pl.selectors.float())
+    scores = current(run.scan("scoring/scores")).select(pl.selectors.float()).collect()
     out = {}
     for name in scores.columns:
         values = scores[name].drop_nulls().to_numpy()

@@ -7,6 +7,8 @@ from typing import Any
 
 import polars as pl
 
+from assets.scoring.stored_scores import current
+
 Scan = Callable[[str], pl.LazyFrame]
 ContentOf = Callable[[str, int], str | None]
 HeldAt = Callable[[str, int], tuple[str, str, int] | None]
@@ -78,7 +80,8 @@ def _way(scan: Scan, answer: dict[str, Any], record: dict[str, Any]) -> dict[str
         answer["duplicates"] = {k: v for k, v in twin.items() if k != "record_id"}
     answer |= _cut(scan, this)
     for key, table in (("scores", "scoring/scores"), ("pool", "filtering/pools")):
-        row = _one(scan(table), this)
+        rows = scan(table).filter(this)
+        row = _one(current(rows) if key == "scores" else rows, this)
         if row is not None:
             answer[key] = {k: v for k, v in row.items() if k != "record_id"}
     if "pool" in answer:

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from resources import delta
 from resources.dagster_stage import Facts, Naming, TableInfo, stage_asset
+from resources.delta_types import frame_schema
 from resources.recipe import Recipe
 from resources.run import Run
 from resources.stage import Stage
@@ -18,6 +19,7 @@ from resources.stage_spec import StageSpec, digest
 
 if TYPE_CHECKING:
     from assets.scoring.calibration import Calibration
+    from assets.scoring.stored_scores import Addition
 
 EMBEDDINGS = "scoring/embeddings"
 SCORES, CALIBRATION, SILENCES = "scoring/scores", "scoring/calibration", "scoring/silences"
@@ -54,7 +56,7 @@ SCORES_SPEC = StageSpec(
     name="scoring/scores",
     tables=(SCORES, CALIBRATION, SILENCES),
     reads=(RECORDS, FATES, CUT_RECORDS, EMBEDDINGS),
-    code_version="2",
+    code_version="3",
     layer="recipe",
     sections=("scoring",),
     extra=_scored_by,
@@ -152,7 +154,7 @@ def compute_scores(run: Run, stage: Stage) -> Facts:
 
     made = score_lake(run, SCORES_SPEC)
     calibration, frame = made.calibration, made.frame
-    stage.put(SCORES, frame)
+    added = _stored(run, stage, frame, kept=not calibration.renewed)
     stage.put(CALIBRATION, calibration.to_frame())
     silences: list[tuple[str, str, int | None]] = [*silence_counts(frame)]
     without_vector = frame["redundancy"].null_count()
@@ -169,6 +171,10 @@ def compute_scores(run: Run, stage: Stage) -> Facts:
     return {
         SCORES: {
             "scored_now": made.fresh,
+            "records": frame.height,
+            "rows_written": added.rows.height,
+            "rows_changed": added.changed,
+            "tombstones": added.gone,
             "left_out": str(dict(made.left_out)) if made.left_out else "none",
             "without_quality": frame["quality"].null_count(),
             "redundancy_recall": round(float(made.about.get("recall") or 1.0), 5),
@@ -183,6 +189,21 @@ def compute_scores(run: Run, stage: Stage) -> Facts:
             "of_score": name or "none",
         },
     }
+
+
+def _stored(run: Run, stage: Stage, frame: pl.DataFrame, *, kept: bool) -> Addition:
+    """Store scores: with a kept calibration only what the base release does not say already."""
+    from assets.scoring.stored_scores import addition, anew
+
+    added = anew(frame)
+    base = run.base
+    before = None if base is None else base.scan(SCORES)
+    if kept and base is not None and before is not None and base.output == run.output:
+        added = addition(frame, before, delta.files(run.uri(SCORES), base.versions[SCORES]))
+    staged = stage.open(SCORES, frame_schema(added.rows))
+    added.write_to(staged)
+    staged.close()
+    return added
 
 
 def _warnings(calibration: Calibration) -> str:
@@ -221,7 +242,8 @@ INFO = {
         },
     ),
     SCORES: TableInfo(
-        "One row a surviving or held-out record: a column for each scorer, and the combined quality.",
+        "A column for each scorer, and the combined quality, of each surviving or held-out record. Append-only: the "
+        "row of a record with the largest `since` counts, unless it is `gone`.",
         {
             "record_id": "string: record",
             "quality": "double: combined, 0 to 1, higher is better; null where no score applies",
@@ -229,6 +251,8 @@ INFO = {
             "nearest": "string: that record",
             "calibration": "string: identity of the fitted states",
             "silent": "string: which scorers gave nothing, and why; null where all did",
+            "since": "int64: number of the addition that wrote the row; 0 of the whole table",
+            "gone": "bool: a tombstone: the record is there no more",
         },
     ),
     CALIBRATION: TableInfo(

@@ -22,6 +22,7 @@ from assets.scoring.redundancy import (
     Redundancy,
     RedundancyScorer,
 )
+from assets.scoring.stored_scores import current
 from assets.scoring.vector_store import Places, StoredRows, Vectors, VectorStore, usable_rows
 from resources.base import Base
 from resources.recipe import Recipe
@@ -202,7 +203,7 @@ class LakeScores:
         keys = ["record_id", "content_id", "label", "rule"]
         held = records.collect_schema().names()
         keys += [g for g in dict.fromkeys([self.language, self.cohort]) if g in held]
-        kept = scores.select("record_id", *self.scorers, SILENT, NEAREST)
+        kept = current(scores).select("record_id", *self.scorers, SILENT, NEAREST)
         found = records.select(keys).join(kept, on="record_id")
         if base.output != self.run.output:  # only the calibration is taken from another output
             found = found.limit(0)

@@ -11,8 +11,9 @@ import polars as pl
 import pytest
 
 from orchestration.column_lineage import LINEAGE
-from orchestration.figures import FIGURES, MOST_BYTES, MOST_ROWS, markdown
+from orchestration.figures import FIGURES, MOST_BYTES
 from orchestration.stages import BY_TABLE, MODULES
+from orchestration.tables_as_text import MOST_ROWS, markdown
 from tests.conftest import RunLake
 from tests.lakes import MARKER
 

@@ -40,7 +40,9 @@ TABLES = {
         (A, "ca", "near", A, 1.0, False),
         (B, "ca", "near", A, 0.9, False),
     ),
-    "scoring/scores": frame("record_id quality", (A, 0.7), (C, 0.2)),
+    "scoring/scores": frame(
+        "record_id quality since gone", (A, 0.5, 0, False), (A, 0.7, 1, False), (C, 0.2, 0, False)
+    ),
     "filtering/pools": frame("record_id group pool", (A, "en", 0), (C, None, 1)),
     "allocation/plan": frame("group pool samples", ("en", 0, 2), (None, 1, 0)),
     "publication/ledger": frame(
