@@ -149,7 +149,9 @@ def fit_kmeans(
     unit = 1.0 / SCALE if metric == "spherical" else _euclidean_unit(vectors)
     chosen = sample_order(words, seed, sample_rows)
     grid, valid = _to_metric_grid(vectors[chosen], metric, unit)
-    grid, words = grid[valid], words[chosen][valid]
+    words = words[chosen]
+    if not valid.all():
+        grid, words = grid[valid], words[valid]
     if not len(grid):
         message = "no row has a usable vector; every one is zero or not finite"
         raise KMeansError(message)

@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from assets.deduplication.cut_records import going_on, went_on
+from assets.kernels.freed_memory import GiveBack, give_back
 from assets.scoring.calibration import Calibration
 from assets.scoring.hashed import from_stored
 from assets.scoring.protocol import ScoreBatch, ScoreContext, Scorer
@@ -24,6 +27,7 @@ from assets.scoring.redundancy import (
 )
 from assets.scoring.stored_scores import current
 from assets.scoring.vector_store import Places, StoredRows, Vectors, VectorStore, usable_rows
+from resources import delta
 from resources.base import Base
 from resources.recipe import Recipe
 from resources.run import Run
@@ -31,6 +35,7 @@ from resources.run import Run
 FATES = "deduplication/fates"
 EMBEDDINGS, SCORES = "scoring/embeddings", "scoring/scores"
 BATCH = 8_192
+BACK_BYTES = 64 << 20
 LANGUAGE_GROUPS = ("language", "lang")
 SILENT, NEAREST = "silent", "nearest"
 ABOUT = ("record_id", "content_id", "rule", "held_out", "length")
@@ -135,13 +140,15 @@ class LakeScores:
                 summaries[name] = scorer.merge(summaries[name], part) if name in summaries else part
             done += len(batch)
             self.run.report("scoring", "fitting scorers", done, None)
-        return {
-            name: scorer.finish(
-                summaries[name] if name in summaries else scorer.summarise([], self.context),
-                self.context,
-            )
-            for name, scorer in self.scorers.items()
-        }
+        states = {}
+        for name, scorer in self.scorers.items():
+            summary = summaries.pop(name, None)
+            if summary is None:
+                summary = scorer.summarise([], self.context)
+            states[name] = scorer.finish(summary, self.context)
+            del summary  # a sample of vectors, which the next one's need not stand beside
+            give_back()
+        return states
 
     def anew(self) -> tuple[dict[str, Any], pl.DataFrame, dict[str, Any]]:
         """Fit everything and score every record: states, scores, facts of the redundancy search."""
@@ -230,13 +237,21 @@ class LakeScores:
     def _stored(self) -> tuple[VectorStore, Places]:
         """The vectors of all contents, and the place of each content among them."""
         model = embedder(self.run.recipe)
-        kept = self.run.scan(EMBEDDINGS).filter(pl.col("embedder_id") == model.embedder_id)
         memory = self.run.recipe.limits.memory_bytes // 2
         store = VectorStore(model.dim, self.run.scratch, memory)
         places = Places()
-        for batch in kept.select("content_id", "vector").collect_batches(chunk_size=BATCH):
-            store.add(from_stored(batch["vector"].to_arrow(), model.dim))
-            places.add(batch["content_id"])
+        freed = GiveBack(BACK_BYTES)
+        version = self.run.committed(EMBEDDINGS).version
+        for file in delta.files(self.run.uri(EMBEDDINGS), version):
+            # a scan would hold several row groups, each of tens of megabytes
+            with pq.ParquetFile(file) as rows:
+                for part in rows.iter_batches(
+                    BATCH, columns=["content_id", "embedder_id", "vector"]
+                ):
+                    own = part.filter(pc.equal(part.column("embedder_id"), model.embedder_id))
+                    store.add(from_stored(own.column("vector"), model.dim))
+                    places.add(pl.Series("content_id", own.column("content_id"), dtype=pl.String))
+                    freed.add(own.num_rows * model.dim * 4)
         return store.close(), places.close()
 
     def _score(self, frame: pl.LazyFrame, states: Mapping[str, Any]) -> pl.DataFrame:
@@ -263,7 +278,9 @@ class LakeScores:
     def _batches(self, frame: pl.LazyFrame) -> Iterator[tuple[ScoreBatch, pl.DataFrame]]:
         """Stream records with their vectors as score batches."""
         store, places = self._stored
+        freed = GiveBack(BACK_BYTES)
         for batch in frame.collect_batches(chunk_size=BATCH):
+            freed.add(batch.height * store.dim * 4)
             table = batch.to_arrow()
             yield (
                 ScoreBatch(

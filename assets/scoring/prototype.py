@@ -154,7 +154,7 @@ class Prototype:
         ScoringError
             When no train row has a vector.
         """
-        vectors = summary.arrays["vectors"].astype(np.float32)
+        vectors = summary.arrays["vectors"]
         rows = int(summary.arrays["rows"][0])
         if not len(vectors):
             message = (

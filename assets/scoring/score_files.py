@@ -16,6 +16,7 @@ import polars as pl
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from assets.kernels.freed_memory import give_back
 from assets.scoring.combine import COMBINERS
 from assets.scoring.lake_scores import SILENT, silent_column
 from assets.scoring.protocol import (
@@ -189,7 +190,10 @@ class ScoreFiles:
                     gathered.add(batch)
                 rows += len(batch)
                 self.report("read to fit", rows)
-        states = {n: s.finish(summaries[n], self.context) for n, s in self._local.items()}
+        states = {}
+        for name, scorer in self._local.items():
+            states[name] = scorer.finish(summaries.pop(name), self.context)
+            give_back()
         return states, {n: self._all(n, s, gathered) for n, s in self._whole.items()}
 
     def _all(self, name: str, scorer: WholeScorer, gathered: WholeRecords) -> ScoreColumn:
