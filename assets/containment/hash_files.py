@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import xxhash
 
-from assets.containment.hash_runs import RUN_ROWS, Rows, Run, of_range, ordered
+from assets.containment.hash_runs import RUN_ROWS, Rows, Run, of_range, order
 from assets.containment.pair_counts import find_first
 from assets.containment.ranges import Ranges
 from assets.containment.room import Room
@@ -64,54 +64,79 @@ class HashWriter:
         self.room = room
         self.parts: list[Hashes] = []
         self.taken = 0
-        self.waiting = 0
-        self.rows = 0
-        self.runs: list[Run] = []
-        self.hashes: _Written | None = None
-        self.places: _Written | None = None
+        self.spilled: _Spilled | None = None
 
     def append(self, hashes: Hashes) -> None:
         """Take the hashes of a batch."""
-        self.rows += hashes.size
-        self.waiting += hashes.size
-        self.parts.append(hashes)
-        if self.hashes is None:
+        if self.spilled is None:
             if self.room.take(hashes.nbytes):
                 self.taken += hashes.nbytes
+                self.parts.append(hashes)
                 return
             self._spill()
-        if self.waiting >= RUN_ROWS:
-            self._write_runs(RUN_ROWS)
+        if self.spilled is not None:
+            self.spilled.add(hashes)
 
     def _spill(self) -> None:
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        mark = f".{time.time_ns()}.{threading.get_ident()}.new"
-        self.hashes = _Written(self.file.with_suffix(mark))
-        self.places = _Written(self.file.with_suffix(f".rows{mark}"))
+        self.spilled = _Spilled(self.file)
+        for part in self.parts:
+            self.spilled.add(part)
+        self.parts.clear()
         self.room.give_back(self.taken)
         self.taken = 0
 
-    def _write_runs(self, least: int) -> None:
-        """Write what waits, but for a rest that is smaller than `least`."""
-        waiting = self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts)
-        done = 0
-        while waiting.size - done >= least and done < waiting.size:
-            first = self.rows - self.waiting + done
-            run, hashes, places = ordered(waiting[done : done + RUN_ROWS], first)
-            done += run.size
-            self.runs.append(run)
-            if self.hashes is not None and self.places is not None:
-                self.hashes.write(hashes.astype(_WORD, copy=False))
-                self.places.write(places.astype(_ROW, copy=False))
-        self.parts = [waiting[done:].copy()] if done < waiting.size else []
-        self.waiting -= done
-
     def finish(self) -> Hashes | HashFile:
-        """Return all hashes, or the files that they lie in."""
-        if self.hashes is None or self.places is None:
-            return np.concatenate(self.parts) if self.parts else np.empty(0, np.uint64)
-        if self.parts:
-            self._write_runs(1)
+        """Return all hashes, or the file that they lie in."""
+        if self.spilled is not None:
+            return self.spilled.finish()
+        if len(self.parts) == 1:
+            return self.parts[0]
+        return np.concatenate(self.parts) if self.parts else np.empty(0, np.uint64)
+
+    def discard(self) -> None:
+        """Forget what was gathered."""
+        if self.spilled is not None:
+            self.spilled.discard()
+        self.room.give_back(self.taken)
+
+
+class _Spilled:
+    """Files that are being written, run by run."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        file.parent.mkdir(parents=True, exist_ok=True)
+        mark = f".{time.time_ns()}.{threading.get_ident()}.new"
+        self.hashes = _Written(file.with_suffix(mark))
+        self.places = _Written(file.with_suffix(f".rows{mark}"))
+        self.runs: list[Run] = []
+        self.rows = 0
+        self.waiting = 0
+        # one set of arrays for all runs: fresh memory each time would cost more than ordering does
+        self.run, self.out = np.empty((2, RUN_ROWS), np.uint64)
+        self.out_rows = np.empty(RUN_ROWS, np.uint32)
+
+    def add(self, hashes: Hashes) -> None:
+        done = 0
+        while done < hashes.size:
+            count = min(hashes.size - done, RUN_ROWS - self.waiting)
+            self.run[self.waiting : self.waiting + count] = hashes[done : done + count]
+            self.waiting += count
+            done += count
+            if self.waiting == RUN_ROWS:
+                self._write()
+
+    def _write(self) -> None:
+        out, rows = self.out[: self.waiting], self.out_rows[: self.waiting]
+        self.runs.append(order(self.run[: self.waiting], self.rows, out, rows))
+        self.hashes.write(out.astype(_WORD, copy=False))
+        self.places.write(rows.astype(_ROW, copy=False))
+        self.rows += self.waiting
+        self.waiting = 0
+
+    def finish(self) -> HashFile:
+        if self.waiting:
+            self._write()
         index = [part for run in self.runs for part in (_head(run), run.starts)]
         self.hashes.write(np.concatenate([*index, _tail(index, self.runs)]).astype(_ROW))
         self.places.finish(_rows_of(self.file))
@@ -119,11 +144,8 @@ class HashWriter:
         return HashFile(self.file, self.rows, tuple(self.runs))
 
     def discard(self) -> None:
-        """Forget what was gathered."""
-        for written in (self.hashes, self.places):
-            if written is not None:
-                written.discard()
-        self.room.give_back(self.taken)
+        self.hashes.discard()
+        self.places.discard()
 
 
 class _Written:

@@ -67,7 +67,7 @@ def part_bits(rows: int) -> int:
     return max(0, (max(rows, 1) - 1) // _PART_ROWS).bit_length()
 
 
-def ordered(hashes: Hashes, first: int = 0) -> tuple[Run, Hashes, Rows]:
+def order(hashes: Hashes, first: int, out: Hashes, rows: Rows) -> Run:
     """Order hashes by part.
 
     Parameters
@@ -76,17 +76,15 @@ def ordered(hashes: Hashes, first: int = 0) -> tuple[Run, Hashes, Rows]:
         n hashes.
     first : int
         `Run.first`.
-
-    Returns
-    -------
-    tuple
-        The run; its n hashes; and where in `hashes` each of them was.
+    out : np.ndarray
+        n, written: the hashes of the run.
+    rows : np.ndarray
+        n, written: where in `hashes` each of them was.
     """
     bits = part_bits(hashes.size)
-    out, rows = np.empty(hashes.size, np.uint64), np.empty(hashes.size, np.uint32)
     starts = np.zeros((1 << bits) + 1, np.uint32)
     _order(hashes, bits, out, rows, starts)
-    return Run(first, bits, starts), out, rows
+    return Run(first, bits, starts)
 
 
 @_compiled

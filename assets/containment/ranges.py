@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from assets.containment.hash_runs import RUN_ROWS, of_range, ordered
+from assets.containment.hash_runs import RUN_ROWS, Run, of_range, order
 from assets.kernels.xxh64 import Hashes
 
 Ranges = Callable[[int], list[Hashes]]
@@ -48,7 +48,7 @@ class Held:
     def __init__(self, hashes: Hashes) -> None:
         self.size = hashes.size
         starts = range(0, hashes.size, RUN_ROWS)
-        self._runs = [ordered(hashes[start : start + RUN_ROWS])[:2] for start in starts]
+        self._runs = [_ordered(hashes[start : start + RUN_ROWS]) for start in starts]
 
     @contextmanager
     def by_range(self, bits: int) -> Iterator[Ranges]:
@@ -63,6 +63,11 @@ class Held:
             return parts
 
         yield of
+
+
+def _ordered(hashes: Hashes) -> tuple[Run, Hashes]:
+    out = np.empty_like(hashes)
+    return order(hashes, 0, out, np.empty(hashes.size, np.uint32)), out
 
 
 class Unordered:

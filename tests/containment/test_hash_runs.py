@@ -36,7 +36,7 @@ def written(folder, batches, name="t") -> HashFile:
     writer = HashWriter(folder / f"{name}.u64", Room(0))
     for batch in batches:
         writer.append(np.array(batch, np.uint64))
-    if writer.hashes is None:  # a table without batches is held
+    if writer.spilled is None:  # a table without batches is held
         writer.append(np.empty(0, np.uint64))
         writer._spill()
     file = writer.finish()
