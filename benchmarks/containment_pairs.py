@@ -9,9 +9,9 @@ runs it, with witnesses and all. The peers load each table once, without repeate
 join each pair (polars: null-safe anti-join; DuckDB: EXCEPT). Where all pairs would take too long they join a random
 share, and the time of joining is scaled to all. Every answer of a peer is compared with ours.
 
-A run is a process of its own, timed after imports and a warm-up on another lake. Rounds are interleaved; DuckDB, which was
-never the faster one, takes part in the first only. It needs the extra `bench`; without it polars is the only peer. About
-five minutes on two quiet cores.
+A run is a process of its own, timed after imports and a warm-up on another lake. Rounds are interleaved; DuckDB,
+which was never the faster one, takes part in the first only. It needs the extra `bench`; without it polars is the only
+peer. About five minutes on two quiet cores.
 """
 
 from __future__ import annotations
