@@ -17,12 +17,12 @@ from orchestration.definitions import definitions_for
 from orchestration.jobs import job_name
 from orchestration.preflight import check_recipe_against_lake
 from orchestration.stages import BY_TABLE, SPECS, STAGE_NAMES, naming
-from orchestration.standing import up_to_date
+from orchestration.standing import standing_faults, up_to_date
 from resources.errors import RecipeError, SluiceError, StoreError
 from resources.recipe import Recipe
 from resources.releases import last_release
 from resources.run import Run
-from resources.stage_spec import Report, silent
+from resources.stage_spec import CheckOutcome, Report, silent
 
 DAGSTER_YAML = """\
 concurrency:
@@ -47,11 +47,14 @@ class Outcome:
         Row of the release that the output now stands at, or None (a selection without publication).
     changed
         False when the last release already was the answer and nothing was committed.
+    faults
+        Failed checks of what stands, such as held files of retired tables; the release is sound all the same.
     """
 
     run_id: str
     release: dict[str, object] | None
     changed: bool
+    faults: Sequence[CheckOutcome] = ()
 
 
 def dagster_home() -> Path:
@@ -104,7 +107,8 @@ def execute(
                     give_up(instance, run.dead_runs)
             report("run", "comparing the lake with the last release", None, None)
             if not select and up_to_date(run):
-                return Outcome(run.run_id, run.release, changed=False)
+                faults = standing_faults(run)
+                return Outcome(run.run_id, run.release, changed=False, faults=faults)
             report("run", "checking the recipe against the lake", None, None)
             check_recipe_against_lake(run.recipe)
             before = run.release["release"] if run.release else None
@@ -114,7 +118,8 @@ def execute(
         raise StoreError(message) from error
     release = last_release(run.output)
     changed = release is not None and release["release"] != before
-    return Outcome(run.run_id, release, changed=changed or bool(select))
+    changed = changed or bool(select)
+    return Outcome(run.run_id, release, changed=changed, faults=run.standing_faults)
 
 
 def execute_job(

@@ -82,6 +82,10 @@ def summarise(
         ]
         + [w["message"] for w in answer.get("warnings", [])]
         + [w["message"] for w in json.loads(report["warnings"])],
+        "failed_checks": [
+            {"check": fault.name, "blocking": fault.blocking, **fault.facts}
+            for fault in outcome.faults
+        ],
         "policy": report["policy"],
         "groups": groups.to_dicts(),
         "training_set": str(Path(recipe.output) / "publication" / "training_set"),
@@ -138,6 +142,10 @@ def as_text(summary: Mapping[str, Any], recipe_path: Path) -> str:
     if len(summary["groups"]) > 20:
         lines.append(f"  and {len(summary['groups']) - 20} more groups")
     lines += [f"Note: {message}" for message in summary["warnings"]]
+    lines += [
+        f"{'FAILED' if failed['blocking'] else 'Warning'}: {failed['check']}: {failed['which']}"
+        for failed in summary["failed_checks"]
+    ]
     lines += [
         f"Training set: {summary['training_set']}, version {summary['version']}",
         f'  pl.read_delta("{summary["training_set"]}", version={summary["version"]})',

@@ -192,6 +192,8 @@ def stage_asset(
             raise
         seconds = time.monotonic() - started
         for outcome in [] if recheck is None else recheck(run):
+            if not outcome.passed:
+                run.standing_faults.append(outcome)
             if outcome.name in selected_checks(context):
                 yield _check_result(outcome, first)
         yield from _results(

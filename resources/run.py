@@ -34,7 +34,7 @@ from resources.recipe import Recipe
 from resources.releases import last_release
 from resources.sample import sampled
 from resources.stage import Stage
-from resources.stage_spec import Committed, Report, StageSpec, digest, silent
+from resources.stage_spec import CheckOutcome, Committed, Report, StageSpec, digest, silent
 
 
 class Run:
@@ -87,6 +87,7 @@ class Run:
         self.calibration_from = None if own else calibration_from
         self.report = report
         self.failure: BaseException | None = None
+        self.standing_faults: list[CheckOutcome] = []
         self.listing: Any = None
         self.output = Path(self.recipe.output)
         self.state = Path(self.recipe.state_root)

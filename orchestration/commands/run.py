@@ -11,7 +11,7 @@ import click
 from orchestration.commands.watch import Watch
 from orchestration.execute import Outcome, execute
 from orchestration.summary import as_text, summarise
-from resources.errors import EXIT_DONE, EXIT_QUARANTINE
+from resources.errors import EXIT_CHECK_FAILED, EXIT_DONE, EXIT_QUARANTINE
 from resources.recipe_file import load_recipe
 
 
@@ -40,12 +40,15 @@ def run(
     )
     if outcome.release is None or select:
         _told_selection(outcome, select, as_json=as_json)
-        return EXIT_DONE
+        failed = any(fault.blocking for fault in outcome.faults)
+        return EXIT_CHECK_FAILED if failed else EXIT_DONE
     summary = summarise(recipe, outcome, sample)
     if as_json:
         click.echo(json.dumps(summary, default=str))
     else:
         click.echo(as_text(summary, path))
+    if any(fault.blocking for fault in outcome.faults):
+        return EXIT_CHECK_FAILED
     too_many = summary["set_aside_share"] > recipe.max_quarantine
     return EXIT_QUARANTINE if too_many else EXIT_DONE
 

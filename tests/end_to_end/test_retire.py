@@ -234,3 +234,17 @@ def test_a_damaged_held_file_is_told_by_maintenance(lake: Path) -> None:
     assert "most.csv can't be rebuilt" in sluice(3, "maintain", str(lake / "recipe.yaml"))
     shutil.rmtree(record.folder)
     assert tombstone_of(lake / "lake/most.csv").exists()
+
+
+def test_a_run_that_finds_a_retired_table_lost_exits_3_each_time(lake: Path) -> None:
+    sluice(0, "retire", "most.csv", "--recipe", str(lake / "recipe.yaml"))
+    (record,) = records(lake / "out")
+    record.folder.rename(lake / "kept")
+    run = ("run", str(lake / "recipe.yaml"))
+    ended = sluice(3, *run)  # the table is told as retired now, so there is something to do
+    assert "FAILED: retired_tables_can_be_rebuilt: most.csv: its record" in ended
+    again = json.loads(CliRunner().invoke(main, [*run, "--json"]).stdout)
+    assert again["changed"] is False
+    assert [c["check"] for c in again["failed_checks"]] == ["retired_tables_can_be_rebuilt"]
+    (lake / "kept").rename(record.folder)
+    assert "FAILED" not in sluice(0, *run)
