@@ -16,8 +16,9 @@ from scipy.stats import kendalltau
 from assets.kernels.sinkhorn import sinkhorn
 from assets.kernels.unit_vectors import UNIT, to_grid
 from assets.scoring.difficulty import Loss, Margin
-from assets.scoring.dsir import Dsir, ngram_buckets
+from assets.scoring.dsir import Dsir
 from assets.scoring.knn_shapley import KnnShapley
+from assets.scoring.ngram_buckets import ngram_buckets
 from assets.scoring.protocol import ScoreBatch, ScoreContext, fit
 from assets.scoring.selectors.facility_location import FacilityLocation
 from assets.scoring.selectors.k_center import KCenter

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assets.scoring.dsir import Dsir, ngram_buckets, sha256_bucket
+from assets.scoring import ngram_buckets as ngram_buckets_module
+from assets.scoring.dsir import Dsir
+from assets.scoring.ngram_buckets import ngram_buckets, sha256_bucket
 from assets.scoring.protocol import ScoreBatch, ScoreContext, ScoringError, fit
 from assets.scoring.tokens import tokenise, utf8
 from tests.scoring.samples import records
@@ -162,3 +164,29 @@ def test_min_tokens_gives_null_with_the_reason():
     scorer = Dsir(min_tokens=3)
     column = scorer.score(both[0], fit(scorer, both, CONTEXT))
     assert column.reasons.to_list() == [None, "fewer than 3 tokens"]
+
+
+def test_documents_parted_over_the_cores_are_those_of_one_part(monkeypatch):
+    words = ["naïve", "Élan", "x", "...", "tea-time", "ƒ"]
+    rng = np.random.default_rng(0)
+    text = [" ".join(rng.choice(words, rng.integers(0, 30))) for _ in range(200)]
+    text[3], text[4], text[5] = None, "", "lang " * 500
+    column = pa.array(text)
+    roles = pa.array(rng.choice(["train", "target", "evaluation"], 200))
+    given = ScoreBatch(ids=[f"d{i}" for i in range(200)], text=column, role=roles)
+    found = []
+    for size in (2**30, 700, 1):
+        monkeypatch.setattr(ngram_buckets_module, "PART_BYTES", size)
+        buckets, offsets = ngram_buckets(column)
+        state = fit(Dsir(), [given], ScoreContext())
+        values = Dsir().score(given, state)
+        found.append((buckets, offsets, state.arrays["train"], state.arrays["target"],
+                      values.values, values.extras["dsir_log_weight"]))  # fmt: skip
+    assert found[0][2].sum() != found[0][3].sum()
+    for other in found[1:]:
+        assert all(
+            np.array_equal(a, b, equal_nan=True) for a, b in zip(found[0], other, strict=True)
+        )
+    sliced = ngram_buckets(column.slice(5, 20))
+    a, b = found[0][1][5], found[0][1][25]
+    assert np.array_equal(sliced[0], found[0][0][a:b])
