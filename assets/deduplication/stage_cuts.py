@@ -15,6 +15,7 @@ from assets.deduplication.cut_records import (
     what_is_left,
 )
 from assets.deduplication.records import record_schema
+from assets.deduplication.stage_memory import working_bytes
 from assets.deduplication.stage_spans import CUTS_SCHEMA, REPEATED_SCHEMA, spans_among
 from assets.deduplication.stage_texts import StageTexts
 from assets.deduplication.survivor_order import wanted_columns
@@ -100,7 +101,7 @@ def remove_spans(
             ),
             spans.tokens,
             settings.order,
-            recipe.limits.memory_bytes // 8,
+            working_bytes(recipe.limits.memory_bytes, own.height),
             remove=remove,
         )
     staged = stage.open(CUT_RECORDS, schema)

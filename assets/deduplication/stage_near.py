@@ -14,6 +14,7 @@ from assets.deduplication.near_pairs import NearPairs
 from assets.deduplication.set_cache import SetCache
 from assets.deduplication.shingles import SHINGLE_TAG
 from assets.deduplication.sketch_cache import SketchCache
+from assets.deduplication.stage_memory import working_bytes
 from assets.deduplication.stage_texts import StageTexts
 from resources.run import Run
 
@@ -49,7 +50,7 @@ def near_duplicates(run: Run, texts: StageTexts) -> Found:
         settings.similarity,
         settings.shingle,
         workers=run.recipe.limits.workers,
-        memory_bytes=run.recipe.limits.memory_bytes // 8,
+        memory_bytes=working_bytes(run.recipe.limits.memory_bytes, texts.firsts.height),
         scratch=run.scratch,
         sets=sets,
     )
