@@ -24,6 +24,7 @@ HASH = "blake2b-128"
 
 How = Literal["copy", "link"]
 _BLOCK = 1 << 20
+_FICLONE = 0x40049409  # ioctl_ficlone(2)
 
 
 @dataclass(frozen=True)
@@ -80,12 +81,14 @@ def hold(
     state
         The state root.
     files
-        (file, its path in the held folder, how). A link falls back to a copy where the store has none.
+        (file, its path in the held folder, how). A link falls back to a copy where the store has none; a copy shares
+        the blocks of the original where the store can, until one of them is written to.
 
     Returns
     -------
     tuple
-        The folder, its files, and how many bytes were copied and linked (nothing where it was held already).
+        The folder, its files, and how many bytes were copied and linked (nothing where it was held already, or
+        where a copy shares its blocks).
 
     Raises
     ------
@@ -102,7 +105,8 @@ def hold(
             target = fresh / relative
             target.parent.mkdir(parents=True, exist_ok=True)
             done = _take(source, target, how)
-            spent[done] += target.stat().st_size
+            if done is not None:
+                spent[done] += target.stat().st_size
             listed.append((relative, target.stat().st_size, hash_file(target)))
         name = hashlib.blake2b(repr(listed).encode(), digest_size=16).hexdigest()
         folder = place / name
@@ -124,7 +128,7 @@ def hold(
     return folder, held, spent
 
 
-def _take(source: Path, target: Path, how: How) -> How:
+def _take(source: Path, target: Path, how: How) -> How | None:
     if how == "link":
         try:
             os.link(source, target)
@@ -132,8 +136,22 @@ def _take(source: Path, target: Path, how: How) -> How:
             pass
         else:
             return "link"
+    if clone(source, target):
+        return None
     shutil.copyfile(source, target)
     return "copy"
+
+
+def clone(source: Path, target: Path) -> bool:
+    """Copy a file by sharing its blocks, as Btrfs and XFS can; False where the store can't."""
+    try:
+        import fcntl
+
+        with source.open("rb") as original, target.open("wb") as copy:
+            fcntl.ioctl(copy.fileno(), _FICLONE, original.fileno())
+    except (ImportError, OSError):
+        return False
+    return True
 
 
 def settle(path: Path) -> None:

@@ -98,6 +98,8 @@ def retire(
         click.echo(json.dumps({**told, "dry_run": dry_run}))
     elif delete:
         would = "would be deleted" if dry_run else "are deleted"
+        if told["deleted_at"]:  # by an earlier call
+            would = f"were deleted on {told['deleted_at'][:10]}"
         click.echo(
             f"{table}: its {told['bytes']:,} bytes {would}; `sluice restore {table}` rebuilds it"
         )

@@ -24,6 +24,7 @@ from assets.containment.retired_checks import damaged, known_records, moved
 from assets.deduplication.files import FileColumnError, file_source
 from assets.ingestion.discover import discover, fingerprint
 from orchestration.cli import main
+from resources import held as holding
 from resources.errors import EXIT_BAD_RECIPE, CheckError, RecipeError
 from resources.held import faults
 from resources.retired import held_leftovers, held_versions, read_tombstone, records, tombstone_of
@@ -197,6 +198,32 @@ def test_nothing_is_retired_that_saves_nothing(lake: Lake) -> None:
     with pytest.raises(CheckError, match=r"nothing would be saved.*--hold link"):
         lake.retire("parts", "stored.parquet", hold="auto")
     assert lake.retire("parts", "stored.parquet", hold="link")["held_bytes"] == 0
+
+
+def test_a_copy_that_shares_its_blocks_costs_nothing(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shared(source: Path, target: Path) -> bool:
+        target.write_bytes(source.read_bytes())
+        return True
+
+    monkeypatch.setattr(holding, "clone", shared)
+    told = lake.retire("parts", "stored.parquet", hold="auto")
+    assert told["held_bytes"] == 0 < told["saving"]
+    (record,) = records(lake.state)
+    assert record.faults() == []
+    lake.delete("parts")
+    assert lake.restore("parts")["how"] == "rebuilt"
+
+
+def test_where_blocks_are_not_shared_a_whole_copy_is_made(tmp_path: Path) -> None:
+    source, target = tmp_path / "a", tmp_path / "b"
+    source.write_bytes(b"abc" * 5000)
+    done = holding._take(source, target, "copy")
+    assert done in ("copy", None)  # None on a store that can share
+    source.write_bytes(b"changed")
+    assert target.read_bytes() == b"abc" * 5000
+    assert not holding.clone(tmp_path / "none", tmp_path / "c")
 
 
 def test_a_parent_is_held_once(lake: Lake) -> None:

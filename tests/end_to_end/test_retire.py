@@ -146,6 +146,7 @@ def test_what_a_retired_table_needs_outlives_the_parent(lake: Path) -> None:
     content = (lake / "lake/most.csv").read_bytes()
     sluice(0, "retire", "most.csv", *recipe, "--grace", "0h")
     sluice(0, "retire", "most.csv", *recipe, "--delete")
+    assert "bytes were deleted on" in sluice(0, "retire", "most.csv", *recipe, "--delete")
     texts(170).write_csv(lake / "lake/whole.csv")
     ended = sluice(0, "run", str(lake / "recipe.yaml"))
     assert "the retired table most.csv: whole.csv has changed" in ended
