@@ -12,6 +12,7 @@ from hypothesis import given as examples
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from assets.kernels.stochastic_greedy import candidates_for
 from assets.kernels.unit_vectors import to_grid
 from assets.scoring.selectors import facility_location
 from assets.scoring.selectors.budget import Budget, select
@@ -220,3 +221,39 @@ def test_what_cannot_be_is_refused():
         create("gumbel", {"temperature": 0.0})
     with pytest.raises(SelectionError, match="--direction"):
         Top("up")
+
+
+def drawn(rows, candidates, most, seed=0, order=None):
+    """Return the names of stochastic picks, and their gains."""
+    order = np.arange(len(rows)) if order is None else order
+    names = ids_of(len(rows)).gather(order)
+    method = create("facility_location", {"candidates": candidates})
+    found = select(Candidates(names, embedding=rows[order]), method, Budget(most), seed=seed)
+    return order[found.rows].tolist(), found.gains
+
+
+def test_stochastic_facility_location_is_exact_in_budget_nests_and_is_free_of_order():
+    rows = vectors(80, 5)
+    whole, gains = drawn(rows, 6, 80)
+    assert sorted(whole) == list(range(80))
+    for most in (1, 2, 7, 30):
+        assert drawn(rows, 6, most)[0] == whole[:most]
+    shuffled = np.random.default_rng(1).permutation(80)
+    assert drawn(rows, 6, 30, order=shuffled)[0] == whole[:30]
+    assert drawn(rows, 6, 30, seed=1)[0] != whole[:30]
+    covered = [oracle.coverage(rows, whole[: k + 1]) for k in range(6)]
+    assert np.cumsum(gains[:6]) == pytest.approx(np.array(covered) / 32e6)
+
+
+def test_stochastic_facility_location_of_all_candidates_is_greedy_and_of_few_keeps_its_promise():
+    rows = vectors(12, 2, copies=0)
+    assert drawn(rows, 12, 4)[0] == picks("facility_location", rows, 4)[0]
+    best = max(oracle.coverage(rows, c) for c in combinations(range(12), 4))
+    few = candidates_for(12, 4, 0.1)
+    assert few < 12
+    values = [oracle.coverage(rows, drawn(rows, few, 4, seed=s)[0]) for s in range(40)]
+    assert np.mean(values) >= (1 - 1 / np.e - 0.1) * best
+    one = [oracle.coverage(rows, drawn(rows, 1, 4, seed=s)[0]) for s in range(40)]
+    assert np.mean(values) > np.mean(one)  # wrong: a random pick
+    with pytest.raises(SelectionError, match="candidates=-1"):
+        create("facility_location", {"candidates": -1})
