@@ -182,7 +182,9 @@ class ScoreFiles:
         if fitted or self._whole:
             targets = self.target.batches() if self.target is not None else ()
             rows = 0
+            widths: dict[str, int] = {}
             for batch, _ in chain(self.files.batches(), targets):
+                self._check_space(batch, widths)
                 for name, scorer in fitted.items():
                     part = scorer.summarise([batch], self.context)
                     summaries[name] = scorer.merge(summaries[name], part)
@@ -195,6 +197,19 @@ class ScoreFiles:
             states[name] = scorer.finish(summaries.pop(name), self.context)
             give_back()
         return states, {n: self._all(n, s, gathered) for n, s in self._whole.items()}
+
+    def _check_space(self, batch: ScoreBatch, widths: dict[str, int]) -> None:
+        """Refuse a target in another space than the files', where a scorer compares them; `widths` is by role."""
+        both = [n for n, s in self.scorers.items() if Needs.TARGET | Needs.EMBEDDING in s.needs]
+        if not both or batch.embedding is None or not batch.embedding.any():
+            return
+        widths[str(batch.role)] = batch.embedding.shape[1]
+        if len(set(widths.values())) > 1:
+            message = (
+                f"--target: its vectors have {widths['target']} numbers and those of the files {widths['train']}; "
+                f"{both[0]} compares them, so both must come from one embedder"
+            )
+            raise ScoringError(message)
 
     def _all(self, name: str, scorer: WholeScorer, gathered: WholeRecords) -> ScoreColumn:
         self.report(f"compute {name} of all records", gathered.rows)

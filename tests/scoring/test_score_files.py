@@ -269,3 +269,21 @@ def test_ids_of_a_column_are_neither_null_nor_repeated(tmp_path):
         with pytest.raises(ScoringError, match=hint):
             ScoreFiles(files, named("random"), CONTEXT).write(tmp_path / "o.csv")
         assert [p.name for p in tmp_path.iterdir()] == ["n.parquet"]
+
+
+@pytest.mark.parametrize("name", ["rds", "got_d"])
+def test_a_target_of_another_space_is_refused_with_both_dimensions(tmp_path, name):
+    draw = np.random.default_rng(0)
+    for path, rows, wide in (("v", 30, 8), ("t", 6, 5)):
+        vectors = draw.standard_normal((rows, wide)).tolist()
+        pl.DataFrame({"body": vectors}).write_parquet(tmp_path / f"{path}.parquet")
+    columns = Columns(embedding="body")
+    files, target = (file_source(tmp_path / n, n) for n in ("v.parquet", "t.parquet"))
+    work = ScoreFiles(
+        RecordFiles(files, columns, None),
+        named(name),
+        CONTEXT,
+        RecordFiles(target, columns, None, role="target"),
+    )
+    with pytest.raises(ScoringError, match=r"--target: its vectors have 5 .* files 8; .*embedder"):
+        work.write(tmp_path / "out.parquet")
