@@ -47,7 +47,7 @@ def definitions_for(
     sensors.extend(alerts.sensors())
     return dg.Definitions(
         assets=assets,
-        jobs=jobs,  # type: ignore[arg-type]
+        jobs=jobs,  # type: ignore[arg-type]  # dagster does not export the class of its asset jobs
         schedules=schedules,
         sensors=sensors,
         resources=resources,

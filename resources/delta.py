@@ -145,7 +145,7 @@ class StagedTable:
     def scan(self) -> pl.LazyFrame:
         """Read what is staged, as it will be read once committed."""
         if not self.files:
-            return pl.from_arrow(self.schema.empty_table()).lazy()  # type: ignore[union-attr]
+            return pl.LazyFrame(self.schema.empty_table())
         return pl.scan_parquet(self.files)
 
     def discard(self) -> None:

@@ -6,13 +6,12 @@ the order of their rows. Who compares tables reads the same range of each, which
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from assets.kernels.compiled import compiled
 from assets.kernels.xxh64 import Hashes
 
 Rows = npt.NDArray[np.uint32]
@@ -21,13 +20,6 @@ RUN_ROWS = 1 << 18
 """Most hashes in a run: 2 MB, ordered within the second-level cache."""
 
 _PART_ROWS = 256
-
-_F = TypeVar("_F", bound=Callable[..., Any])
-
-
-def _compiled(function: _F) -> _F:
-    compiled: _F = numba.njit(cache=True, nogil=True)(function)
-    return compiled
 
 
 class Run(NamedTuple):
@@ -87,7 +79,7 @@ def order(hashes: Hashes, first: int, out: Hashes, rows: Rows) -> Run:
     return Run(first, bits, starts)
 
 
-@_compiled
+@compiled
 def _order(hashes: Hashes, bits: int, out: Hashes, rows: Rows, starts: Rows) -> None:
     shift = np.uint64(64 - bits)
     cursor = np.zeros((1 << bits) + 1, np.int64)
@@ -105,7 +97,7 @@ def _order(hashes: Hashes, bits: int, out: Hashes, rows: Rows, starts: Rows) -> 
         cursor[part] += 1
 
 
-@_compiled
+@compiled
 def of_range(hashes: Hashes, number: int, bits: int) -> Hashes:
     """Return the hashes that begin with the `bits` bits of `number`, in their order."""
     if bits == 0:

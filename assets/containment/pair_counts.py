@@ -8,13 +8,10 @@ of each of its ids. Repeated rows are counted from the few ids that a table hold
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
-
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from assets.kernels.compiled import compiled
 from assets.kernels.intrinsics import population_count
 from assets.kernels.xxh64 import Hashes
 
@@ -23,27 +20,20 @@ Integers = npt.NDArray[np.int64]
 NONE_LACKING = np.uint64(2**64 - 1)
 """Stands for no hash; a row that hashes to it is no witness."""
 
-_F = TypeVar("_F", bound=Callable[..., Any])
 
-
-def _compiled(function: _F) -> _F:
-    compiled: _F = numba.njit(cache=True, nogil=True)(function)
-    return compiled
-
-
-@_compiled
+@compiled
 def _part_of(value: np.uint64, skip_bits: int, part_bits: int) -> np.int64:
     if part_bits == 0:
         return np.int64(0)
     return np.int64((value << np.uint64(skip_bits)) >> np.uint64(64 - part_bits))
 
 
-@_compiled
+@compiled
 def _elsewhere(value: np.uint64, chunk: int, skip_bits: int) -> bool:
     return skip_bits > 0 and np.int64(value >> np.uint64(64 - skip_bits)) != chunk
 
 
-@_compiled
+@compiled
 def histogram(hashes: Hashes, chunk: int, skip_bits: int, part_bits: int, counts: Integers) -> None:
     """Add to `counts` the number of hashes of one chunk in each of its parts.
 
@@ -64,7 +54,7 @@ def histogram(hashes: Hashes, chunk: int, skip_bits: int, part_bits: int, counts
         counts[_part_of(value, skip_bits, part_bits)] += 1
 
 
-@_compiled
+@compiled
 def scatter(
     hashes: Hashes, chunk: int, skip_bits: int, part_bits: int, cursor: Integers, out: Hashes
 ) -> None:
@@ -87,7 +77,7 @@ def scatter(
         cursor[part] += 1
 
 
-@_compiled
+@compiled
 def _local_ids(hashes: Hashes, ids: Integers, slots: Integers, value: Hashes) -> int:
     """Give each distinct hash a number, in order of first occurrence; return how many.
 
@@ -114,7 +104,7 @@ def _local_ids(hashes: Hashes, ids: Integers, slots: Integers, value: Hashes) ->
     return found
 
 
-@_compiled
+@compiled
 def _count_part(
     hashes: Hashes,
     sizes: Integers,
@@ -183,7 +173,7 @@ def _count_part(
                 b += 1
 
 
-@_compiled
+@compiled
 def _least_lacking(
     ours: int,
     theirs: int,
@@ -201,7 +191,7 @@ def _least_lacking(
     return least
 
 
-@_compiled
+@compiled
 def count_parts(
     hashes: Hashes,
     starts: Integers,
@@ -247,7 +237,7 @@ def count_parts(
             )
 
 
-@_compiled
+@compiled
 def find_first(hashes: Hashes, start: int, wanted: Hashes, found: Integers) -> None:
     """Note in `found` where each of some sorted hashes occurs first; -1 is not found yet.
 

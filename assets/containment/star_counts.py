@@ -7,17 +7,17 @@ have.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from assets.containment.pair_counts import NONE_LACKING, Integers
 from assets.containment.ranges import Ranged, Ranges
+from assets.kernels.compiled import compiled
 from assets.kernels.intrinsics import population_count
 from assets.kernels.xxh64 import Hashes
 
@@ -29,13 +29,6 @@ _BLOCK = 256
 _LAST = 2**64 - 1
 _BUCKETS_A_KEY = 16
 _NOTHING = np.empty(0, np.uint64)
-
-_F = TypeVar("_F", bound=Callable[..., Any])
-
-
-def _compiled(function: _F) -> _F:
-    compiled: _F = numba.njit(cache=True, nogil=True)(function)
-    return compiled
 
 
 class StarCounts(NamedTuple):
@@ -129,7 +122,7 @@ def _count_ranges(
     return StarCounts(distinct, common, surplus, hub_lacking, other_lacking)
 
 
-@_compiled
+@compiled
 def _shift(places: int) -> np.uint64:
     """Return by how much to shift a hash so that its first bits are one of so many places, a power of two."""
     bits = 0
@@ -138,7 +131,7 @@ def _shift(places: int) -> np.uint64:
     return np.uint64(64 - bits)
 
 
-@_compiled
+@compiled
 def index_keys(keys: Hashes, skip: int, bitmap: Hashes, starts: Integers) -> None:
     """Note which buckets have a key.
 
@@ -164,7 +157,7 @@ def index_keys(keys: Hashes, skip: int, bitmap: Hashes, starts: Integers) -> Non
         before, starts[word] = before + starts[word], before
 
 
-@_compiled
+@compiled
 def probe(
     hashes: Hashes,
     skip: int,
@@ -230,7 +223,7 @@ def probe(
     return met, again, least
 
 
-@_compiled
+@compiled
 def first_unmet(marks: Integers, mark: int) -> int:
     """Return the first key that the table of this number did not meet; there is one."""
     base = np.int64(mark) << 32

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from assets.deduplication.wide_loads import U8, U32, compiled
+from assets.deduplication.wide_loads import U8, U32
+from assets.kernels.compiled import compiled
 from assets.kernels.intrinsics import load8
 
 U64 = npt.NDArray[np.uint64]

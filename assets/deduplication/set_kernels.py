@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from assets.deduplication.unit_kernels import K1, U64, fmix64
-from assets.deduplication.wide_loads import compiled
+from assets.kernels.compiled import compiled
 
 I64 = npt.NDArray[np.int64]
 

@@ -34,7 +34,8 @@ from assets.deduplication.unit_kernels import (
     piece_end,
     word_units,
 )
-from assets.deduplication.wide_loads import LANES, U8, U32, compiled, lower_minima
+from assets.deduplication.wide_loads import LANES, U8, U32, lower_minima
+from assets.kernels.compiled import compiled
 
 I64 = npt.NDArray[np.int64]
 Scratch = tuple[U8, I32, U64, U64, U64, U64]

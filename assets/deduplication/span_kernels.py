@@ -8,23 +8,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from assets.deduplication.token_kernels import common_tokens, compiled
+from assets.deduplication.token_kernels import common_tokens, text_of
+from assets.kernels.compiled import compiled
 
 U8 = npt.NDArray[np.uint8]
 I64 = npt.NDArray[np.int64]
-
-
-@compiled
-def text_of(offsets: I64, token: int) -> int:
-    """Return the text that a token lies in."""
-    low, high = 0, offsets.size - 1  # the last text that begins at or before it
-    while high - low > 1:
-        middle = (low + high) // 2
-        if offsets[middle] <= token:
-            low = middle
-        else:
-            high = middle
-    return low
 
 
 @compiled

@@ -10,16 +10,14 @@ Compiled for the reason that `shingle_kernels` gives.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from assets.deduplication.shingles import lower_table
+from assets.kernels.compiled import compiled
 
-_F = TypeVar("_F", bound=Callable[..., Any])
 U8 = npt.NDArray[np.uint8]
 U32 = npt.NDArray[np.uint32]
 U64 = npt.NDArray[np.uint64]
@@ -31,12 +29,6 @@ _K1 = np.uint64(0xD6E8FEB86659FD93)
 _K2 = np.uint64(0xFF51AFD7ED558CCD)
 _BASE = np.uint64(0x2545F4914F6CDD1D)
 _0, _1, _29, _32 = (np.uint64(v) for v in (0, 1, 29, 32))
-
-
-def compiled(function: _F) -> _F:
-    """Compile a loop, kept between processes and free of the interpreter's lock."""
-    made: _F = numba.njit(cache=True, nogil=True)(function)
-    return made
 
 
 @functools.cache
@@ -175,6 +167,19 @@ def common_tokens(folded: U8, one: int, one_end: int, two: int, two_end: int) ->
 
 
 @compiled
+def text_of(offsets: I64, token: int) -> int:
+    """Return the text that a token lies in."""
+    low, high = 0, offsets.size - 1  # the last text that begins at or before it
+    while high - low > 1:
+        middle = (low + high) // 2
+        if offsets[middle] <= token:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+@compiled
 def walk_matches(
     folded: U8,
     begins: I64,
@@ -203,15 +208,9 @@ def walk_matches(
             if count == found.shape[0] or bad == wrong.size:
                 return text, token, count, bad
             other = partner[token] - 1
-            low, high = 0, offsets.size - 1  # the last text that begins at or before `other`
-            while high - low > 1:
-                middle = (low + high) // 2
-                if offsets[middle] <= other:
-                    low = middle
-                else:
-                    high = middle
+            text_there = text_of(offsets, other)
             length = common_tokens(
-                folded, begins[token], begins[stop], begins[other], begins[offsets[low + 1]]
+                folded, begins[token], begins[stop], begins[other], begins[offsets[text_there + 1]]
             )
             if length < k:
                 wrong[bad] = token
@@ -221,7 +220,7 @@ def walk_matches(
             found[count, 0] = token
             found[count, 1] = other
             found[count, 2] = length
-            found[count, 3] = low
+            found[count, 3] = text_there
             count += 1
             token += length - k + 1
         text += 1

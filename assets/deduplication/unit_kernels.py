@@ -22,12 +22,12 @@ import numpy.typing as npt
 
 from assets.deduplication.wide_loads import (
     U8,
-    compiled,
     high64,
     lower64,
     store8,
     trailing_zeros,
 )
+from assets.kernels.compiled import compiled
 from assets.kernels.intrinsics import load8, population_count
 
 U64 = npt.NDArray[np.uint64]

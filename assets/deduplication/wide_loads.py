@@ -11,28 +11,20 @@ loops that one calls, remove the `__pycache__` folders.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 from llvmlite import ir  # type: ignore[import-untyped]  # no stubs exist
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-_F = TypeVar("_F", bound=Callable[..., Any])
 U8 = npt.NDArray[np.uint8]
 U32 = npt.NDArray[np.uint32]
 _BYTE, _BIT, _WORD = ir.IntType(8), ir.IntType(1), ir.IntType(64)
 LANES = 32
 _LANES = ir.VectorType(ir.IntType(32), LANES)
 _BYTES = ir.VectorType(_BYTE, 64)
-
-
-def compiled(function: _F) -> _F:
-    """Compile a loop once for this machine; it lets go of the interpreter lock."""
-    made: _F = numba.njit(cache=True, nogil=True)(function)
-    return made
 
 
 def _pointer(context: Any, builder: Any, kind: Any, place: Any, to: Any) -> Any:  # noqa: ANN401 - numba's own types

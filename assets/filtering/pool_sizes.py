@@ -31,7 +31,7 @@ def measure_pools(pools: pl.DataFrame, recipe: Recipe) -> PoolSizes:
     records = {
         str(pool): count for pool, count in kept.group_by("pool").len().sort("pool").iter_rows()
     }
-    mean_tokens = float(kept["tokens"].mean() or 1.0)  # type: ignore[arg-type]  # a number or None
+    mean_tokens = float(kept.select(pl.col("tokens").mean()).item() or 1.0)
     return PoolSizes(
         records,
         1.0 if recipe.unit == "records" else mean_tokens,

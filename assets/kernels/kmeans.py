@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from assets.kernels.compiled import compiled
 from assets.kernels.core_threads import blocks, on_every_core
 from assets.kernels.keyed_random import Ids, hash_words, id_words
 from assets.kernels.kmeans_start import Metric, plus_plus
@@ -269,7 +269,7 @@ def _update(
 
 
 # sums of whole numbers: exact in any order
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@compiled
 def _add_rows(grid: NDArray[Any], cells: NDArray[np.int32], sums: NDArray[np.float64]) -> None:
     for i in range(grid.shape[0]):
         for j in range(grid.shape[1]):

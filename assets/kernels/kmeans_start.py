@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from assets.kernels.compiled import compiled, compiled_with
 from assets.kernels.keyed_random import hash_words, uniform_from_hash
 from assets.kernels.unit_vectors import UNIT
 
@@ -65,7 +65,7 @@ def _gap(grid: NDArray[Any], rows: NDArray[Any], metric: Metric) -> NDArray[np.f
 
 
 # products of few rows, which a BLAS would part over cores and wait for; sums of whole numbers are exact in any order
-@njit(cache=True, nogil=True, fastmath={"nnan", "nsz", "reassoc", "contract"})  # type: ignore[untyped-decorator]
+@compiled_with("nnan", "nsz", "reassoc", "contract")
 def _inner_products(grid: NDArray[Any], rows: NDArray[Any], out: NDArray[np.float64]) -> None:
     for i in range(grid.shape[0]):
         row = grid[i]
@@ -76,7 +76,7 @@ def _inner_products(grid: NDArray[Any], rows: NDArray[Any], out: NDArray[np.floa
             out[i, c] = total
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@compiled
 def _cosine_gaps(grid: NDArray[Any], rows: NDArray[Any], out: NDArray[np.float64]) -> None:
     """Fill in 1 - cosine, at least 0.
 

@@ -18,9 +18,9 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import xxhash
-from numba import njit
 from numpy.typing import NDArray
 
+from assets.kernels.compiled import compiled
 from assets.kernels.keyed_random import hash_words
 from assets.kernels.row_products import row_products
 
@@ -132,7 +132,7 @@ class Projection:
         return hash_words(pairs, self.seed ^ key, f"projection {self.purpose}")
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@compiled
 def _add_signed(
     rows: NDArray[np.float64],
     bucket: NDArray[np.int64],

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import xxhash
-from numba import njit
 from numpy.typing import NDArray
 
+from assets.kernels.compiled import compiled, inlined
 from assets.kernels.intrinsics import load8
 
 _SECRET = np.frombuffer(
@@ -56,7 +56,7 @@ def hash_rows(rows: NDArray[Any]) -> NDArray[np.uint64]:
     return np.asarray(_hash_long(rows.view(np.uint8).reshape(-1), width))
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@compiled
 def _hash_long(data: NDArray[np.uint8], width: int) -> NDArray[np.uint64]:
     out = np.empty(len(data) // width, dtype=np.uint64)
     sums = np.empty(8, dtype=np.uint64)
@@ -85,7 +85,7 @@ def _hash_long(data: NDArray[np.uint8], width: int) -> NDArray[np.uint64]:
     return out
 
 
-@njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]  # numba is untyped
+@inlined
 def _add(
     data: NDArray[np.uint8], at: int, secret: NDArray[np.uint64], key: int, sums: NDArray[np.uint64]
 ) -> None:  # fmt: skip
@@ -97,7 +97,7 @@ def _add(
         sums[k] += (mixed & _LOW) * (mixed >> np.uint64(32))
 
 
-@njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]  # numba is untyped
+@inlined
 def _folded(a: Any, b: Any) -> Any:  # noqa: ANN401 numba scalars
     """Return the high word of a 128-bit product, exclusive-or the low one."""
     low_a, high_a, low_b, high_b = a & _LOW, a >> np.uint64(32), b & _LOW, b >> np.uint64(32)

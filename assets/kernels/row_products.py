@@ -11,8 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from assets.kernels.compiled import compiled
 
 
 def row_products(rows: NDArray[Any], columns: NDArray[Any]) -> NDArray[np.float64]:
@@ -38,7 +39,7 @@ def row_products(rows: NDArray[Any], columns: NDArray[Any]) -> NDArray[np.float6
     )
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@compiled
 def _products(rows: NDArray[np.float64], columns: NDArray[np.float64]) -> NDArray[np.float64]:
     n, d = rows.shape
     m = columns.shape[1]

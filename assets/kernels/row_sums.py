@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from assets.kernels.compiled import compiled
 
 LONGEST = 128  # from there on numpy parts a row in two, and is fast
 
@@ -24,13 +25,13 @@ def row_sums(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return found
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@compiled
 def _row_sums(rows: NDArray[np.float64], found: NDArray[np.float64]) -> None:
     for i in range(len(rows)):
         found[i] = sum_of(rows[i])
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@compiled
 def sum_of(row: NDArray[np.float64]) -> Any:  # noqa: ANN401 a numba float64
     """Add up to `LONGEST` numbers in numpy's order: eight sums side by side, then those, then the rest."""
     n = len(row)

@@ -9,8 +9,9 @@ Song 2011 for the programme).
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from assets.kernels.compiled import compiled
 
 
 class SegmentsError(ValueError):
@@ -52,7 +53,7 @@ def segments(values: NDArray[np.float64], k: int) -> NDArray[np.int64]:
     return np.asarray(group[place], dtype=np.int64)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@compiled
 def _cost(
     weight: NDArray[np.float64],
     first: NDArray[np.float64],
@@ -66,7 +67,7 @@ def _cost(
     )
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@compiled
 def _starts(
     weight: NDArray[np.float64], first: NDArray[np.float64], second: NDArray[np.float64], k: int
 ) -> NDArray[np.int64]:

@@ -12,8 +12,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from assets.kernels.compiled import compiled, compiled_with
 
 SCALE = 4000.0
 UNIT = SCALE * SCALE
@@ -104,7 +105,7 @@ def rounded_plainly(
     return grid
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@compiled
 def _round_rows(
     bits: NDArray[np.uint32],
     block: NDArray[np.float32],
@@ -131,7 +132,7 @@ def _round_rows(
             unsure[i] = _rounded(block[i], SCALE / norm, grid[i])
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@compiled
 def _to_half(bits: NDArray[np.uint32], out: NDArray[np.uint32]) -> Any:  # noqa: ANN401 a numba bool
     """Round the bits of float32 to float16's nearest, ties to even; False where one becomes infinite."""
     largest = np.uint32(0)
@@ -156,7 +157,7 @@ def _to_half(bits: NDArray[np.uint32], out: NDArray[np.uint32]) -> Any:  # noqa:
     return True
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})  # type: ignore[untyped-decorator]
+@compiled_with("reassoc", "contract")
 def _squares(row: NDArray[np.float32]) -> Any:  # noqa: ANN401 a numba float64
     total = 0.0
     for j in range(len(row)):
@@ -165,7 +166,7 @@ def _squares(row: NDArray[np.float32]) -> Any:  # noqa: ANN401 a numba float64
     return total
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@compiled
 def _rounded(row: NDArray[np.float32], factor: Any, out: NDArray[np.float32]) -> Any:  # noqa: ANN401
     """Fill a row of the grid; tells whether a number was nearer to a half than can be told apart."""
     unsure = 0  # counted: the largest of floats is not found on whole vectors
@@ -182,7 +183,7 @@ def valid_rows(grid: NDArray[np.float32]) -> NDArray[np.bool_]:
     return np.asarray(_any(grid))
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@compiled
 def _any(grid: NDArray[np.float32]) -> NDArray[np.bool_]:
     found = np.zeros(len(grid), dtype=np.bool_)
     for i in range(grid.shape[0]):

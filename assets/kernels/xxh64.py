@@ -11,23 +11,13 @@ Constants and rounds are those of the published XXH64 specification; the tests c
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
-
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from assets.kernels.compiled import compiled
 from assets.kernels.intrinsics import load4, load8
 
 Hashes = npt.NDArray[np.uint64]
-
-_F = TypeVar("_F", bound=Callable[..., Any])
-
-
-def _compiled(function: _F) -> _F:
-    compiled: _F = numba.njit(cache=True, nogil=True)(function)
-    return compiled
 
 
 _P1 = np.uint64(0x9E3779B185EBCA87)
@@ -38,17 +28,17 @@ _P5 = np.uint64(0x27D4EB2F165667C5)
 _NAN = np.float64(np.nan).view(np.uint64)
 
 
-@_compiled
+@compiled
 def _rotate(x: np.uint64, r: int) -> np.uint64:
     return (x << np.uint64(r)) | (x >> np.uint64(64 - r))
 
 
-@_compiled
+@compiled
 def _round(state: np.uint64, lane: np.uint64) -> np.uint64:
     return _rotate(state + lane * _P2, 31) * _P1
 
 
-@_compiled
+@compiled
 def _avalanche(h: np.uint64) -> np.uint64:
     h ^= h >> np.uint64(33)
     h *= _P2
@@ -57,7 +47,7 @@ def _avalanche(h: np.uint64) -> np.uint64:
     return h ^ (h >> np.uint64(32))
 
 
-@_compiled
+@compiled
 def _xxh64(data: npt.NDArray[np.uint8], start: int, stop: int, seed: np.uint64) -> np.uint64:
     i = start
     if stop - start >= 32:
@@ -86,12 +76,12 @@ def _xxh64(data: npt.NDArray[np.uint8], start: int, stop: int, seed: np.uint64) 
     return _avalanche(h)
 
 
-@_compiled
+@compiled
 def _hash_word(word: np.uint64, start: np.uint64) -> np.uint64:
     return _avalanche(_rotate(start ^ _round(np.uint64(0), word), 27) * _P1 + _P4)
 
 
-@_compiled
+@compiled
 def hash_words(words: Hashes, seed: np.uint64) -> Hashes:
     """Hash each 8-byte little-endian word."""
     out = np.empty(words.size, np.uint64)
@@ -101,7 +91,7 @@ def hash_words(words: Hashes, seed: np.uint64) -> Hashes:
     return out
 
 
-@_compiled
+@compiled
 def hash_floats(
     numbers: npt.NDArray[np.float64], whole_seed: np.uint64, seed: np.uint64
 ) -> tuple[Hashes, bool]:
@@ -128,7 +118,7 @@ def hash_floats(
     return out, misfits == 0
 
 
-@_compiled
+@compiled
 def hash_slices(
     data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], seed: np.uint64
 ) -> Hashes:
@@ -139,7 +129,7 @@ def hash_slices(
     return out
 
 
-@_compiled
+@compiled
 def put_where_null(
     out: Hashes, valid: npt.NDArray[np.uint8], offset: int, value: np.uint64
 ) -> None:
@@ -156,7 +146,7 @@ def put_where_null(
         i += 1
 
 
-@_compiled
+@compiled
 def take_hashes(values: Hashes, indices: npt.NDArray[np.int32]) -> Hashes:
     """Return `values` at some indices; one that lies outside gives 0."""
     out = np.empty(indices.size, np.uint64)
@@ -166,7 +156,7 @@ def take_hashes(values: Hashes, indices: npt.NDArray[np.int32]) -> Hashes:
     return out
 
 
-@_compiled
+@compiled
 def avalanche_all(sums: Hashes) -> None:
     """Apply the final avalanche of XXH64 to each word, in place."""
     for i in range(sums.size):

@@ -44,19 +44,19 @@ def shorten_path(value: object, width: int) -> str:
     return shorten(kept if kept == text else f"…/{kept}", width)
 
 
-def count(value: object) -> str:
+def count(value: float | None) -> str:
     """Return a whole number with thousands separated, or a dash for null."""
-    return _NOTHING if value is None else f"{int(value):,}"  # type: ignore[call-overload]
+    return _NOTHING if value is None else f"{int(value):,}"
 
 
-def number(value: object) -> str:
+def number(value: float | None) -> str:
     """Return a real number with four significant digits, or a dash for null and NaN.
 
     Trailing zeros are dropped, so that 0.5 is not taken for a measurement to four digits.
     """
     if value is None:
         return _NOTHING
-    real = float(value)  # type: ignore[arg-type]
+    real = float(value)
     if math.isnan(real):
         return _NOTHING
     if math.isinf(real):
@@ -93,11 +93,11 @@ def share(part: float, whole: float) -> str:
     return f"{percent:.1f} %" if percent not in (0.0, 100.0) else f"{percent:.0f} %"
 
 
-def size(value: object) -> str:
+def size(value: float | None) -> str:
     """Return bytes in powers of 1000 with a unit, or a dash for null."""
     if value is None:
         return _NOTHING
-    amount = float(value)  # type: ignore[arg-type]
+    amount = float(value)
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if abs(amount) < 1000:
             return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.3g} {unit}"

@@ -193,7 +193,7 @@ def read(page: Page, facts: CardFacts) -> None:
             paragraph(
                 f"{plural(facts.tables.height, 'table')} with "
                 f"{plural(int(facts.tables['rows'].sum()), 'row')} in "
-                f"{size(facts.tables['bytes'].sum())}. {_unread(facts.tables)}"
+                f"{size(int(facts.tables['bytes'].sum()))}. {_unread(facts.tables)}"
             ),
             table(
                 "Tables by format",

@@ -20,16 +20,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import xxhash
-from numba import njit
 from numpy.typing import NDArray
 
+from assets.kernels.compiled import compiled
 from assets.scoring.protocol import ScoringError
 from assets.scoring.tokens import decode, finish_hash, pair_hash, tokenise, utf8
 
 _SHORT_TOKENS = 8
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@compiled
 def _embed_text(
     data: NDArray[np.uint8],
     text_offsets: NDArray[np.int64],

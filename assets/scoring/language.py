@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
+from assets.kernels.compiled import compiled
 from assets.scoring.protocol import ScoringError
 from assets.scoring.tokens import tokenise, utf8
 
@@ -71,7 +71,7 @@ def _lexicon() -> tuple[NDArray[np.uint64], NDArray[np.uint32], NDArray[np.uint8
     return tokens.hashes[order], languages, stops.astype(np.uint8)[order]
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@compiled
 def _count(
     hashes: NDArray[np.uint64],
     offsets: NDArray[np.int64],

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from assets.kernels.compiled import compiled
 from assets.scoring.ngram_metrics import measure_ngrams, slot
 from assets.scoring.tokens import decode, finish_hash
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@compiled
 def measure(
     data: NDArray[np.uint8],
     text_offsets: NDArray[np.int64],

@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 import xxhash
-from numba import njit
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from assets.kernels.compiled import compiled, compiled_with
 from assets.kernels.core_threads import blocks, on_every_core
 from assets.kernels.row_hashes import hash_rows
 from assets.kernels.row_sums import sum_of
@@ -120,7 +120,7 @@ def _few_classes(heads: Heads, grid: NDArray[np.float32], result: NDArray[np.flo
 
 
 # sums of whole numbers below 2**53 are exact in any order
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})  # type: ignore[untyped-decorator]
+@compiled_with("reassoc", "contract")
 def _logits(
     grid: NDArray[np.float32],
     folds: NDArray[np.uint64],
@@ -151,7 +151,7 @@ def _logits(
             out[i, c] -= most
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@compiled
 def _divide(rows: NDArray[np.float64]) -> None:
     for i in range(len(rows)):
         rows[i] /= sum_of(rows[i])

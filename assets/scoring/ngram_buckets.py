@@ -11,9 +11,9 @@ from typing import Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
+from assets.kernels.compiled import compiled
 from assets.kernels.core_threads import on_every_core
 from assets.scoring.tokens import Utf8, pair_hash, tokenise, utf8
 
@@ -22,7 +22,7 @@ Found = TypeVar("Found")
 _WORD_PUNCT = re.compile(r"\w+|[^\w\s]+")
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@compiled
 def _fast_buckets(
     hashes: NDArray[np.uint64],
     offsets: NDArray[np.int64],
@@ -42,14 +42,14 @@ def _fast_buckets(
         out_offsets[row + 1] = at
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@compiled
 def count(buckets: NDArray[np.int32], total: NDArray[np.int64]) -> None:
     """Add each bucket to its count."""
     for bucket in buckets:  # np.bincount would copy them as int64 first
         total[bucket] += 1
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@compiled
 def sum_by_row(
     buckets: NDArray[np.int32], offsets: NDArray[np.int64], weights: NDArray[np.float64]
 ) -> NDArray[np.float64]:

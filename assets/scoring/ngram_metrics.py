@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from assets.kernels.compiled import compiled
 from assets.scoring.tokens import finish_hash
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@compiled
 def slot(
     keys: NDArray[np.uint64],
     owner: NDArray[np.int64],
@@ -26,7 +26,7 @@ def slot(
     return at
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@compiled
 def measure_ngrams(
     first: int,
     last: int,

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from assets.kernels.compiled import compiled
 from assets.scoring.heuristics import SPACELESS_SHARE
 from assets.scoring.protocol import (
     Direction,
@@ -39,7 +39,7 @@ from assets.scoring.tokens import HAS_SPACELESS, Tokens, pair_hash, tokenise, ut
 Counts = tuple[NDArray[np.uint64], NDArray[np.int64]]
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@compiled
 def _chain(
     hashes: NDArray[np.uint64], offsets: NDArray[np.int64], order: int, out: NDArray[np.uint64]
 ) -> None:
@@ -53,7 +53,7 @@ def _chain(
                 out[n, i] = pair_hash(out[n - 1, i - 1], hashes[i])
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@compiled
 def _mean_surprisal(
     counts: NDArray[np.int64],
     histories: NDArray[np.int64],

@@ -14,9 +14,9 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from assets.kernels.compiled import compiled
 from assets.kernels.core_threads import blocks, on_every_core
 from assets.kernels.kmeans import KMeansModel
 from assets.kernels.unit_vectors import SCALE
@@ -109,7 +109,7 @@ def _limits(centroids: NDArray[Any], reach: float) -> NDArray[np.float32]:
 
 
 # the largest is sought among int32, which hold a product's whole numbers: of floats it is not found on whole vectors
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@compiled
 def _choose(
     product: NDArray[np.float32],
     limits: NDArray[np.float32],
@@ -150,7 +150,7 @@ def _choose(
             cells[i, at] = j
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@compiled
 def _by_cell(cells: NDArray[np.int32], of: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Sort rows by the cells that they name; returns them and where each cell's end."""
     ends = np.zeros(of + 1, dtype=np.int64)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from assets.kernels.compiled import compiled
 from assets.kernels.core_threads import on_every_core
 from assets.kernels.unit_vectors import UNIT
 
@@ -143,7 +143,7 @@ def _search_on_core(ordered: NDArray[np.float32], task: Task, nearest: Nearest) 
 
 
 # the largest is sought among int32, which hold a product's whole numbers: of floats it is not found on whole vectors
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@compiled
 def _note(
     product: NDArray[np.float32],
     queries: NDArray[np.int64],

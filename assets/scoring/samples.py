@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numba import njit
 from numpy.typing import NDArray
 
+from assets.kernels.compiled import compiled
 from assets.kernels.keyed_random import hash64, hash_words, id_words
 from assets.kernels.unit_vectors import HALF_INFINITE, HALF_ZERO, to_stored_grid
 from assets.scoring.protocol import ScoreBatch, ScoringError
@@ -48,7 +48,7 @@ def usable_vectors(vectors: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
     return np.asarray(np.isfinite(stored).all(axis=1) & stored.any(axis=1))
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@compiled
 def _largest(bits: NDArray[np.uint32]) -> NDArray[np.uint32]:
     """Return the bits of each row's largest magnitude; those of NaN are above all."""
     found = np.zeros(len(bits), dtype=np.uint32)

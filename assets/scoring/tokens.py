@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
+
+from assets.kernels.compiled import compiled, inlined
 
 # character flags
 SPACE = 1
@@ -144,7 +145,7 @@ def utf8(text: pa.Array, *, lower: bool = False) -> Utf8:
     return Utf8(data, offsets, present)
 
 
-@njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]  # numba is untyped
+@inlined
 def finish_hash(x: Any) -> Any:  # noqa: ANN401 a numba scalar
     """Spread a 64-bit value over all bits (the finaliser of SplitMix64)."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -152,7 +153,7 @@ def finish_hash(x: Any) -> Any:  # noqa: ANN401 a numba scalar
     return x ^ (x >> np.uint64(31))
 
 
-@njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]  # numba is untyped
+@inlined
 def pair_hash(left: Any, right: Any) -> Any:  # noqa: ANN401 numba scalars
     """Hash an ordered pair of token hashes."""
     return finish_hash(
@@ -160,7 +161,7 @@ def pair_hash(left: Any, right: Any) -> Any:  # noqa: ANN401 numba scalars
     )
 
 
-@njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]  # numba is untyped
+@inlined
 def decode(data: NDArray[np.uint8], at: int) -> Any:  # noqa: ANN401 a pair of numba scalars
     """Read the code point that starts at a byte of valid UTF-8; returns it and its length."""
     b = np.int64(data[at])
@@ -175,7 +176,7 @@ def decode(data: NDArray[np.uint8], at: int) -> Any:  # noqa: ANN401 a pair of n
     return point | ((np.int64(data[at + 2]) & 0x3F) << 6) | (np.int64(data[at + 3]) & 0x3F), 4
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@compiled
 def _scan(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],

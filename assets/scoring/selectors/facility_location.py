@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from assets.kernels.compiled import compiled_with
 from assets.kernels.keyed_random import id_words
 from assets.kernels.stochastic_greedy import stochastic_greedy
 from assets.kernels.unit_vectors import UNIT, to_grid
@@ -162,7 +162,7 @@ def _gains(
 
 
 # sums of whole numbers are exact in any order, so the compiler may choose one that is vectorised
-@njit(cache=True, nogil=True, fastmath={"reassoc", "nnan", "nsz"})  # type: ignore[untyped-decorator]
+@compiled_with("reassoc", "nnan", "nsz")
 def _add_excess(
     products: NDArray[np.float32], covered: NDArray[np.float32], total: NDArray[np.float64]
 ) -> None:
