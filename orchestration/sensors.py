@@ -14,7 +14,8 @@ from resources.stage_spec import digest
 
 def lake_state(lake: Path) -> str:
     """Hash of the lake's listing: names, sizes and times; reads no data."""
-    from assets.ingestion.discover import discover, fingerprint
+    from assets.ingestion.discover import discover
+    from assets.ingestion.source_changes import fingerprint
 
     found = discover(lake)
     state = [[source.table, fingerprint(source)] for source in found.sources]

@@ -14,6 +14,7 @@ from deltalake.exceptions import DeltaError
 from resources import delta
 from resources.delta_types import frame_schema
 from resources.errors import StoreError
+from resources.staged_table import StagedTable
 
 SMALL_BYTES = 32 * 1024 * 1024
 LEAST_FILES = 8
@@ -59,7 +60,7 @@ def compact(uri: Path, upkeep: dict[str, Any], *, dry_run: bool = False) -> Comp
         return Compaction(len(small), total, None)
     schema = delta.scan(uri, version).collect_schema()
     rows = pl.scan_parquet([uri / name for name in small], schema=schema, missing_columns="insert")
-    staged = delta.StagedTable(uri, frame_schema(pl.DataFrame(schema=schema)))
+    staged = StagedTable(uri, frame_schema(pl.DataFrame(schema=schema)))
     try:
         for batch in rows.collect_batches(chunk_size=_BATCH):
             staged.write(batch)

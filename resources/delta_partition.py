@@ -14,10 +14,11 @@ from typing import Any
 import polars as pl
 
 from resources import delta
+from resources.staged_table import StagedTable
 
 
 def commit_partition(
-    staged: delta.StagedTable,
+    staged: StagedTable,
     column: str,
     value: int,
     metadata: dict[str, Any],

@@ -12,6 +12,7 @@ from resources import delta
 from resources.delta_types import frame_schema
 from resources.errors import CheckError
 from resources.stage_spec import CheckOutcome, Committed, StageSpec, digest
+from resources.staged_table import StagedTable
 from resources.version import CODE_VERSION
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Stage:
         self.started = time.monotonic()
         self.checks: list[CheckOutcome] = []
         self.identities: dict[str, str] = {}
-        self._staged: dict[str, delta.StagedTable] = {}
+        self._staged: dict[str, StagedTable] = {}
 
     def adopt(self) -> list[Committed] | None:
         """Take over versions that hold exactly what this stage would write, or return None."""
@@ -40,12 +41,12 @@ class Stage:
             self.run.record(item)
         return adopted
 
-    def open(self, table: str, schema: pa.Schema) -> delta.StagedTable:
+    def open(self, table: str, schema: pa.Schema) -> StagedTable:
         """Begin to write a table; nobody sees it before `commit`."""
         if table not in self.spec.tables:
             message = f"{table} is no table of {self.spec.name}"
             raise KeyError(message)
-        staged = delta.StagedTable(self.run.uri(table), schema)
+        staged = StagedTable(self.run.uri(table), schema)
         if self.spec.append:
             # a run that froze behind the fence must not append after another that took its place
             newest = delta.open_table(staged.uri)

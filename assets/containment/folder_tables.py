@@ -20,9 +20,10 @@ from assets.containment.room import Room
 from assets.containment.schema_graph import ANY_TYPE, flat_schema, schema_edges
 from assets.containment.shared_files import FileProofs
 from assets.containment.source_tables import Cells, SourceTable
-from assets.ingestion.discover import fingerprint
+from assets.ingestion.file_kinds import shown
 from assets.ingestion.model import Discovery, SourceError
 from assets.ingestion.register import READER_VERSION
+from assets.ingestion.source_changes import fingerprint
 from assets.kernels.cell_hash import SCHEME, Equality, UnhashableColumnError
 
 UNREADABLE: tuple[type[Exception], ...] = (
@@ -37,11 +38,6 @@ UNREADABLE: tuple[type[Exception], ...] = (
 
 _KNOWN_VERSION = 2
 """Of what `SourceTable.known` returns."""
-
-
-def _shown(name: str) -> str:
-    """Return a name as it can be written; bytes of a path that are no UTF-8 become escapes."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 class FolderTables:
@@ -59,13 +55,13 @@ class FolderTables:
         self.tables: dict[str, SourceTable] = {}
         self.equality = equality
         self.workers = workers
-        self.unreadable = {_shown(entry.table): entry.reason for entry in found.unreadable}
+        self.unreadable = {shown(entry.table): entry.reason for entry in found.unreadable}
         for source in found.sources:
-            if _shown(source.table) == source.table:
+            if shown(source.table) == source.table:
                 self.tables[source.table] = SourceTable(source, equality, room)
             else:
                 reason = "its name is not valid UTF-8; rename it"
-                self.unreadable[_shown(source.table)] = reason
+                self.unreadable[shown(source.table)] = reason
 
     def version(self, name: str) -> str:
         """Identify the content of a table and the way it is read."""

@@ -10,10 +10,10 @@ import pyarrow as pa
 from assets.containment.hash_parts import Part, parts_of
 from assets.containment.shared_files import STORED, StoredFile, stored_files
 from assets.ingestion.access import RegisteredTable
-from assets.ingestion.discover import fingerprint, has_changed
 from assets.ingestion.model import Source, SourceError
 from assets.ingestion.read import read
 from assets.ingestion.register import stays_in_place
+from assets.ingestion.source_changes import fingerprint, has_changed
 from resources.errors import StoreError
 
 

@@ -22,11 +22,11 @@ from assets.containment.room import Room
 from assets.containment.schema_graph import ANY_TYPE, flat_schema
 from assets.containment.shared_files import STORED, StoredFile, stored_files
 from assets.containment.stored_statistics import stored_statistics
-from assets.ingestion.discover import has_changed
 from assets.ingestion.infer import TypeState, typed
 from assets.ingestion.metadata_bounds import from_delta_log, from_parquet_footers
 from assets.ingestion.model import MIB, POSITION_COLUMN, ReadOptions, RowStream, Source, SourceError
 from assets.ingestion.read import read
+from assets.ingestion.source_changes import has_changed
 from assets.ingestion.summaries import ColumnSummary
 from assets.kernels.cell_hash import Equality
 from assets.kernels.logical_types import logical_type, type_family

@@ -13,7 +13,8 @@ from assets.deduplication.file_texts import POSITION, FileColumnError, FileTexts
 from assets.deduplication.near import NearDuplicates, NearPairs
 from assets.deduplication.survivor_order import DEFAULT_ORDER, order_columns, wanted_columns
 from assets.deduplication.text_containment import ContainedTexts
-from assets.ingestion.discover import discover, format_of
+from assets.ingestion.discover import discover
+from assets.ingestion.file_kinds import format_of
 from assets.ingestion.model import FileInfo, ReadOptions, Source
 from resources.retired import read_tombstone, tombstone_of
 

@@ -27,6 +27,7 @@ from assets.deduplication.scheme import Scheme
 from assets.deduplication.shingles import exact_sets
 from assets.deduplication.text_spans import text_spans
 from resources import delta
+from resources.staged_table import StagedTable
 
 SCHEMA = pa.schema(
     [
@@ -94,7 +95,7 @@ def write_index(folder: Path, texts: FileTexts, scheme: Scheme) -> int:
             "of different schemes can't be compared: write to another folder"
         )
         raise IndexSchemeError(message)
-    staged = delta.StagedTable(folder, SCHEMA)
+    staged = StagedTable(folder, SCHEMA)
     ids: list[pl.Series] = []
     try:
         for frame, values in texts:

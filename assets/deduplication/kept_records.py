@@ -19,7 +19,7 @@ _CONTENT = ["table", "version", "fingerprint", "options"]
 
 
 class Sink(Protocol):
-    """What `resources.delta.StagedTable` offers here."""
+    """What `resources.staged_table.StagedTable` offers here."""
 
     def keep(self, file: Path) -> None:
         """Take over a whole file."""

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-from assets.ingestion.discover import fingerprint
 from assets.ingestion.infer import typed
 from assets.ingestion.model import POSITION_COLUMN, Source, SourceError
 from assets.ingestion.read import read
 from assets.ingestion.register import stays_in_place
+from assets.ingestion.source_changes import fingerprint
 
 _TYPES: dict[str, pa.DataType] = {
     str(kind): kind

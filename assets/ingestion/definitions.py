@@ -9,7 +9,6 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from assets.ingestion.discover import fingerprint
 from assets.ingestion.listing import listing, read_options
 from assets.ingestion.model import ReadOptions, Reject, Retired, Source
 from assets.ingestion.register import (
@@ -20,6 +19,7 @@ from assets.ingestion.register import (
     options_digest,
     register,
 )
+from assets.ingestion.source_changes import fingerprint
 from resources import delta
 from resources.dagster_stage import Facts, Naming, TableInfo, stage_asset
 from resources.delta_types import frame_schema
@@ -27,6 +27,7 @@ from resources.recipe import Recipe
 from resources.run import Run
 from resources.stage import Stage
 from resources.stage_spec import StageSpec, digest
+from resources.staged_table import StagedTable
 
 TABLES, COLUMNS, QUARANTINE = "ingestion/tables", "ingestion/columns", "ingestion/quarantine"
 TABLE_SCHEMA: dict[str, Any] = {
@@ -152,9 +153,7 @@ def _retired_row(entry: Retired) -> dict[str, Any]:
     return {**row, **told, "parents": list(entry.parents)}
 
 
-def _register(
-    run: Run, source: Source, options: ReadOptions, aside: delta.StagedTable
-) -> Registered:
+def _register(run: Run, source: Source, options: ReadOptions, aside: StagedTable) -> Registered:
     name = landed_name(source.table)
     place = run.state / "ingestion" / "landed" / name
 
@@ -172,7 +171,7 @@ def _register(
     registered = register(
         source,
         options,
-        open_sink=lambda schema: delta.StagedTable(place, schema),
+        open_sink=lambda schema: StagedTable(place, schema),
         reject=reject,
         progress=progress,
     )
@@ -192,7 +191,7 @@ def _register(
     return registered
 
 
-def _set_aside(aside: delta.StagedTable, table: str, uri: str, rejects: list[Reject]) -> None:
+def _set_aside(aside: StagedTable, table: str, uri: str, rejects: list[Reject]) -> None:
     rows = [(table, uri, item.position, item.reason, item.raw) for item in rejects]
     aside.write(pl.DataFrame(rows, schema=QUARANTINE_SCHEMA, orient="row"))
 

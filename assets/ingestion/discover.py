@@ -10,45 +10,21 @@ import os
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
-
-import xxhash
+from pathlib import Path
 
 from assets.ingestion.arrow_types import schema_digest
+from assets.ingestion.file_kinds import format_of, is_utf8, shown, sniff
 from assets.ingestion.model import (
-    Compression,
     Discovery,
     FileInfo,
-    Format,
     Retired,
     Source,
     SourceError,
     Unreadable,
 )
+from assets.ingestion.source_changes import fingerprint
 from resources.errors import StoreError
 from resources.retired import TOMBSTONE, read_tombstone
-
-_FORMATS: dict[str, Format] = {
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".tab": "tsv",
-    ".json": "json",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".txt": "text",
-    ".text": "text",
-    ".md": "text",
-    ".rst": "text",
-}
-_COMPRESSIONS: dict[str, Compression] = {
-    ".gz": "gzip",
-    ".gzip": "gzip",
-    ".zst": "zstd",
-    ".zstd": "zstd",
-}
-_SNIFF_BYTES = 8192
 
 
 def discover(root: Path, *, footers: dict[str, str] | None = None) -> Discovery:
@@ -93,47 +69,6 @@ def discover(root: Path, *, footers: dict[str, str] | None = None) -> Discovery:
     )
 
 
-def fingerprint(source: Source) -> str:
-    """Return 32 hex digits of what a change to the source would change, without reading data.
-
-    Names, sizes and modification times (ns) of the files; for Delta, table id and version. An edit
-    that keeps size and time is not seen.
-    """
-    if source.format == "delta":
-        parts = [source.format, str(source.table_id), str(source.version)]
-    else:
-        parts = [source.format, source.compression]
-        for file in sorted(source.files, key=lambda file: file.relative):
-            parts += [file.relative, str(file.bytes), str(file.mtime_ns)]
-    return xxhash.xxh3_128_hexdigest("\0".join(parts).encode("utf-8", "surrogateescape"))
-
-
-def has_changed(source: Source) -> bool:
-    """Return whether files of a source differ on disk now from what discovery saw.
-
-    Call it after reading: rows read from a source that changed meanwhile must not be committed. A
-    Delta version cannot change.
-    """
-    for file in source.files:
-        try:
-            now = file.path.stat()
-        except OSError:
-            return True
-        if (now.st_size, now.st_mtime_ns) != (file.bytes, file.mtime_ns):
-            return True
-    return False
-
-
-def format_of(name: str) -> tuple[Format | None, Compression, str]:
-    """Return format and compression by the extensions of a file name, and the last extension."""
-    path = PurePosixPath(name)
-    compression = _COMPRESSIONS.get(path.suffix.lower(), "none")
-    if compression != "none":
-        path = path.with_suffix("")
-    suffix = path.suffix.lower()
-    return _FORMATS.get(suffix), compression, suffix
-
-
 @dataclass(slots=True)
 class _Folder:
     path: Path
@@ -176,8 +111,8 @@ class _Walk:
             if name.startswith((".", "_")):
                 continue
             entry = path / name
-            if not _is_text(name):
-                self.refuse(Path(_shown(str(entry))), "the name is not UTF-8; rename it")
+            if not is_utf8(name):
+                self.refuse(Path(shown(str(entry))), "the name is not UTF-8; rename it")
                 continue
             try:
                 status = entry.stat()
@@ -318,7 +253,7 @@ class _Walk:
             return
         kind, compression, suffix = format_of(file.path.name)
         if kind is None and not suffix and compression == "none":
-            answer, detail = self.remember(file, lambda: _sniff(file.path))
+            answer, detail = self.remember(file, lambda: sniff(file.path))
             if answer == "bad":
                 self.refuse(file.path, detail)
                 return
@@ -363,39 +298,6 @@ def _all_parquet(folder: _Folder) -> list[FileInfo] | None:
             return None
         files += below
     return files
-
-
-def _sniff(path: Path) -> tuple[str, str]:
-    """Decide whether a file without extension is text, by its first bytes."""
-    import codecs
-
-    try:
-        with path.open("rb") as handle:
-            head = handle.read(_SNIFF_BYTES)
-    except OSError as error:
-        return "bad", f"cannot be opened ({error.strerror})"
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "ok", "text"
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)
-    except UnicodeDecodeError:
-        return "bad", "unknown format: no extension, and not UTF-8 text"
-    if b"\0" in head:
-        return "bad", "unknown format: no extension, and binary content"
-    return "ok", "text"
-
-
-def _is_text(name: str) -> bool:
-    """Tell whether a file name is text; on disk it may be any bytes, which no table can hold."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _shown(name: str) -> str:
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _is_loop(error: OSError) -> bool:

@@ -18,11 +18,11 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from assets.ingestion.count import independent_count
-from assets.ingestion.discover import fingerprint, has_changed
 from assets.ingestion.infer import TypeState, typed
 from assets.ingestion.model import POSITION_COLUMN, ReadOptions, Reject, Source, SourceError
 from assets.ingestion.read import read
 from assets.ingestion.read_through import check_values, read_through
+from assets.ingestion.source_changes import fingerprint, has_changed
 from assets.ingestion.summaries import ColumnSummary, TableSummary
 
 READER_VERSION = "reader/1"

@@ -22,7 +22,7 @@ MOST_STALE = 0.5
 
 
 class Sink(Protocol):
-    """What `resources.delta.StagedTable` offers here."""
+    """What `resources.staged_table.StagedTable` offers here."""
 
     def keep(self, file: Path) -> None:
         """Take over a whole file."""

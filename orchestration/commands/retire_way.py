@@ -12,10 +12,11 @@ import polars as pl
 from assets.containment.prove_rebuild import Way
 from assets.deduplication.reading import held_by_others, read_by_rule
 from assets.ingestion.access import RegisteredTable, registered_tables
-from assets.ingestion.discover import discover, fingerprint
+from assets.ingestion.discover import discover
 from assets.ingestion.listing import read_options
 from assets.ingestion.model import Discovery, Source
 from assets.ingestion.register import content_version
+from assets.ingestion.source_changes import fingerprint
 from assets.kernels.cell_hash import Equality
 from resources import delta
 from resources.errors import CheckError, RecipeError

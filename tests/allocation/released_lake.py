@@ -14,6 +14,7 @@ from resources import delta
 from resources.delta_types import frame_schema
 from resources.recipe import Recipe
 from resources.recipe_file import parse_recipe
+from resources.staged_table import StagedTable
 
 DIMENSIONS = 8
 SIZES = {"en": 400, "sw": 260}
@@ -103,7 +104,7 @@ def release(output: Path, number: int = 1, seed: int = 0) -> None:
 
 def put(uri: Path, frame: pl.DataFrame, metadata: dict[str, Any], mode: Any = "overwrite") -> int:
     """Commit a frame as a table's content."""
-    staged = delta.StagedTable(uri, frame_schema(frame))
+    staged = StagedTable(uri, frame_schema(frame))
     staged.write(frame)
     staged.close()
     return staged.commit(metadata, mode=mode)

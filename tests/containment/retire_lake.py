@@ -21,7 +21,7 @@ from assets.ingestion.definitions import COLUMN_SCHEMA, TABLE_SCHEMA
 from assets.ingestion.discover import discover
 from assets.ingestion.model import ReadOptions, Source
 from assets.ingestion.register import landed_name, register
-from resources.delta import StagedTable
+from resources.staged_table import StagedTable
 
 RECIPE = """
 lake: lake

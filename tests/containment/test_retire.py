@@ -22,7 +22,8 @@ from assets.containment.rebuild import read_all
 from assets.containment.rebuild_difference import delta_difference
 from assets.containment.retired_checks import damaged, known_records, moved
 from assets.deduplication.files import FileColumnError, file_source
-from assets.ingestion.discover import discover, fingerprint
+from assets.ingestion.discover import discover
+from assets.ingestion.source_changes import fingerprint
 from orchestration.cli import main
 from resources import held as holding
 from resources.errors import EXIT_BAD_RECIPE, CheckError, RecipeError

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from orchestration.execute import execute
-from resources import delta
 from resources.errors import SluiceError
 from resources.lease import Lease
 from resources.recipe_file import load_recipe
 from resources.run import Run
 from resources.stage import Stage
+from resources.staged_table import StagedTable
 
 
 def arguments() -> argparse.Namespace:
@@ -71,9 +71,9 @@ def main() -> int:
         with told.log.open("a", encoding="utf-8") as file:
             file.write(json.dumps([event, name]) + "\n")
 
-    commit, adopt = delta.StagedTable.commit, Stage.adopt
+    commit, adopt = StagedTable.commit, Stage.adopt
 
-    def noted_commit(self: delta.StagedTable, *positional: Any, **named: Any) -> int:
+    def noted_commit(self: StagedTable, *positional: Any, **named: Any) -> int:
         version = commit(self, *positional, **named)
         note("commit", "/".join(self.uri.parts[-2:]))
         return version
@@ -83,10 +83,10 @@ def main() -> int:
         note("compute" if found is None else "adopt", self.spec.name)
         return found
 
-    delta.StagedTable.commit = noted_commit  # type: ignore[method-assign]
+    StagedTable.commit = noted_commit  # type: ignore[method-assign]
     Stage.adopt = noted_adopt  # type: ignore[method-assign]
     # the fence (is the lease still ours?) is asked once before each commit, so both count alike
-    owner, name = (Run, "assert_held") if told.where == "fence" else (delta.StagedTable, "commit")
+    owner, name = (Run, "assert_held") if told.where == "fence" else (StagedTable, "commit")
     before(owner, name, lambda n: befall(told.do, told.log) if n == told.at else None)
     if told.lease_seconds is not None:
         defaults = Lease.__init__.__kwdefaults__

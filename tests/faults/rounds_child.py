@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 from orchestration.execute_rounds import execute_rounds
-from resources import delta
 from resources.errors import SluiceError
+from resources.staged_table import StagedTable
 from tests.allocation import released_lake
 from tests.faults.child import before
 
@@ -34,8 +34,8 @@ def main() -> int:
         count += 1
 
     # a table's first partition is committed by the one, each later one by the other
-    before(delta.StagedTable, "commit", accident)
-    before(delta.StagedTable, "commit_instead_of", accident)
+    before(StagedTable, "commit", accident)
+    before(StagedTable, "commit_instead_of", accident)
     try:
         list(execute_rounds(released_lake.recipe(told.folder), told.last, restart=told.restart))
     except SluiceError as error:

@@ -19,9 +19,9 @@ from click.testing import CliRunner
 
 from orchestration.cli import main
 from orchestration.execute import execute
-from resources import delta
 from resources.errors import StoreError
 from resources.recipe_file import load_recipe
+from resources.staged_table import StagedTable
 from tests.faults import small
 from tests.faults.small import Snapshots, contents, orphans, release
 
@@ -80,14 +80,14 @@ def test_a_write_that_fails_names_the_cause(
 def test_a_rename_that_fails_leaves_no_files_behind(
     changed: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    commit = delta.StagedTable._commit
+    commit = StagedTable._commit
 
-    def refuse(self: delta.StagedTable, *arguments: Any) -> int:
+    def refuse(self: StagedTable, *arguments: Any) -> int:
         if name in str(self.uri):
             raise OSError(errno.EXDEV, "rename failed")
         return commit(self, *arguments)
 
-    monkeypatch.setattr(delta.StagedTable, "_commit", refuse)
+    monkeypatch.setattr(StagedTable, "_commit", refuse)
     with pytest.raises(StoreError, match=r"the commit failed: .*rename failed") as told:
         execute(load_recipe(changed))
     assert name in str(told.value)
@@ -181,7 +181,7 @@ def test_after_the_store_recovers_the_run_is_finished(
     recipe = snapshots.restore("changed")
     monkeypatch.setenv("DAGSTER_HOME", str(recipe.parent / "dagster"))
     with monkeypatch.context() as patch:
-        patch.setattr(delta.StagedTable, "close", _full)
+        patch.setattr(StagedTable, "close", _full)
         with pytest.raises(StoreError, match="No space left"):
             execute(load_recipe(recipe))
     end = small.run(recipe)
@@ -193,5 +193,5 @@ def test_after_the_store_recovers_the_run_is_finished(
         assert frame.equals(found[name]), name
 
 
-def _full(_: delta.StagedTable) -> None:
+def _full(_: StagedTable) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

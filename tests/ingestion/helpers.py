@@ -10,7 +10,7 @@ from typing import Any
 import zstandard
 
 from assets.ingestion.count import independent_count
-from assets.ingestion.discover import format_of
+from assets.ingestion.file_kinds import format_of
 from assets.ingestion.model import (
     POSITION_COLUMN,
     FileInfo,

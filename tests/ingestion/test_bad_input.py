@@ -13,9 +13,10 @@ import pytest
 import zstandard
 
 from assets.ingestion.count import independent_count
-from assets.ingestion.discover import discover, has_changed
+from assets.ingestion.discover import discover
 from assets.ingestion.model import ReadOptions, SourceError
 from assets.ingestion.read import read
+from assets.ingestion.source_changes import has_changed
 from tests.ingestion.helpers import compressed, read_all, rows_of, source_of, write
 
 A = {"a": "1", "b": "2"}

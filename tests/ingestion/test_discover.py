@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from assets.ingestion import discover as module
-from assets.ingestion.discover import discover, fingerprint
+from assets.ingestion.discover import discover
 from assets.ingestion.model import SourceError
+from assets.ingestion.source_changes import fingerprint
 from tests.ingestion.helpers import read_all
 
 
@@ -99,7 +100,7 @@ def test_what_is_remembered_is_not_opened_again(tmp_path, monkeypatch):
         raise AssertionError("opened")
 
     monkeypatch.setattr("assets.ingestion.parquet_files.footer_schema", refuse)
-    monkeypatch.setattr(module, "_sniff", refuse)
+    monkeypatch.setattr(module, "sniff", refuse)
     assert discover(tmp_path, footers=first.footers) == first
     with pytest.raises(AssertionError, match="opened"):
         discover(tmp_path)

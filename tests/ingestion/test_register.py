@@ -14,7 +14,7 @@ import pytest
 from assets.ingestion.discover import discover
 from assets.ingestion.model import ReadOptions, Reject, Source
 from assets.ingestion.register import Registered, register
-from resources import delta
+from resources.staged_table import StagedTable
 
 
 def registered(
@@ -24,7 +24,7 @@ def registered(
     found = register(
         source,
         ReadOptions(),
-        open_sink=lambda schema: delta.StagedTable(folder / "landed", schema),
+        open_sink=lambda schema: StagedTable(folder / "landed", schema),
         reject=rejects.append,
         progress=progress,
     )

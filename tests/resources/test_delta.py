@@ -23,15 +23,16 @@ from deltalake.exceptions import DeltaError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from resources import delta
+from resources import delta, staged_table
 from resources.delta_types import UnstorableValueError, frame_schema, storable_schema
 from resources.errors import StoreError
+from resources.staged_table import StagedTable, total_rows
 
 FRAME = pl.DataFrame({"a": [1, 2], "s": ["x", None]})
 
 
-def staged(uri: Path, *frames: pl.DataFrame) -> delta.StagedTable:
-    table = delta.StagedTable(uri, frame_schema(frames[0]))
+def staged(uri: Path, *frames: pl.DataFrame) -> StagedTable:
+    table = StagedTable(uri, frame_schema(frames[0]))
     for frame in frames:
         table.write(frame)
     table.close()
@@ -67,7 +68,7 @@ def test_a_discarded_table_leaves_no_file_and_no_trace(tmp_path: Path) -> None:
     uri = tmp_path / "t"
     staged(uri, FRAME).commit({})
     before = files_of(uri)
-    table = delta.StagedTable(uri, frame_schema(FRAME))
+    table = StagedTable(uri, frame_schema(FRAME))
     table.write(FRAME)
     table._flush()  # a file is open and half written
     table.discard()
@@ -98,8 +99,8 @@ def test_a_failed_commit_leaves_the_version_and_removes_its_files(
     if existing:
         staged(uri, FRAME).commit({})
     before = files_of(uri)
-    monkeypatch.setattr(delta.DeltaTable, "create_write_transaction", _refuse)
-    monkeypatch.setattr(delta, "create_table_with_add_actions", _refuse)
+    monkeypatch.setattr(staged_table.DeltaTable, "create_write_transaction", _refuse)
+    monkeypatch.setattr(staged_table, "create_table_with_add_actions", _refuse)
     with pytest.raises(StoreError, match=r"t: the commit failed: the store said no"):
         staged(uri, FRAME).commit({})
     assert files_of(uri) == before
@@ -151,9 +152,9 @@ def test_files_whose_fate_is_unknown_are_kept(
         message = "the store is gone"
         raise StoreError(message)
 
-    monkeypatch.setattr(delta, "create_table_with_add_actions", _refuse)
+    monkeypatch.setattr(staged_table, "create_table_with_add_actions", _refuse)
     monkeypatch.setattr(table, "_commit", _refuse)
-    monkeypatch.setattr(delta, "open_table", unreachable)
+    monkeypatch.setattr(staged_table, "open_table", unreachable)
     with pytest.raises(StoreError, match="the store is gone"):
         table.commit({})
     table.discard()
@@ -171,7 +172,7 @@ def test_of_two_writers_from_one_snapshot_one_wins(
     assert one.commit({"by": "one"}, mode=mode) == 1
     before = files_of(uri)
     loser = set(two.files)
-    monkeypatch.setattr(delta, "open_table", lambda _uri, version=None: snapshot)
+    monkeypatch.setattr(staged_table, "open_table", lambda _uri, version=None: snapshot)
     with pytest.raises(StoreError, match="another writer committed at the same time"):
         two.commit({"by": "two"}, mode=mode)
     monkeypatch.undo()
@@ -185,7 +186,7 @@ def test_of_two_who_create_a_table_one_wins(
     uri = tmp_path / "t"
     one, two = staged(uri, FRAME), staged(uri, FRAME.with_columns(a=pl.lit(9)))
     one.commit({})
-    monkeypatch.setattr(delta, "open_table", lambda _uri, version=None: None)
+    monkeypatch.setattr(staged_table, "open_table", lambda _uri, version=None: None)
     with pytest.raises(StoreError):
         two.commit({})
     monkeypatch.undo()
@@ -321,7 +322,7 @@ def test_odd_column_names_go_through(tmp_path: Path, name: str) -> None:
 
 def test_columns_are_matched_by_name_and_widened(tmp_path: Path) -> None:
     schema = pa.schema([("a", pa.uint8()), ("s", pa.dictionary(pa.int8(), pa.string()))])
-    table = delta.StagedTable(tmp_path / "t", schema)
+    table = StagedTable(tmp_path / "t", schema)
     table.write(pl.DataFrame({"s": ["x"], "a": [255], "more": [None]}))
     table.write(pa.record_batch({"a": pa.array([0], pa.uint8()), "s": pa.array(["y"])}))
     table.close()
@@ -350,7 +351,7 @@ def test_columns_are_matched_by_name_and_widened(tmp_path: Path) -> None:
 def test_types_that_delta_lacks_are_stored_as_ones_that_hold_them(
     tmp_path: Path, kind: pa.DataType, value: Any, read: Any
 ) -> None:
-    table = delta.StagedTable(tmp_path / "t", pa.schema([("c", kind)]))
+    table = StagedTable(tmp_path / "t", pa.schema([("c", kind)]))
     table.write(pa.table({"c": pa.array([value], kind)}))
     table.close()
     assert delta.scan(tmp_path / "t", table.commit({})).collect()["c"].to_list() == [read]
@@ -361,7 +362,7 @@ def test_a_value_that_delta_cannot_hold_is_refused_by_column(
     tmp_path: Path, kind: pa.DataType, value: Any
 ) -> None:
     with pytest.raises(UnstorableValueError, match=r"column 'c' is .*cast it"):
-        delta.StagedTable(tmp_path / "t", pa.schema([("c", kind)])).write(
+        StagedTable(tmp_path / "t", pa.schema([("c", kind)])).write(
             pa.table({"c": pa.array([value], kind)})
         )
     assert files_of(tmp_path) == set()
@@ -387,8 +388,8 @@ def test_types_are_replaced_wherever_they_nest() -> None:
 
 
 def test_many_files_are_one_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delta, "_GROUP_ROWS", 3)
-    monkeypatch.setattr(delta, "_ROLL_BYTES", 1)
+    monkeypatch.setattr(staged_table, "_GROUP_ROWS", 3)
+    monkeypatch.setattr(staged_table, "_ROLL_BYTES", 1)
     frame = pl.DataFrame({"a": range(10), "s": [str(i) for i in range(10)]})
     table = staged(tmp_path / "t", *(frame[i : i + 2] for i in range(0, 10, 2)))
     assert len(table.files) > 1
@@ -458,7 +459,7 @@ def test_a_filtered_scan_equals_a_filter_of_the_whole(
     tables = []
     for part in parts:  # a file each, so that whole files can be skipped
         tables.append(staged(uri, part))
-    whole = delta.StagedTable(uri, schema)
+    whole = StagedTable(uri, schema)
     whole.files = [file for table in tables for file in table.files]
     version = whole.commit({})
     rows = pl.concat(parts)
@@ -512,7 +513,7 @@ def test_a_bound_cut_short_would_be_caught() -> None:
 def test_statistics_speak_of_every_row_group(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delta, "_GROUP_ROWS", 2)
+    monkeypatch.setattr(staged_table, "_GROUP_ROWS", 2)
     frame = pl.DataFrame({"c": [5, 6, None, None, 1, 9], "s": ["b", "c", "a", None, "z", "b"]})
     table = staged(tmp_path / "t", frame)
     table.commit({})
@@ -528,7 +529,7 @@ def test_statistics_speak_of_every_row_group(
 
 
 def test_total_rows_are_summed(tmp_path: Path) -> None:
-    assert delta.total_rows([staged(tmp_path / "a", FRAME), staged(tmp_path / "b", FRAME)]) == 4
+    assert total_rows([staged(tmp_path / "a", FRAME), staged(tmp_path / "b", FRAME)]) == 4
 
 
 def test_a_version_that_is_gone_is_named(tmp_path: Path) -> None:
@@ -553,7 +554,7 @@ def test_bounds_that_hold_line_ends_and_quotes_come_back(tmp_path: Path, value: 
 def test_a_number_that_is_none_is_above_every_bound(tmp_path: Path) -> None:
     """Polars orders NaN last, and a file's bounds leave it out."""
     parts = [[1.0, math.nan], [2.0, 3.0], [None, math.nan], [math.inf, -math.inf]]
-    whole = delta.StagedTable(tmp_path, pa.schema([("c", pa.float64())]))
+    whole = StagedTable(tmp_path, pa.schema([("c", pa.float64())]))
     for part in parts:
         whole.files += staged(tmp_path, pl.DataFrame({"c": part})).files
     scanned = delta.scan(tmp_path, whole.commit({}))

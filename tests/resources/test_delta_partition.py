@@ -15,15 +15,16 @@ from resources import delta
 from resources.compaction import LEAST_FILES, compact
 from resources.delta_partition import commit_partition, partition_commit
 from resources.errors import StoreError
+from resources.staged_table import StagedTable
 
 SCHEMA = {"round": pl.Int32, "x": pl.Int64}
 
 
-def stage(uri: Path, number: int, values: list[int]) -> delta.StagedTable:
+def stage(uri: Path, number: int, values: list[int]) -> StagedTable:
     frame = pl.DataFrame({"round": [number] * len(values), "x": values}, schema=SCHEMA)
     from resources.delta_types import frame_schema
 
-    staged = delta.StagedTable(uri, frame_schema(frame))
+    staged = StagedTable(uri, frame_schema(frame))
     staged.write(frame)
     staged.close()
     return staged

@@ -24,6 +24,7 @@ from resources.recipe import Recipe
 from resources.releases import RELEASES, releases
 from resources.run import Run
 from resources.stage_spec import Layer
+from resources.staged_table import StagedTable
 from resources.table_log import read_log
 from tests.resources.test_run import (
     RECORDS,
@@ -45,7 +46,7 @@ WEEK = 7 * 24.0
 def land(run: Run, value: int) -> int:
     """Land a source of 3 rows and commit it, as ingestion does."""
     rows = pl.DataFrame({"cell": [value] * 3})
-    staged = delta.StagedTable(run.state / LANDED, frame_schema(rows))
+    staged = StagedTable(run.state / LANDED, frame_schema(rows))
     staged.write(rows)
     staged.close()
     return staged.commit({"run": run.run_id, "registered": {}})
@@ -125,7 +126,7 @@ def counts(done: Maintenance) -> dict[str, int]:
 
 def orphan(uri: Path) -> Path:
     """Stage a file and let nobody come back for it."""
-    staged = delta.StagedTable(uri, frame_schema(pl.DataFrame({"v": [0]})))
+    staged = StagedTable(uri, frame_schema(pl.DataFrame({"v": [0]})))
     staged.write(pl.DataFrame({"v": [0]}))
     staged.close()
     return staged.files[0]
@@ -742,12 +743,12 @@ def test_a_compaction_that_changes_rows_is_not_committed(
 ) -> None:
     before = releases(Path(many.output))
     count = len(release_files(many))
-    write_rows = delta.StagedTable.write
+    write_rows = StagedTable.write
 
-    def lose(self: delta.StagedTable, data: Any) -> None:
+    def lose(self: StagedTable, data: Any) -> None:
         write_rows(self, data.head(data.height - 1))
 
-    monkeypatch.setattr(delta.StagedTable, "write", lose)
+    monkeypatch.setattr(StagedTable, "write", lose)
     with pytest.raises(StoreError, match="don't hold the same rows"):
         do(many)
     assert releases(Path(many.output)) == before
@@ -772,7 +773,7 @@ def test_rows_of_every_type_are_compacted_unchanged(
     for number, part in enumerate(parts):
         if number >= 5:
             part = part.with_columns(late=pl.lit(number))
-        staged = delta.StagedTable(tmp_path / "t", frame_schema(part))
+        staged = StagedTable(tmp_path / "t", frame_schema(part))
         staged.write(part)
         staged.close()
         version = staged.commit({"n": number}, mode="append")
@@ -780,7 +781,7 @@ def test_rows_of_every_type_are_compacted_unchanged(
     # one file is too large to be touched
     monkeypatch.setattr(compaction, "SMALL_BYTES", 100_000)
     large = before.head(1).with_columns(s=pl.lit("".join(map(str, range(60_000)))))
-    staged = delta.StagedTable(tmp_path / "t", frame_schema(large))
+    staged = StagedTable(tmp_path / "t", frame_schema(large))
     staged.write(large)
     staged.close()
     version = staged.commit({"n": 10}, mode="append")

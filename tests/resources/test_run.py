@@ -22,6 +22,7 @@ from resources.recipe_file import parse_recipe
 from resources.releases import RELEASES, last_release
 from resources.run import Run
 from resources.stage_spec import Committed, StageSpec, digest
+from resources.staged_table import StagedTable
 
 TABLES = StageSpec("ingestion", ("ingestion/tables", "ingestion/columns"), (), "1", "lake")
 RECORDS = StageSpec(
@@ -196,7 +197,7 @@ def test_a_release_whose_version_is_gone_is_told(recipe: Recipe) -> None:
 def test_the_last_release_is_the_one_with_the_highest_number(tmp_path: Path) -> None:
     assert last_release(tmp_path) is None
     rows = {"release": [4, 11, 7], "versions": ["{}"] * 3, "rows": ['{"published": 1}'] * 3}
-    staged = delta.StagedTable(tmp_path / RELEASES, frame_schema(pl.DataFrame(rows)))
+    staged = StagedTable(tmp_path / RELEASES, frame_schema(pl.DataFrame(rows)))
     staged.write(pl.DataFrame(rows))
     staged.close()
     staged.commit({})
@@ -245,15 +246,15 @@ def test_an_older_version_with_the_fingerprint_is_adopted_over_a_newer_one(recip
 def test_a_stage_with_one_table_missing_is_computed_again(
     recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commit = delta.StagedTable.commit
+    commit = StagedTable.commit
     with run_of(recipe, "killed") as run:
 
-        def die_at_the_second(self: delta.StagedTable, *args: Any, **named: Any) -> int:
+        def die_at_the_second(self: StagedTable, *args: Any, **named: Any) -> int:
             if self.uri.name == "columns":
                 raise KeyboardInterrupt
             return commit(self, *args, **named)
 
-        monkeypatch.setattr(delta.StagedTable, "commit", die_at_the_second)
+        monkeypatch.setattr(StagedTable, "commit", die_at_the_second)
         with pytest.raises(KeyboardInterrupt):
             write(run, TABLES, 1)
         monkeypatch.undo()
@@ -656,7 +657,7 @@ History = list[
 
 def holds(history: History, folders: Callable[[str], Path], *patches: tuple[str, Any]) -> bool:
     """Tell whether every run that ended left the release of a first run, and a killed one left the former."""
-    commit = delta.StagedTable.commit
+    commit = StagedTable.commit
     folder = folders("history")
     expected: dict[tuple[float, str], Any] = {}
     last = None
@@ -670,7 +671,7 @@ def holds(history: History, folders: Callable[[str], Path], *patches: tuple[str,
         left = [kill_after]
 
         def counted(
-            self: delta.StagedTable, *args: Any, left: list[int | None] = left, **named: Any
+            self: StagedTable, *args: Any, left: list[int | None] = left, **named: Any
         ) -> int:
             if left[0] == 0:
                 raise Killed
@@ -678,7 +679,7 @@ def holds(history: History, folders: Callable[[str], Path], *patches: tuple[str,
             return commit(self, *args, **named)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(delta.StagedTable, "commit", counted)
+            patch.setattr(StagedTable, "commit", counted)
             for name, wrong in patches:
                 patch.setattr(Run, name, wrong)
             try:
