@@ -194,7 +194,7 @@ class Heuristics(Stateless):
                 (found.empty, "no words"),
                 (
                     found.english == OTHER,
-                    "rules are for English; the record is in another language",
+                    "rules are for English; the record is taken for another language",
                 ),
                 (found.english == UNKNOWN, "rules are for English; language not known"),
             ],

@@ -101,7 +101,7 @@ def retire(
         if told["deleted_at"]:  # by an earlier call
             would = f"were deleted on {told['deleted_at'][:10]}"
         click.echo(
-            f"{table}: its {told['bytes']:,} bytes {would}; `sluice restore {table}` rebuilds it"
+            f"{table}: its {told['bytes']:,} bytes {would}; `sluice restore {table}` with the same --recipe rebuilds it"
         )
     else:
         _tell(told, dry_run=dry_run)
@@ -131,7 +131,8 @@ def _tell(told: dict[str, Any], *, dry_run: bool) -> None:
         lines.append("This was a dry run; nothing was done")
     else:
         lines.append(
-            f"Retired. Its bytes stay; `sluice retire {table} --delete` removes them from {told['delete_after']} on"
+            "Retired. Its bytes stay; "
+            f"`sluice retire {table} --delete` with the same --recipe removes them from {told['delete_after']} on"
         )
     click.echo("\n".join(lines))
 
