@@ -130,10 +130,6 @@ class RankCombiner(ABC):
             for name in state.meta["directions"]
         }
 
-    def rank_errors(self, state: ScorerState) -> dict[str, float]:
-        """Return the largest error of each column's normalised rank; 0 while exact."""
-        return {name: s.rank_error for name, s in self.quantiles(state).items()}
-
     def _pack(
         self, states: Mapping[str, QuantileState], directions: dict[str, Direction]
     ) -> ScorerState:
