@@ -12,7 +12,7 @@ from assets.allocation.coupled import solve_coupled
 from assets.allocation.errors import InfeasibleFloors
 from assets.allocation.problem_errors import ProblemError
 
-COMMON = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+COMMON = settings(max_examples=25, suppress_health_check=list(HealthCheck))
 ROWS = [("A", 0.6, 1, 0.95, 2, 0.5), ("B", 0.3, 2, 0.90, 1.5, 0.25), ("C", 0.1, 5, 0.92, 3, 0.35)]
 
 

@@ -14,7 +14,7 @@ from tests.allocation.stated import as_cells, check_feasible
 from tests.allocation.strategies import groups
 from tests.oracles.allocation_solver import solve_cells
 
-COMMON = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+COMMON = settings(max_examples=25, suppress_health_check=list(HealthCheck))
 
 
 def one(budget=150, floor=100, **group):

@@ -12,7 +12,7 @@ from tests.allocation.stated import as_cells, check_feasible, three
 from tests.allocation.strategies import groups
 from tests.oracles.allocation_solver import brute_force
 
-COMMON = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+COMMON = settings(max_examples=20, suppress_health_check=list(HealthCheck))
 
 
 @st.composite

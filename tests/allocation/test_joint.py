@@ -22,7 +22,7 @@ from tests.oracles.allocation_solver import mixture_stepwise, phi, solve_cells
 
 ORACLES = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "joint_oracles_open.json"
 CASES = json.loads(ORACLES.read_text()) if ORACLES.exists() else []
-COMMON = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+COMMON = settings(max_examples=15, suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.skipif(not CASES, reason="the open oracles are not here")

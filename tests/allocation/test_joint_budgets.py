@@ -72,7 +72,7 @@ def test_at_a_switch_the_pool_is_just_not_drawn():
             assert x[0] <= line + 1e-9 < x[1], (kind, group, pool, change)
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, suppress_health_check=list(HealthCheck))
 @given(joint_problem(), st.floats(2.0, 20.0))
 def test_the_path_agrees_with_halving_between_solves(problem, factor):
     low, high = problem["budget"] / factor, problem["budget"]

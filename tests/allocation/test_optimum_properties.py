@@ -16,7 +16,7 @@ from tests.allocation.stated import MAX_MIN, SUM, as_cells, check_feasible, samp
 from tests.allocation.strategies import groups
 from tests.oracles.allocation_solver import solve_cells, welfare
 
-COMMON = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+COMMON = settings(max_examples=15, suppress_health_check=list(HealthCheck))
 
 
 @COMMON

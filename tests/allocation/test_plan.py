@@ -159,7 +159,7 @@ def test_without_policy_nothing_is_reallocated():
     assert plan(CELLS, worth={1: 0.0}).frame.filter(pl.col("pool") == 1)["samples"].sum() == 0
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(
     st.floats(20, 30_000),
     st.sampled_from(

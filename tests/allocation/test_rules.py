@@ -17,7 +17,6 @@ from assets.allocation.repetition import Cells, slope_of_passes, worth_of_passes
 from tests.oracles.allocation_solver import phi
 
 
-@settings(deadline=None)
 @given(st.sampled_from(["none", "step", "exp", "power"]), st.floats(0.01, 30), st.floats(0.1, 20))
 def test_worth_of_passes_equals_adding_pass_after_pass(kind, r, parameter):
     assert float(worth_of_passes(kind, r, parameter)) == pytest.approx(
@@ -37,7 +36,7 @@ def test_known_worths_of_repeated_data():
     np.testing.assert_allclose(got, [1.926, 2.330, 3.211], atol=1e-3)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.sampled_from(["step", "exp", "power"]),
     st.lists(

@@ -26,7 +26,7 @@ def columns_of(rows):
     return {name: [row[i] for row in rows] for i, name in enumerate(TYPES.names)}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(tables=TABLES, equality=st.sampled_from(["typed", "value", "text"]))
 def test_counts_equal_the_oracle(tables, equality):
     arrow = {name: pa.table(columns_of(rows), TYPES) for name, rows in tables.items()}
@@ -83,7 +83,7 @@ def test_parts_chunks_and_threads_do_not_matter(chunk_rows, workers):
         assert (row["child_rows"], row["parent_rows"]) == (na.sum(), nb.sum())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32),
     sizes=st.lists(st.integers(0, 60), min_size=2, max_size=5),

@@ -60,7 +60,7 @@ def names(found: FolderSearch) -> dict[tuple[str, str], str]:
 TEXT_CELLS = st.sampled_from(["", "1", "1.0", "01", "x", "a,b", "é", " "])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.data())
 def test_text_fractions_are_those_of_plain_loops(tmp_path_factory, data):
     lake = tmp_path_factory.mktemp("lake")

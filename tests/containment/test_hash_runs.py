@@ -44,7 +44,7 @@ def written(folder, batches, name="t") -> HashFile:
     return file
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(batches=BATCHES, bits=st.integers(0, 6), again=st.booleans())
 def test_files_give_what_was_written(tmp_path_factory, batches, bits, again):
     file = written(tmp_path_factory.mktemp("hashes"), batches)
@@ -64,7 +64,7 @@ def test_files_give_what_was_written(tmp_path_factory, batches, bits, again):
                 assert Counter(found) == Counter(own)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(batches=BATCHES, others=st.lists(st.integers(0, TOP), max_size=5))
 def test_first_rows_are_those_of_the_table(tmp_path_factory, batches, others):
     file = written(tmp_path_factory.mktemp("hashes"), batches)
@@ -79,7 +79,7 @@ def test_first_rows_are_those_of_the_table(tmp_path_factory, batches, others):
     }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32), sizes=st.lists(st.integers(1, 90), min_size=2, max_size=5))
 def test_a_star_of_files_is_counted_as_arrays_are(tmp_path_factory, seed, sizes):
     folder = tmp_path_factory.mktemp("hashes")

@@ -201,7 +201,7 @@ def apply(lake: Path, event: tuple[str, int, int, int, str]) -> Path:
     return place
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(EVENTS, st.sampled_from(["value", "text"]), st.sampled_from([0.2, 1.0]))
 def test_any_sequence_of_events_costs_its_changes_and_equals_a_rebuild(
     tmp_path_factory, events, equality, least

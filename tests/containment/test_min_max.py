@@ -165,7 +165,7 @@ def statistics(values, *, files=1):
     return merge(parts)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(values=NUMBERS, data=st.data(), files=st.integers(1, 4))
 def test_tables_that_share_a_row_are_never_called_disjoint(values, data, files):
     other = data.draw(NUMBERS)
@@ -189,7 +189,7 @@ def test_disjoint_ranges_are_named(child, parent, column):
     assert disjoint(statistics(child), statistics(parent), []) is None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(values=NUMBERS, data=st.data(), files=st.integers(1, 4))
 def test_subsets_are_never_refuted(values, data, files):
     subset = [v for v in values if data.draw(st.booleans())]
@@ -258,7 +258,7 @@ def test_empty_text_may_be_null_under_text_equality():
     assert refute(parent, child, equality="text") is None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(text=st.text(max_size=6), cut=st.integers(0, 6), bump=st.booleans())
 def test_cut_and_bumped_text_is_enclosed(text, cut, bump):
     low = text[:cut]
@@ -273,7 +273,7 @@ def test_cut_and_bumped_text_is_enclosed(text, cut, bump):
     assert bounds.hi_min <= true <= bounds.hi_max
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(value=st.floats() | st.integers(-(2**63), 2**63))
 def test_published_bounds_enclose(value):
     bounds = ColumnBounds.published("number", value, value)

@@ -28,7 +28,7 @@ def fractions(tables: dict[str, list[tuple]]) -> dict[tuple[str, str], float | N
     return {(c, p): share for c, p, share in found.select("child", "parent", "containment").rows()}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.tuples(ROWS, ROWS, ROWS))
 def test_whole_containment_is_transitive(three):
     share = fractions(dict(zip("abc", three, strict=True)))
@@ -37,7 +37,7 @@ def test_whole_containment_is_transitive(three):
             assert share[a, c] == 1.0
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(ROWS, ROWS, ROWS)
 def test_rows_added_to_the_parent_never_lower_a_fraction(child, parent, more):
     before = fractions({"c": child, "p": parent})["c", "p"]
@@ -90,7 +90,7 @@ def apply(lake: Path, event: tuple[str, int, int, int]) -> None:
         write(lake / f"copy{which}.csv", frame)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(EVENTS, st.sampled_from(["value", "text"]))
 def test_any_sequence_of_events_gives_the_same_as_a_search_from_scratch(
     tmp_path_factory, events, equality

@@ -178,7 +178,7 @@ def seeded(draw):
     return instance(draw(st.integers(0, 10**6)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seeded(), st.data())
 def test_a_further_pin_or_a_tighter_limit_never_saves(case, data):
     tables, edges, unions = case
@@ -195,7 +195,7 @@ def test_a_further_pin_or_a_tighter_limit_never_saves(case, data):
     assert costs[0] >= costs[1] * (1 - 1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seeded(), st.randoms(use_true_random=False))
 def test_names_and_order_do_not_change_the_cost(case, rng):
     tables, edges, unions = case
@@ -367,7 +367,7 @@ def repriced(plan, tables, edges, unions):
     )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(seeded(), st.data())
 def test_beyond_a_break_even_another_plan_is_better(case, data):
     tables, edges, unions = case

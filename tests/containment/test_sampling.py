@@ -13,7 +13,7 @@ from assets.containment.folder import search_folder
 from assets.containment.sampling import Sampling, interval, least_hashes, sampled_containment
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(size=st.integers(1, 3000), confidence=st.sampled_from([0.9, 0.95, 0.999]), data=st.data())
 def test_the_interval_is_the_one_whose_ends_the_sample_just_contradicts(size, confidence, data):
     hits = data.draw(st.integers(0, size))

@@ -38,7 +38,7 @@ def edges_of(tables: dict[str, frozenset[int]]) -> pl.DataFrame:
     )  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(ROWS)
 def test_what_stays_holds_all_and_nothing_more_could_go(tables):
     sizes = {name: ord(name) for name in tables}

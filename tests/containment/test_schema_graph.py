@@ -25,7 +25,7 @@ def random_lake(seed, n=40):
     return {f"t{i}": dict.fromkeys(rng.sample(names, rng.randint(1, 6)), "") for i in range(n)}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(schemas=SCHEMAS)
 def test_inverted_index_finds_all_pairs_and_no_other(schemas):
     assert schema_edges(schemas) == schema_pairs(schemas)

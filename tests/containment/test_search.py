@@ -107,7 +107,7 @@ def _rows(frame: pl.DataFrame, names: list[str]) -> list[tuple[Any, ...]]:
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_edges_are_those_of_brute_force(tmp_path_factory: Any, data: st.DataObject) -> None:
     tables = {}
     for number in range(data.draw(st.integers(2, 5))):

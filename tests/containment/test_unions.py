@@ -20,7 +20,7 @@ def as_hashes(family):
     return {name: np.array(rows, np.uint64) for name, rows in family.items()}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(family=FAMILY, most=st.integers(2, 3))
 def test_a_smallest_cover_is_found_where_there_is_one(family, most):
     sets = {name: set(rows) for name, rows in family.items()}

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from assets.deduplication.clusters import (
@@ -59,7 +59,6 @@ EDGES = st.dictionaries(
 ).map(lambda d: [(a, b, s) for (a, b), s in d.items()])
 
 
-@settings(deadline=None)
 @given(EDGES, st.permutations(NAMES), st.integers(8, 14))
 def test_stars_equal_the_plain_walk(edges, names, count):
     names = names[:count]
@@ -71,7 +70,6 @@ def test_stars_equal_the_plain_walk(edges, names, count):
     assert shuffled.equals(got)
 
 
-@settings(deadline=None)
 @given(EDGES, st.permutations(NAMES), st.lists(st.sampled_from(NAMES[7:]), max_size=7, unique=True))
 def test_stars_with_collapsed_twins_equal_stars_with_all_pairs(edges, names, more):
     """Keys 07.. are made equal to 00..; the collapsed form must not change any fate."""
@@ -98,7 +96,6 @@ def wide(name):
     return f"{int(name) * 0x1F3D5B79 + 7:032x}"  # a key that sorts as the name does
 
 
-@settings(deadline=None)
 @given(
     EDGES,
     st.permutations(NAMES),
@@ -158,7 +155,6 @@ def test_chains_are_not_collapsed_in_star_mode():
     assert glued["similarity"].to_list() == [1.0, 0.8, None]
 
 
-@settings(deadline=None)
 @given(EDGES, st.permutations(NAMES))
 def test_no_cluster_loses_all_its_members(edges, names):
     for clusters in (star_clusters, component_clusters):

@@ -5,7 +5,7 @@ import random
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from assets.deduplication.clusters import components, star_clusters
@@ -54,14 +54,12 @@ def test_unicode_forms():
     assert content_text(texts, "nfc").null_count() == 1
 
 
-@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_whitespace_is_pythons(text):
     want = " ".join(text.removeprefix("\ufeff").split())
     assert content_text(pl.Series([text]), "whitespace").item() == want
 
 
-@settings(deadline=None)
 @given(st.text(max_size=30), st.sampled_from(["none", "line_endings", "whitespace", "nfc", "nfkc"]))
 def test_normalising_twice_changes_nothing_but_a_second_mark(text, setting):
     once = content_text(pl.Series([text.replace("\ufeff", "")]), setting)
@@ -120,7 +118,6 @@ def test_duplicates_name_their_keeper_kind_and_conflict():
     ]
 
 
-@settings(deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_survivors_do_not_depend_on_position(draw):
     rows = ROWS[:]
@@ -248,7 +245,6 @@ def tables_frame(rules=None):
     )
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(TABLES), st.sampled_from(TABLES)), max_size=25),
     st.lists(st.integers(0, 1), min_size=7, max_size=7),

@@ -197,7 +197,7 @@ def faults(rows: Rows, edges: Edges, **options: Any) -> list[str]:
 
 
 @given(some_rows, some_pairs, st.sampled_from([0.0, 0.4]))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_each_record_has_the_fate_that_it_should(rows: Rows, edges: Edges, share: float) -> None:
     assert faults(rows, edges, holdout_share=share) == []
 
@@ -211,7 +211,7 @@ def test_chains_would_be_told() -> None:
 
 
 @given(some_rows, some_pairs, st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_neither_the_order_of_records_nor_of_pairs_matters(
     rows: Rows, edges: Edges, draw: Any
 ) -> None:

@@ -67,7 +67,7 @@ def test_a_copy_at_the_seam_of_two_files_is_one_text(tmp_path):
     assert found.spans.select("id", "other").rows() == [("a#1", "b#1"), ("b#1", "a#1")]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.lists(st.sampled_from("abcd"), max_size=14).map(" ".join), max_size=7),
     st.integers(1, 4),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from assets.deduplication.bands import buckets
@@ -31,7 +31,6 @@ def test_rows_are_sorted_by_all_columns(rows):
     assert [rows[i] for i in order] == sorted(rows)
 
 
-@settings(deadline=None)  # the first example compiles
 @given(st.lists(st.integers(0, 2**32 - 1) | FEW, max_size=60))
 def test_buckets_hold_every_key_that_repeats(keys):
     members, starts, sizes = buckets(np.array(keys, np.uint32))

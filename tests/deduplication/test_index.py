@@ -108,7 +108,7 @@ def test_stored_signatures_are_datasketchs_and_are_found_in_its_lsh(tmp_path):
         assert own.jaccard(opened) == 1.0
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 30), st.integers(1, 60))
 def test_adding_to_an_index_equals_writing_it_at_once(tmp_path_factory, seed, cut):
     folder = tmp_path_factory.mktemp("index")

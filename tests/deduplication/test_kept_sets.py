@@ -19,7 +19,7 @@ from assets.deduplication.text_spans import text_spans
 from tests.deduplication.corpora import TRICKY, corpus, find
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.integers(1, 40), min_size=1, max_size=60),
     st.integers(0, 10**6),

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from assets.deduplication import keys as module
@@ -16,7 +16,6 @@ from assets.deduplication.order import sorted_order
 from tests.deduplication.corpora import key_of
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 2**128 - 1), max_size=20))
 def test_keys_come_back_and_keep_their_order(numbers):
     texts = [f"{n:032x}" for n in numbers]
@@ -33,7 +32,6 @@ def test_sliced_and_chunked_keys():
     assert [a.tolist() for a in parse_keys(pa.chunked_array([texts[2:4], texts[4:]]))] == want
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.integers(0, 60), unique=True, max_size=30),
     st.lists(st.integers(0, 60), max_size=30),
@@ -53,7 +51,6 @@ def test_lookup_equals_a_dictionary(held, asked, clash):
     assert list(zip(rows.tolist(), found.tolist(), strict=True)) == want
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.integers(0, 60), unique=True, max_size=30),
     st.lists(st.one_of(st.none(), st.integers(0, 60)), max_size=30),

@@ -68,7 +68,7 @@ def test_unverified_candidates_would_be_wrong(monkeypatch):
     assert find(texts, 0.7, "word:2") != near_pairs(texts, 0.7, "word:2")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.integers(0, 10**6),
     st.integers(1, 70),
@@ -214,7 +214,7 @@ def test_a_long_record_works():
     assert list(got) == [tuple(sorted([key_of(0), key_of(1)]))]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=60), st.integers(8, 2000)
 )

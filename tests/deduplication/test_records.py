@@ -51,7 +51,7 @@ TEXTS = dict.fromkeys(FIELDS, pa.string())
 @given(rows_of_text)
 @example([{"title": None, "body": None, "tail": None}])
 @example([{"title": "a", "body": "", "tail": None}, {"title": None, "body": None, "tail": ""}])
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_text_is_the_non_empty_fields_on_lines_of_their_own(rows: list[dict[str, Any]]) -> None:
     made = make(rule(text=list(FIELDS)), [arrow(rows, TEXTS)])
     expected = ["\n".join(row[f] for f in FIELDS if row[f]) for row in rows]
@@ -79,7 +79,7 @@ def test_a_word_is_one_token_in_every_script(text: str, tokens: int) -> None:
 
 
 @given(rows_of_text.filter(bool), st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_neither_batches_nor_chunks_change_a_record(
     rows: list[dict[str, Any]], data: st.DataObject
 ) -> None:
@@ -93,7 +93,7 @@ def test_neither_batches_nor_chunks_change_a_record(
 
 
 @given(rows_of_text.filter(bool), st.integers(0, 1000))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_ids_follow_the_row_and_not_its_place(rows: list[dict[str, Any]], seed: int) -> None:
     shuffled = random.Random(seed).sample(rows, len(rows))
     stated = rule(text=list(FIELDS))
@@ -161,7 +161,7 @@ def test_rows_without_their_stated_id_are_refused_once_they_are_several() -> Non
 
 
 @given(st.lists(st.fixed_dictionaries({"a": number, "b": number, "c": number}), max_size=9))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_features_stand_in_the_rules_order_and_keep_their_nulls(rows: list[dict[str, Any]]) -> None:
     kinds = {"a": pa.int64(), "b": pa.float64(), "c": pa.int64()}
     made = make(rule(features=["c", "a", "b"]), [arrow(rows, kinds)])

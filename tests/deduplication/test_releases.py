@@ -97,7 +97,7 @@ def greedy(release, before):
     return set(kept)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(releases)
 def test_incumbents_are_a_replay_of_the_releases(history):
     before = set()
@@ -106,7 +106,7 @@ def test_incumbents_are_a_replay_of_the_releases(history):
         assert kept_of(done) == before
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(releases)
 def test_no_incumbent_is_dropped_for_what_is_new_and_the_id_it_matched_is_named(history):
     for release, before, done in replayed(history):
@@ -119,7 +119,7 @@ def test_no_incumbent_is_dropped_for_what_is_new_and_the_id_it_matched_is_named(
                 assert row["by"] in kept_of(done)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(releases)
 def test_content_equals_a_rebuild_after_any_history(history):
     finder = Incremental()
@@ -135,7 +135,7 @@ def test_content_equals_a_rebuild_after_any_history(history):
     assert finder.sketched == len({POOL[t] for release in history for t, _ in release})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(releases, st.data())
 def test_a_twin_that_was_dropped_comes_back_when_its_keepers_go(history, data):
     for mode in ("content", "incumbent"):

@@ -67,7 +67,7 @@ def test_what_matches_cover_is_the_brute_force_over_many_small_corpora(seed):
         check(texts, k, places, find(texts, k, places))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.text("aAbß İΣσς\u0301日 \n'-", max_size=40), max_size=6, unique=True),
     st.integers(1, 4),
@@ -101,7 +101,7 @@ def test_hashes_that_collide_change_nothing(bits):
         check(texts, 2, places, find(texts, 2, places, hash_bits=bits))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.sampled_from([1, 300, 5000, 1 << 28]), st.integers(1, 9))
 def test_memory_and_batches_change_nothing(seed, memory, batch):
     draw = random.Random(seed)
@@ -110,7 +110,7 @@ def test_memory_and_batches_change_nothing(seed, memory, batch):
     assert find(texts, 3, batch=batch, memory_bytes=memory).equals(once)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.randoms(use_true_random=False))
 def test_the_order_of_texts_changes_only_their_numbers(seed, mixer):
     draw = random.Random(seed)

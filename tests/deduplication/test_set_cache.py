@@ -43,7 +43,7 @@ def same(ours, theirs) -> bool:
     return all(a.equals(b) for a, b in zip(ours, theirs, strict=True))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.integers(0, 500),
     st.lists(st.integers(0, 59), min_size=1, max_size=3),

@@ -35,7 +35,7 @@ def expected(text, setting):
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(TEXT, min_size=1, max_size=5),
     st.sampled_from(["word:1", "word:3", "word:5", "char:1", "char:5"]),

@@ -33,7 +33,7 @@ def found(near: NearDuplicates, texts: dict[str, str]) -> tuple[pl.DataFrame, pl
     return result.pairs, result.twins
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 1000), st.integers(0, 30), st.integers(0, 30))
 def test_known_sketches_give_the_pairs_of_the_texts(seed: int, count: int, known: int) -> None:
     texts = corpus(seed, count)

@@ -60,7 +60,7 @@ def test_what_goes_is_what_the_plain_model_cuts(bits):
             assert tokens_of(texts, found) == cut_tokens(texts, order, k), (seed, k)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0, 10**6), st.integers(1, 4))
 def test_what_goes_stands_uncut_where_it_is_said_to(seed, k):
     draw = random.Random(seed)
@@ -118,7 +118,7 @@ def test_a_span_may_end_where_one_text_does_and_the_next_begins():
     assert found.select("text", "other", "tokens").rows() == [(2, 0, 2), (2, 1, 2)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.sampled_from([1, 400, 1 << 28]), st.randoms(use_true_random=False))
 def test_order_and_memory_change_nothing(seed, memory, mixer):
     texts = some_texts(random.Random(seed))

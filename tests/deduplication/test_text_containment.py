@@ -54,7 +54,7 @@ def test_containment_equals_brute_force(seed):
         assert got == pytest.approx(brute_force(texts, similarity, shingle))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 40), st.integers(1, 50), st.integers(1, 300), st.randoms())
 def test_neither_order_nor_batches_nor_pieces_matter(seed, batch, chunk, draw):
     texts = with_parts(seed)

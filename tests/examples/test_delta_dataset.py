@@ -81,7 +81,7 @@ def test_example_passes_every_check(check: Callable[[Sample, np.ndarray], None])
 
 
 @given(PASSES, st.integers(0, 2**63))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_counts_equal_passes(passes: list[int], seed: int) -> None:
     counts = np.array(passes)
     sampler = PassesSampler(ids(len(passes)), counts, seed=seed)
@@ -91,7 +91,7 @@ def test_counts_equal_passes(passes: list[int], seed: int) -> None:
 
 
 @given(PASSES, st.randoms(use_true_random=False))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_order_does_not_depend_on_row_order(passes: list[int], random: object) -> None:
     names = ids(len(passes))
     order = list(range(len(passes)))
@@ -102,7 +102,7 @@ def test_order_does_not_depend_on_row_order(passes: list[int], random: object) -
 
 
 @given(PASSES, st.integers(1, 5))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_ranks_show_the_epoch_once(passes: list[int], world: int) -> None:
     names, counts = ids(len(passes)), np.array(passes)
     ranks = [PassesSampler(names, counts, rank=rank, world_size=world) for rank in range(world)]

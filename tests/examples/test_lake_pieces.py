@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 import zstandard
 from deltalake import DeltaTable
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from examples import installed_files, installed_text, lake_files, source_text
@@ -24,7 +24,6 @@ TEXTS = st.text(st.sampled_from("ab .\n"), max_size=400)
 
 
 @given(TEXTS, st.integers(1, 60))
-@settings(deadline=None)
 def test_split_loses_white_space_only(text: str, longest: int) -> None:
     parts = split(text, longest=longest, shortest=1)
     assert "".join("".join(parts).split()) == "".join(text.split())
@@ -33,7 +32,6 @@ def test_split_loses_white_space_only(text: str, longest: int) -> None:
 
 
 @given(TEXTS)
-@settings(deadline=None)
 def test_short_texts_stay_whole(text: str) -> None:
     parts = split(text, longest=1000)
     assert len(parts) <= 1

@@ -20,7 +20,7 @@ def slow_gain(mean, shift):
     return mean.min() - np.trapezoid(lowest * density, z)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=7))
 def test_the_gain_is_the_expectation_and_never_negative(lines):
     """Mutants: maximum for minimum; lines of equal slope kept twice; the density's sign."""

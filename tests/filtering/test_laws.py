@@ -88,7 +88,7 @@ def test_a_pool_is_worth_a_finite_number_of_passes():
         assert np.exp(decay.log_worth_power(4.0, tau)) == pytest.approx(worth, abs=6e-4)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     passes=st.floats(0.01, 60),
     tau=st.floats(0.3, 1000),
@@ -106,7 +106,7 @@ def test_one_pool_equals_the_loop_over_passes(passes, tau, b, form):
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     data=st.data(),
     pools=st.integers(1, 4),
@@ -129,7 +129,7 @@ def test_unequal_mixtures_equal_stepwise_integration(data, pools, n, kappa):
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     n=st.floats(100, 1e5),
     split=st.floats(0.05, 0.95),

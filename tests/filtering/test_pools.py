@@ -24,7 +24,7 @@ def frame(count, seed=0, ties=False):
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     count=st.integers(1, 120), pools=st.integers(1, 7), seed=st.integers(0, 99), ties=st.booleans()
 )

@@ -43,7 +43,7 @@ def made():
 
 
 @given(st.binary(max_size=60))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_bytes_are_written_and_read_back(made, data):
     codes = made.encode([data])[0]
     assert made.decode(codes) == data

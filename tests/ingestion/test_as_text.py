@@ -23,7 +23,7 @@ def cells_of(path: Path, **settings_) -> list[tuple]:
     return [rows, stream.rejects, stream.error]
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(HEADERS, BODIES, st.integers(1, 50), st.integers(1, 5))
 def test_the_parsers_agree_for_any_bytes(header, body, block_bytes, batch_rows):
     with tempfile.TemporaryDirectory() as folder:

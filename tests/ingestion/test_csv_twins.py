@@ -30,7 +30,7 @@ def outcome(source, options, **settings_):
     return rows, stream.rejects, stream.error
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(HEADERS, BODIES, st.integers(1, 50), st.integers(1, 5), st.sampled_from(['"', "", "a"]))
 def test_any_bytes_any_block_size(header, body, block_bytes, batch_rows, quote):
     with tempfile.TemporaryDirectory() as folder:
@@ -57,7 +57,7 @@ def test_the_limit_of_a_header_does_not_depend_on_blocks(tmp_path, start, block_
         outcome(source, ReadOptions(max_record_bytes=4), block_bytes=block_bytes)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(HEADERS, BODIES, st.integers(1, 50), st.integers(4, 30))
 def test_record_limit_does_not_depend_on_blocks(header, body, block_bytes, limit):
     with tempfile.TemporaryDirectory() as folder:
@@ -79,7 +79,7 @@ def test_record_limit_does_not_depend_on_blocks(header, body, block_bytes, limit
         assert len(rows) + len(rejects) == independent_count(source, options)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(HEADERS, BODIES, st.integers(1, 40), st.sampled_from([".gz", ".zst"]), st.integers(1, 30))
 def test_cut_archives_conserve(header, body, block_bytes, suffix, cut):
     with tempfile.TemporaryDirectory() as folder:
@@ -99,7 +99,7 @@ def test_cut_archives_conserve(header, body, block_bytes, suffix, cut):
         assert len(expected[0]) + placed == independent_count(source, options)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(BODIES)
 def test_cells_agree_with_the_standard_library(body):
     body = body.replace(b"\xff", b"x")

@@ -81,7 +81,7 @@ WORDS = [
 ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.sampled_from(WORDS), max_size=8), st.randoms(), st.integers(0, 8))
 def test_order_and_batches_do_not_matter(cells, random, cut):
     def state(part):

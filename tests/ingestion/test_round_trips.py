@@ -33,7 +33,7 @@ SCALARS = {
 }
 SUFFIXES = st.sampled_from(["", ".gz", ".zst"])
 RELAXED = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=60, suppress_health_check=[HealthCheck.too_slow]
 )  # fmt: skip
 
 

@@ -55,7 +55,7 @@ def test_from_rows():
 FLOATS = st.none() | st.floats()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(st.tuples(FLOATS, st.none() | st.text(max_size=3)), max_size=10), st.integers(0, 9))
 def test_merging_equals_the_whole(rows, cut):
     schema = pa.schema([("f", pa.float64()), ("s", pa.string())])

@@ -184,7 +184,7 @@ def separates(encode: Encode, table: pa.Table) -> bool:
 
 
 @given(tables())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_encodings_are_equal_exactly_where_rows_are(table: pa.Table) -> None:
     assert separates(lambda t: encode_rows(t).to_pylist(), table)
 
@@ -232,7 +232,7 @@ def test_wrong_encodings_are_caught(wrong: Encode, trap: str) -> None:
 
 
 @given(tables(), st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_neither_chunks_nor_column_order_change_an_encoding(table: pa.Table, random: Any) -> None:
     cut = random.randint(0, table.num_rows)
     names = list(table.schema.names)
@@ -313,7 +313,7 @@ def meaning(value: Typed) -> tuple[str, Any]:
 
 
 @given(st.lists(typed_values(), min_size=2, max_size=8))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_cells_of_any_types_are_equal_exactly_where_tag_and_value_are(values: list[Typed]) -> None:
     encoded = [cell(value, kind) for _, value, kind in values]
     told = [meaning(value) for value in values]
@@ -327,7 +327,7 @@ def test_cells_of_any_types_are_equal_exactly_where_tag_and_value_are(values: li
     st.dictionaries(TEXT, st.none() | TEXT | st.integers(-2, 2), max_size=3),
     st.dictionaries(TEXT, st.none() | TEXT | st.integers(-2, 2), max_size=3),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_rows_of_any_two_tables_are_equal_exactly_where_names_and_cells_are(
     one: dict[str, Any], two: dict[str, Any]
 ) -> None:
@@ -351,7 +351,7 @@ def test_names_do_not_run_into_their_values() -> None:
         max_size=6,
     )
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_nested_values_do_not_depend_on_widths_or_the_order_of_fields(rows: list[Any]) -> None:
     forwards = pa.list_(pa.struct([("a", pa.int8()), ("b", pa.int64())]))
     backwards = pa.large_list(pa.struct([("b", pa.int16()), ("a", pa.int32())]))

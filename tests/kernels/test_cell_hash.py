@@ -142,7 +142,7 @@ SCALARS = st.one_of(
 
 
 @pytest.mark.parametrize("equality", ["typed", "value"])
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(left=SCALARS, right=SCALARS)
 def test_hashes_are_equal_exactly_where_the_oracle_says(equality, left, right):
     kinds = {int: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_()}
@@ -173,7 +173,7 @@ def tables(draw):
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(table=tables(), equality=st.sampled_from(EQUALITIES), cut=st.integers(0, 30), data=st.data())
 def test_order_of_columns_chunks_and_encoding_do_not_matter(table, equality, cut, data):
     names = table.column_names
@@ -309,7 +309,7 @@ def test_long_decimals_are_told_apart(equality):
     assert one([near[0]], None, equality) != one([near[1]], None, equality)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.floats() | st.floats(-1e17, 1e17) | st.integers(-(10**17), 10**17).map(float)))
 def test_floats_are_written_alike_one_by_one_and_together(numbers):
     together = float_texts(np.array(numbers, np.float64))

@@ -76,7 +76,7 @@ SCHEMA = pa.schema([("n", pa.int64()), ("x", pa.float64()), ("s", pa.string()), 
 
 
 @given(st.lists(cells, max_size=12))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_the_encoding_is_the_plain_one(rows: list[dict[str, Any]]) -> None:
     table = pa.Table.from_pylist(rows, schema=SCHEMA)
     assert encode_rows(table).to_pylist() == [_oracle_row(row) for row in rows]
@@ -96,7 +96,7 @@ def _ids(rows: list[dict[str, Any]], sizes: list[int], table: str = "t") -> list
     st.randoms(use_true_random=False),
     st.lists(st.integers(1, 4), max_size=4),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_ids_survive_reordering_and_rechunking(
     rows: list[Any], random: Any, sizes: list[int]
 ) -> None:
@@ -185,7 +185,7 @@ def test_more_of_the_scheme_does_not_drift() -> None:
 
 
 @given(st.lists(cells, min_size=1, max_size=6), st.lists(st.integers(1, 3), max_size=4))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_ids_are_32_hex_digits_that_any_kind_of_batch_gives(
     rows: list[Any], cuts: list[int]
 ) -> None:
@@ -201,7 +201,7 @@ def test_ids_are_32_hex_digits_that_any_kind_of_batch_gives(
 
 
 @given(st.lists(cells, min_size=2, max_size=8, unique_by=_oracle_row), st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_row_keeps_its_id_when_others_come_and_go(rows: list[Any], data: Any) -> None:
     ids = dict(zip(map(_oracle_row, rows), _ids(rows, []), strict=True))
     kept = data.draw(st.lists(st.sampled_from(rows), unique_by=_oracle_row))

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from assets.kernels.keyed_random import KeyedRandomError, gumbel, hash64, id_words, uniform
@@ -28,14 +28,12 @@ def test_the_scheme_is_frozen():
     assert hash64(ids, 1, "example").tolist() != FROZEN
 
 
-@settings(deadline=None)  # the first call compiles or imports
 @given(hex_ids)
 def test_hex_ids_are_read_as_numbers(ids):
     words = id_words(ids)
     assert [(int(h) << 64) | int(w) for h, w in words] == [int(i, 16) for i in ids]
 
 
-@settings(deadline=None)  # the first call compiles or imports
 @given(any_ids, st.integers(-(2**70), 2**70))
 def test_a_draw_belongs_to_its_id(ids, seed):
     together = uniform(ids, seed, "p")

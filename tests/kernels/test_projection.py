@@ -59,7 +59,7 @@ def test_inner_products_are_kept_on_average_and_better_by_more_numbers(kind):
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 40), st.integers(0, 9))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_row_products_are_products_and_rows_stand_alone(n, d, m, seed):
     rng = np.random.default_rng(seed)
     rows, columns = rng.normal(size=(n, d)), rng.normal(size=(d, m))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp, rankdata
 
@@ -26,7 +26,6 @@ def same(a, b):
     )
 
 
-@settings(deadline=None)  # the first call compiles or imports
 @given(floats)
 def test_ordered_bits_keep_the_order(values):
     values = np.array([v for v in values if not np.isnan(v)])
@@ -35,7 +34,6 @@ def test_ordered_bits_keep_the_order(values):
         assert ((bits < bits[i]) == (values < values[i])).all()
 
 
-@settings(deadline=None)  # the first call compiles or imports
 @given(floats, st.sampled_from([2, 7, 1000]), st.randoms(use_true_random=False))
 def test_state_is_free_of_order_and_merging(values, limit, random):
     whole = QuantileState(limit).update(np.array(values, dtype=float))
@@ -51,7 +49,6 @@ def test_state_is_free_of_order_and_merging(values, limit, random):
     assert same(whole, QuantileState.from_arrays(whole.to_arrays()))
 
 
-@settings(deadline=None)  # the first call compiles or imports
 @given(st.lists(st.integers(-5, 5).map(float), min_size=1, max_size=60))
 def test_ranks_are_average_ranks(values):
     values = np.array(values)
@@ -132,7 +129,6 @@ def test_what_cannot_be_is_refused():
 some = st.lists(st.one_of(st.integers(-4, 4).map(float), st.floats(-9, 9)), min_size=1, max_size=50)
 
 
-@settings(deadline=None)
 @given(some, some)
 def test_distance_is_that_of_kolmogorov_and_smirnov(left, right):
     a, b = (QuantileState().update(np.array(values)) for values in (left, right))

@@ -26,7 +26,7 @@ def brute(values, k):
     return best
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.integers(-20, 20), min_size=1, max_size=12), st.integers(1, 5))
 def test_is_the_global_optimum(numbers, k):
     values = np.array(numbers, dtype=np.float64)

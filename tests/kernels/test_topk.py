@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from assets.kernels.keyed_random import hash64
@@ -26,7 +26,6 @@ def by_position(values, ids, k):
     return [ids[r] for r in order[:k]]
 
 
-@settings(deadline=None)  # the first call compiles or imports
 @given(keys, st.integers(0, 30), st.integers(0, 3), st.randoms(use_true_random=False))
 def test_equals_a_sort_for_any_order_and_shards(values, k, seed, random):
     ids = [f"row {i}" for i in range(len(values))]

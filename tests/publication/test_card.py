@@ -474,7 +474,7 @@ def test_mutant_with_an_unescaped_field_is_rejected(monkeypatch: pytest.MonkeyPa
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(TEXTS)
 @example("<a href=javascript:x>")
 @example("&lt;script&gt;")
@@ -487,7 +487,7 @@ def test_any_text_comes_back_as_it_was(text: str) -> None:
         assert "".join(seen.texts) == text
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(TEXTS, min_size=1, max_size=4, unique=True), st.integers(0, 10**12))
 def test_any_group_name_and_count_is_drawn(names: list[str], rows: int) -> None:
     known = CardFacts(
@@ -732,7 +732,7 @@ def test_copies_are_one_node_and_implied_arrows_are_dropped() -> None:
     assert placed.layers == ((0,), (1,), (2,), (3,))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     st.lists(
         st.tuples(st.integers(0, 8), st.integers(0, 8), st.sampled_from([1.0, 0.5])),

@@ -31,7 +31,7 @@ def plan(samples: int, records: int) -> pl.DataFrame:
 
 
 @given(st.integers(0, 10), st.integers(1, 4), st.integers(0, 9))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_each_cell_shows_exactly_what_is_planned(records: int, passes: int, extra: int) -> None:
     samples = records * passes + min(extra, max(records - 1, 0))
     frame = candidates(60)

@@ -127,8 +127,8 @@ def test_files_that_the_log_holds_are_kept_though_the_commit_reported_a_failure(
         return call
 
     for owner, name in (
-        (delta.DeltaTable, "create_write_transaction"),
-        (delta, "create_table_with_add_actions"),
+        (staged_table.DeltaTable, "create_write_transaction"),
+        (staged_table, "create_table_with_add_actions"),
     ):
         monkeypatch.setattr(owner, name, then_fail(getattr(owner, name)))
     version = staged(uri, changed).commit({"n": 1})
@@ -447,9 +447,7 @@ def test_bounds_beyond_the_basic_plane_hide_no_row(tmp_path: Path) -> None:
 
 
 @given(files(), st.data())
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_filtered_scan_equals_a_filter_of_the_whole(
     tmp_path_factory: pytest.TempPathFactory, made: tuple[str, list[pl.DataFrame]], data: Any
 ) -> None:
@@ -486,7 +484,7 @@ def sound(statistics: dict[str, Any], values: list[Any]) -> bool:
 
 
 @given(files())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_statistics_are_true(
     tmp_path_factory: pytest.TempPathFactory, made: tuple[str, list[pl.DataFrame]]
 ) -> None:

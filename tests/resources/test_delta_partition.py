@@ -78,7 +78,7 @@ def follows(uri: Path, writes: Writes, how: Callable[..., int] = write) -> bool:
     return True
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(writes=WRITES)
 def test_a_table_is_what_was_last_written_to_each_partition(
     writes: Writes, tmp_path_factory: pytest.TempPathFactory

@@ -227,7 +227,7 @@ def test_every_section_is_among_the_places() -> None:
 
 
 @given(st.sampled_from(PLACES), st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_misspelt_key_of_any_section_is_told_with_a_near_one(
     section: tuple[tuple[Any, ...], list[str]], data: Any
 ) -> None:

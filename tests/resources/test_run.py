@@ -703,7 +703,7 @@ def holds(history: History, folders: Callable[[str], Path], *patches: tuple[str,
         max_size=5,
     )
 )
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_after_any_history_a_release_is_what_a_first_run_would_have_made(
     tmp_path_factory: pytest.TempPathFactory, history: History
 ) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
@@ -38,7 +38,6 @@ def combined(columns, directions):
     return borda.apply(columns, borda.fit_ranks([columns], directions))
 
 
-@settings(deadline=None)
 @given(column, column, column, st.randoms(use_true_random=False))
 def test_equals_the_oracle_for_any_order_and_shards(a, b, c, random):
     columns = {"a": np.array(a), "b": np.array(b), "c": np.array(c)}

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from assets.scoring import ngram_buckets as ngram_buckets_module
@@ -55,7 +55,6 @@ def test_known_answers_of_the_authors_package():
     assert buckets[5] == 114
 
 
-@settings(deadline=None)  # the first call compiles or imports
 @given(st.lists(st.text(max_size=60), max_size=8))
 def test_tokens_are_those_of_the_regular_expression(texts):
     tokens = tokenise(utf8(pa.array(texts, pa.string())))

@@ -43,7 +43,7 @@ def test_enumeration_is_the_mean_over_orders(players):
 
 
 @given(st.integers(1, 8), st.integers(0, 99))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_values_add_up_exactly_and_approximately(players, seed):
     worth = game(players, seed)
     whole = worth(np.ones(players, bool)) - worth(np.zeros(players, bool))

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from assets.scoring.hashed import HashedEmbedder, from_stored, to_stored
@@ -30,7 +30,6 @@ def exact_cosine(left, right):
     return dot / math.sqrt(sum(v * v for v in a.values()) * sum(v * v for v in b.values()))
 
 
-@settings(deadline=None)  # the first call compiles
 @given(st.lists(st.one_of(st.none(), st.text(max_size=80)), max_size=6))
 def test_a_row_depends_on_itself_alone(texts):
     column = pa.array(texts, pa.string())

@@ -34,7 +34,7 @@ def passed(text, rule, language="en"):
 lines = st.text(st.sampled_from("ab .!…#-{\n\r猫。é\"'"), max_size=60)
 
 
-@settings(deadline=None, max_examples=150)  # the first call compiles
+@settings(max_examples=150)  # the first call compiles
 @example([".. ."])
 @given(st.lists(lines, min_size=1, max_size=4))
 def test_metrics_equal_the_slow_oracle(texts):

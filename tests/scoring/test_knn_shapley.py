@@ -64,7 +64,7 @@ def by_all_subsets(rows, label, targets, k):
     return np.array(result), everyone
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(2, 7), st.integers(1, 3), st.integers(1, 8), st.integers(0, 1000))
 def test_equals_the_definition_and_adds_up(n, targets, k, seed):
     rng = np.random.default_rng(seed)

@@ -62,7 +62,7 @@ class Slow:
         return math.exp(-sum(logs) / len(logs))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(texts, texts, st.integers(1, 4), st.sampled_from([0.1, 1.0, 7.5]))
 def test_equals_a_model_of_dictionaries(target, documents, order, prior):
     target = [*target, "the sea"]

@@ -113,7 +113,7 @@ def test_no_examples_name_the_setting():
         fit(QualityClassifier(), [], CONTEXT)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10**6), slope=st.floats(0.2, 3.0), offset=st.floats(-2.0, 2.0))
 def test_the_sigmoid_that_made_the_labels_is_found(seed, slope, offset):
     """The gradient of the loss vanishes, and a rescaling of the log-odds is undone exactly."""

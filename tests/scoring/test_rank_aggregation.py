@@ -27,7 +27,7 @@ def test_kemeny_puts_the_condorcet_winner_first_where_borda_does_not():
     assert min(borda, key=borda.get) == "B"
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.permutations(range(5)), min_size=1, max_size=6), st.integers(1, 5))
 def test_kemeny_is_the_best_of_all_orders(rankings, length):
     rankings = [r[: max(2, length)] for r in rankings]  # some items left out

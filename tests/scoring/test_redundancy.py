@@ -53,7 +53,7 @@ def sample(n, d=16, seed=0, copies=0.3):
     return rows, rng.permutation(n), [f"{i:032x}" for i in range(n)]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(2, 60), st.integers(0, 1000))
 def test_one_cell_equals_all_pairs(n, seed):
     rows, rank, ids = sample(n, seed=seed)
@@ -176,7 +176,7 @@ def changed(rows, ids, *, gone, new, seed):
     return later, [names[i] for i in order], before
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 12), st.integers(0, 12), st.integers(0, 1000), st.sampled_from([1, 6]))
 def test_a_search_that_knows_the_last_one_equals_a_whole_one(gone, new, seed, cells):
     rows, _, ids = sample(60, seed=seed)

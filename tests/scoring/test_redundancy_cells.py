@@ -37,7 +37,7 @@ def oracle(grid, centroids, probes, reach):
     return np.array(found), np.array(capped)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(1, 40), st.integers(1, 9), st.floats(0.01, 1.0), st.integers(0, 99))
 def test_cells_within_reach_are_chosen_nearest_first(n, probes, reach, seed):
     rows, ids = sphere(40, 6, seed)

@@ -51,7 +51,7 @@ def scores(state: dict[int, float | None]) -> pl.DataFrame:
 STATES = st.dictionaries(st.integers(0, 12), st.one_of(st.none(), st.floats(0, 1)), max_size=12)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(STATES, min_size=1, max_size=6))
 def test_whatever_changes_the_table_says_what_the_last_run_said(states) -> None:
     table = Table()

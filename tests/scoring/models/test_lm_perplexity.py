@@ -115,7 +115,7 @@ def test_an_encoder_is_no_language_model(encoder):
         scorer.score(batch, fit(scorer, [batch], ScoreContext()))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(sizes=st.lists(st.integers(0, 70), max_size=8), body=st.integers(2, 20))
 def test_windows_overlap_by_half_and_count_each_token_once(sizes, body):
     offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)

@@ -178,7 +178,7 @@ def test_settings_that_the_model_can_t_take(encoder, key, value):
         TextEncoder(str(encoder), **{key: value})
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     sizes=st.lists(st.integers(0, 90), max_size=12),
     body=st.integers(1, 20),

@@ -49,7 +49,7 @@ def chosen(selector, given, most, seed=0):
     return found.rows.tolist(), found.gains
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @examples(st.integers(2, 20), st.floats(0, 1), st.integers(0, 300))
 def test_quality_diversity_is_greedy_on_its_objective(n, alpha, seed):
     given = given_of(n, seed)
@@ -128,7 +128,7 @@ def test_a_chain_collapses_in_the_paper_and_not_in_greedy():
     assert set(rows) == set(kept)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @examples(st.integers(2, 40), st.integers(1, 4), st.integers(0, 300))
 def test_what_greedy_keeps_covers_and_is_apart(n, k, seed):
     given = given_of(n, seed, dim=3)
@@ -143,7 +143,7 @@ def test_what_greedy_keeps_covers_and_is_apart(n, k, seed):
         assert any(u[r] @ u[b] > 0.8 for b in kept if cells[r] == cells[b])
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @examples(st.integers(2, 40), st.sampled_from(["hard", "easy"]), st.integers(0, 300))
 def test_redundancy_is_the_largest_cosine_to_an_earlier_record(n, keep, seed):
     given = given_of(n, seed, dim=3)
@@ -186,7 +186,7 @@ def slow_round_robin(given, most, seed):
     return taken
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @examples(st.integers(1, 30), st.integers(1, 6), st.integers(0, 300))
 def test_round_robin_is_turns_over_sorted_lists(n, targets, seed):
     given = given_of(n, seed, targets=targets)

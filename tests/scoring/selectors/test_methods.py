@@ -42,7 +42,7 @@ def picks(name, rows, most, seed=0):
     return found.rows.tolist(), found.gains
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @examples(st.integers(1, 25), st.integers(1, 25), st.integers(0, 500))
 def test_k_center_is_farthest_first(n, most, seed):
     rows = vectors(n, seed)
@@ -60,7 +60,7 @@ def test_k_center_is_within_twice_the_best_radius(seed):
     assert distance[:, picks("k_center", rows, 3)[0]].min(axis=1).max() <= 2 * best + 1e-3
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @examples(st.integers(1, 25), st.integers(1, 25), st.integers(0, 500))
 def test_facility_location_is_plain_greedy(n, most, seed):
     rows = vectors(n, seed)
@@ -126,7 +126,7 @@ def test_the_centre_of_a_dense_cloud_comes_before_an_outlier_only_where_it_repre
     assert 50 in picks("k_center", rows, 2)[0]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @examples(st.lists(st.integers(1, 30), min_size=1, max_size=5), st.data())
 def test_strata_get_what_webster_gives(sizes, data):
     n = sum(sizes)
