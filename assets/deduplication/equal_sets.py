@@ -8,7 +8,7 @@ import polars as pl
 
 from assets.deduplication.errors import ChangedTextError
 from assets.deduplication.first_pass import distinct_sets
-from assets.deduplication.keys import format_keys
+from assets.deduplication.keys import format_keys, mixed_keys
 from assets.deduplication.order import sorted_rows
 
 I64 = npt.NDArray[np.int64]
@@ -30,9 +30,12 @@ def equal_sets(digests: U64, sizes: I64, member: I64, high: U64, low: U64) -> tu
     group, first, sample
         (n,) number of each text's set; of each number the text with the smallest key, and a row.
     """
+    from assets.deduplication.key_kernels import may_repeat
+
     sample, number = distinct_sets(digests, sizes)
     group = number[member]
-    order = sorted_rows(high, low)
+    doubtful = may_repeat(mixed_keys(high, low).astype(np.uint32))
+    order = doubtful[sorted_rows(high[doubtful], low[doubtful])]
     same = (np.diff(high[order]) == 0) & (np.diff(low[order]) == 0)
     wrong = same & (group[order][1:] != group[order][:-1])
     if bool(wrong.any()):
@@ -40,7 +43,11 @@ def equal_sets(digests: U64, sizes: I64, member: I64, high: U64, low: U64) -> tu
         key = format_keys(high[place], low[place])[0].as_py()
         message = f"key {key} was added with two different texts; give each text a key of its own"
         raise ChangedTextError(message)
+    alone = np.bincount(group, minlength=len(sample))[group] == 1
     first = np.empty(len(sample), np.int64)
+    first[group[alone]] = np.flatnonzero(alone)
+    shared = np.flatnonzero(~alone)
+    order = shared[sorted_rows(high[shared], low[shared])]
     first[group[order[::-1]]] = order[::-1]  # the last one written is the smallest key
     return group, first, sample
 

@@ -145,7 +145,13 @@ def _utf8(texts: pa.Array) -> pa.Array:
         texts.validate(full=True)
     except pa.ArrowInvalid:
         return pa.array([_decodes(octets) for octets in texts.cast(pa.binary()).to_pylist()])
-    return pa.repeat(pa.scalar(value=True), len(texts))
+    return _all_true(len(texts))
+
+
+def _all_true(count: int) -> pa.Array:
+    """Return as many bits that are set; of a Python value, Arrow would import pandas to make them."""
+    bits = pa.py_buffer(b"\xff" * ((count + 7) // 8))
+    return pa.Array.from_buffers(pa.bool_(), count, [None, bits])
 
 
 def _decodes(octets: bytes | None) -> bool:

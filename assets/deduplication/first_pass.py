@@ -63,19 +63,24 @@ def no_sketches(bands: int) -> Sketches:
 
 def distinct_sets(digests: U64, sizes: I64) -> tuple[I64, I64]:
     """Return a row of each distinct set, ascending, and for every row the place of its set among those."""
+    from assets.deduplication.key_kernels import may_repeat
+
     first = np.ascontiguousarray(digests[:, 0])
-    ahead = np.sort(first)
-    if not bool((ahead[1:] == ahead[:-1]).any()):  # nearly always so where there are few
-        every = np.arange(len(first))
+    every = np.arange(len(first))
+    doubtful = may_repeat(
+        first.astype(np.uint32)
+    )  # a digest is a sum of hashes: its low bits are as good as any
+    if not len(doubtful):
         return every, every
-    order = sorted_rows(first, digests[:, 1], sizes)
+    order = doubtful[sorted_rows(first[doubtful], digests[doubtful, 1], sizes[doubtful])]
     table = digests[order]
     new = np.ones(len(order), bool)
     new[1:] = (table[1:] != table[:-1]).any(axis=1) | (np.diff(sizes[order]) != 0)
-    leader = np.empty(len(order), np.int64)  # of each row: the one that stands for its set
+    if new.all():
+        return every, every
+    leader = every.copy()  # of each row: the one that stands for its set
     leader[order] = order[new][np.cumsum(new) - 1]
-    taken = np.zeros(len(order), bool)
-    taken[leader] = True
+    taken = leader == every
     return np.flatnonzero(taken), (np.cumsum(taken) - 1)[leader]
 
 

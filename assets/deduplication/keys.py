@@ -124,7 +124,7 @@ class KeyLookup:
 
         self._high, self._low = high, low
         self._slots = np.zeros(1 << max(4, (2 * len(high) - 1).bit_length()), np.uint32)
-        self.repeated = int(fill_table(_mixed(high, low), high, low, self._slots))
+        self.repeated = int(fill_table(mixed_keys(high, low), high, low, self._slots))
 
     def find(self, high: U64, low: U64) -> tuple[I64, I64]:
         """Return which of the given keys are in the list (rows, ascending), and their places."""
@@ -137,11 +137,12 @@ class KeyLookup:
         from assets.deduplication.key_kernels import look_up
 
         places = np.empty(len(high), np.int64)
-        look_up(_mixed(high, low), high, low, self._slots, self._high, self._low, places)
+        look_up(mixed_keys(high, low), high, low, self._slots, self._high, self._low, places)
         return places
 
 
-def _mixed(high: U64, low: U64) -> U64:
+def mixed_keys(high: U64, low: U64) -> U64:
+    """Return 64 bits of each key that are as good as a hash, whatever the keys are."""
     mixed = high * np.uint64(0x9E3779B97F4A7C15)
     mixed += (low ^ (low >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
     spread: U64 = mixed ^ (mixed >> np.uint64(32))

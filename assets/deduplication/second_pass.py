@@ -105,9 +105,15 @@ class SecondPass:
             store = SetsInMemory(self.rule, sizes)
         known = np.zeros(len(nodes), bool)
         if self.known is not None:
-            for some, flat, begins in self.known(nodes):
-                store.put(some, flat, begins)
-                known[some] = True
+            with ThreadPoolExecutor(self.workers) as pool:
+                copied: deque[Future[None]] = deque()
+                for some, flat, begins in self.known(nodes):
+                    known[some] = True
+                    copied.append(pool.submit(store.put, some, flat, begins))
+                    while len(copied) > self.workers:
+                        copied.popleft().result()
+                while copied:
+                    copied.popleft().result()
         if not known.all():
             self._fill(store, high[nodes], low[nodes], known, read_texts)
         give_back()

@@ -145,10 +145,11 @@ def _folded(data: U8, start: int, end: int, lower: I32, low: U8) -> int:
 
 
 @compiled
-def _token_edges(data: U8, start: int, size: int, low: U8, edges: I32) -> int:
+def _token_edges(data: U8, start: int, size: int, low: U8, edges: I32, folded: bool) -> int:  # noqa: FBT001 - numba has no keywords
     """Write data[start:start + size] to `low` in lower case; find where tokens begin and end, in turns.
 
-    Every byte above ASCII counts as part of a token.
+    Every byte above ASCII counts as part of a token of a text that is `folded`; of another text the answer is -1
+    where it has one.
     """
     count: Any = 0
     before = _0
@@ -161,8 +162,10 @@ def _token_edges(data: U8, start: int, size: int, low: U8, edges: I32) -> int:
             for index in range(rest):
                 low[place + index] = data[start + place + index]
             bits = lower64(low, place, low, place)
-        if rest < 64:
-            bits &= (_1 << np.uint64(rest)) - _1
+        inside = _ONES if rest >= 64 else (_1 << np.uint64(rest)) - _1
+        if not folded and high64(low, place) & inside != _0:
+            return -1
+        bits &= inside
         edge = bits ^ ((bits << _1) | before)
         before = bits >> _63
         following = count + np.int64(population_count(edge))
@@ -206,21 +209,12 @@ def word_units(
 
     `low` has room for 3 / 2 of the piece (a lower case may be longer) and `SLACK`.
     """
-    ascii_only = True
-    place = start
-    while place + 64 <= end and ascii_only:
-        ascii_only = high64(data, place) == _0
-        place += 64
-    while place < end and ascii_only:
-        ascii_only = data[place] < 0x80
-        place += 1
-    if ascii_only:
-        count = _token_edges(data, start, end - start, low, edges)
-    else:
+    count = _token_edges(data, start, end - start, low, edges, False)  # noqa: FBT003 - numba has no keywords
+    if count < 0:
         size = _folded(data, start, end, lower, low)
         if size < 0:
             return -1
-        count = _token_edges(low, 0, size, low, edges)
+        count = _token_edges(low, 0, size, low, edges, True)  # noqa: FBT003
     _hash_tokens(low, edges, count, units, held)
     return count >> 1
 

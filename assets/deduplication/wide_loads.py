@@ -22,8 +22,7 @@ from numba.extending import intrinsic
 U8 = npt.NDArray[np.uint8]
 U32 = npt.NDArray[np.uint32]
 _BYTE, _BIT, _WORD = ir.IntType(8), ir.IntType(1), ir.IntType(64)
-LANES = 32
-_LANES = ir.VectorType(ir.IntType(32), LANES)
+LANES = 16
 _BYTES = ir.VectorType(_BYTE, 64)
 
 
@@ -92,52 +91,60 @@ def _lower64(typing: Any, data: Any, position: Any, low: Any, where: Any) -> Any
     return types.uint64(data, position, low, where), generate
 
 
-def _lower_minima(
-    typing: Any,  # noqa: ANN401 - numba's own types
-    hashes: Any,  # noqa: ANN401
-    count: Any,  # noqa: ANN401
-    factors: Any,  # noqa: ANN401
-    addends: Any,  # noqa: ANN401
-    minima: Any,  # noqa: ANN401
-    first: Any,  # noqa: ANN401
-) -> Any:  # noqa: ANN401
-    """Lower minima[first:first + LANES] to the least factor * hash + addend over hashes[:count].
+def _lower_minima(lanes: int) -> Callable[..., Any]:
+    vector = ir.VectorType(ir.IntType(32), lanes)
 
-    One number of each lane stays in a register, so that there is nothing to reduce at the end.
-    """
+    def lower(
+        typing: Any,  # noqa: ANN401 - numba's own types
+        hashes: Any,  # noqa: ANN401
+        count: Any,  # noqa: ANN401
+        factors: Any,  # noqa: ANN401
+        addends: Any,  # noqa: ANN401
+        minima: Any,  # noqa: ANN401
+        first: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        """Lower minima[first:first + lanes] to the least factor * hash + addend over hashes[:count].
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
-        kinds = signature.args
-        place = arguments[5]
+        One number of each lane stays in a register, so that there is nothing to reduce at the end.
+        """
 
-        def lanes(which: int) -> Any:  # noqa: ANN401 - llvmlite has no types
-            return _pointer(context, builder, kinds[which], (arguments[which], place), _LANES)
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+            kinds = signature.args
+            place = arguments[5]
 
-        factor = builder.load(lanes(2), align=4)
-        addend = builder.load(lanes(3), align=4)
-        target = lanes(4)
-        held = cgutils.alloca_once_value(builder, builder.load(target, align=4))
-        data = context.make_array(kinds[0])(context, builder, arguments[0]).data
-        with cgutils.for_range(builder, arguments[1]) as loop:
-            one = builder.load(builder.gep(data, [loop.index]))
-            alone = builder.insert_element(
-                ir.Constant(_LANES, ir.Undefined), one, ir.Constant(ir.IntType(32), 0)
-            )
-            spread = builder.shuffle_vector(
-                alone, ir.Constant(_LANES, ir.Undefined), ir.Constant(_LANES, [0] * LANES)
-            )
-            value = builder.add(builder.mul(spread, factor), addend)
-            least = builder.load(held)
-            smaller = builder.icmp_unsigned("<", value, least)
-            builder.store(builder.select(smaller, value, least), held)
-        builder.store(builder.load(held), target, align=4)
-        return context.get_dummy_value()
+            def of_lanes(which: int) -> Any:  # noqa: ANN401 - llvmlite has no types
+                return _pointer(context, builder, kinds[which], (arguments[which], place), vector)
 
-    return types.void(hashes, types.intp, factors, addends, minima, types.intp), generate
+            factor = builder.load(of_lanes(2), align=4)
+            addend = builder.load(of_lanes(3), align=4)
+            target = of_lanes(4)
+            held = cgutils.alloca_once_value(builder, builder.load(target, align=4))
+            data = context.make_array(kinds[0])(context, builder, arguments[0]).data
+            with cgutils.for_range(builder, arguments[1]) as loop:
+                one = builder.load(builder.gep(data, [loop.index]))
+                alone = builder.insert_element(
+                    ir.Constant(vector, ir.Undefined), one, ir.Constant(ir.IntType(32), 0)
+                )
+                spread = builder.shuffle_vector(
+                    alone, ir.Constant(vector, ir.Undefined), ir.Constant(vector, [0] * lanes)
+                )
+                value = builder.add(builder.mul(spread, factor), addend)
+                least = builder.load(held)
+                smaller = builder.icmp_unsigned("<", value, least)
+                builder.store(builder.select(smaller, value, least), held)
+            builder.store(builder.load(held), target, align=4)
+            return context.get_dummy_value()
+
+        return types.void(hashes, types.intp, factors, addends, minima, types.intp), generate
+
+    return lower
 
 
 store8: Callable[[U8, int, np.uint64], None] = intrinsic(_store8)
 trailing_zeros: Callable[[np.uint64], np.uint64] = intrinsic(_trailing_zeros)
 high64: Callable[[U8, int], np.uint64] = intrinsic(_high64)
 lower64: Callable[[U8, int, U8, int], np.uint64] = intrinsic(_lower64)
-lower_minima: Callable[[U32, int, U32, U32, U32, int], None] = intrinsic(_lower_minima)
+lower_minima: Callable[[U32, int, U32, U32, U32, int], None] = intrinsic(_lower_minima(LANES))
+lower_minima_of_two: Callable[[U32, int, U32, U32, U32, int], None] = intrinsic(
+    _lower_minima(2 * LANES)
+)

@@ -70,12 +70,12 @@ def encode_rows(data: pa.Table | pa.RecordBatch, columns: Sequence[str] | None =
     parts: list[Any] = []
     for name in names:
         key = name.encode()
-        parts.append(pa.scalar(len(key).to_bytes(8, "big") + key, pa.large_binary()))
+        parts.append(binary_scalar(len(key).to_bytes(8, "big") + key))
         column = data.column(name)
         parts.append(
             encode_cells(column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column)
         )
-    return pc.binary_join_element_wise(*parts, pa.scalar(b"", pa.large_binary()))
+    return pc.binary_join_element_wise(*parts, binary_scalar(b""))
 
 
 def encode_cells(array: pa.Array) -> pa.Array:
@@ -100,12 +100,12 @@ def encode_cells(array: pa.Array) -> pa.Array:
         finer = pc.not_equal(instants, whole)
         if pc.any(finer).as_py():
             cells = pc.if_else(finer, _tagged(b"T", _fixed(_integers(instants))), cells)
-    return pc.if_else(array.is_valid(), cells, pa.scalar(b"n", pa.large_binary()))
+    return pc.if_else(array.is_valid(), cells, binary_scalar(b"n"))
 
 
 def _tagged(tag: bytes, payload: pa.Array) -> pa.Array:
-    empty = pa.scalar(b"", pa.large_binary())
-    return pc.binary_join_element_wise(pa.scalar(tag, pa.large_binary()), payload, empty)
+    empty = binary_scalar(b"")
+    return pc.binary_join_element_wise(binary_scalar(tag), payload, empty)
 
 
 def _payload(array: pa.Array, kind: pa.DataType) -> tuple[bytes, pa.Array]:
@@ -168,9 +168,9 @@ def _members(array: pa.StructArray) -> pa.Array:
     parts: list[Any] = [_fixed(np.full(len(array), len(fields), ">i8"))]
     for i in fields:
         name = array.type.field(i).name.encode()
-        parts.append(pa.scalar(len(name).to_bytes(8, "big") + name, pa.large_binary()))
+        parts.append(binary_scalar(len(name).to_bytes(8, "big") + name))
         parts.append(encode_cells(pc.struct_field(array, [i])))
-    return pc.binary_join_element_wise(*parts, pa.scalar(b"", pa.large_binary()))
+    return pc.binary_join_element_wise(*parts, binary_scalar(b""))
 
 
 def _items(array: pa.Array, *, ordered: bool) -> pa.Array:
@@ -190,9 +190,7 @@ def _items(array: pa.Array, *, ordered: bool) -> pa.Array:
         items = cells.to_pylist()
         starts = zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)
         joined = pa.array([b"".join(sorted(items[i:j])) for i, j in starts], pa.large_binary())
-    return pc.binary_join_element_wise(
-        _fixed(sizes.astype(">i8")), joined, pa.scalar(b"", pa.large_binary())
-    )
+    return pc.binary_join_element_wise(_fixed(sizes.astype(">i8")), joined, binary_scalar(b""))
 
 
 def _integers(array: pa.Array) -> np.ndarray[Any, Any]:
@@ -200,6 +198,13 @@ def _integers(array: pa.Array) -> np.ndarray[Any, Any]:
         pc.cast(array, pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
     )
     return values.astype(">i8")
+
+
+def binary_scalar(value: bytes) -> pa.Scalar:
+    """Return bytes as a large binary scalar; `pyarrow.scalar` would import pandas to see what they are."""
+    ends = np.array([0, len(value)], np.int64)
+    buffers = [None, pa.py_buffer(ends.tobytes()), pa.py_buffer(value)]
+    return pa.Array.from_buffers(pa.large_binary(), 1, buffers)[0]
 
 
 def _fixed(values: np.ndarray[Any, Any]) -> pa.Array:
@@ -211,9 +216,11 @@ def _fixed(values: np.ndarray[Any, Any]) -> pa.Array:
 
 
 def _sized(array: pa.Array) -> pa.Array:
-    raw = pc.cast(array, pa.large_binary()).fill_null(b"")
-    lengths = pc.binary_length(raw).to_numpy(zero_copy_only=False).astype(">i8")
-    return pc.binary_join_element_wise(_fixed(lengths), raw, pa.scalar(b"", pa.large_binary()))
+    raw = pc.cast(array, pa.large_binary()).fill_null(binary_scalar(b""))
+    found = pc.binary_length(raw)  # int64, and none is null
+    held = np.frombuffer(found.buffers()[1], np.int64) if len(raw) else np.empty(0, np.int64)
+    lengths = held[found.offset : found.offset + len(raw)].astype(">i8")
+    return pc.binary_join_element_wise(_fixed(lengths), raw, binary_scalar(b""))
 
 
 def _decimal(value: Any) -> str:  # noqa: ANN401 - decimal.Decimal

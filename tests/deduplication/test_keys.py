@@ -40,13 +40,13 @@ def test_sliced_and_chunked_keys():
 def test_lookup_equals_a_dictionary(held, asked, clash):
     places = {key_of(n): i for i, n in enumerate(held)}
     texts = [key_of(n) for n in asked]
-    original = module._mixed
+    original = module.mixed_keys
     if clash:  # every key has one of three mixes
-        module._mixed = lambda high, low: (high ^ low) % np.uint64(3)
+        module.mixed_keys = lambda high, low: (high ^ low) % np.uint64(3)
     try:
         rows, found = KeyLookup(*parse_keys(list(places))).find(*parse_keys(texts))
     finally:
-        module._mixed = original
+        module.mixed_keys = original
     want = [(i, places[t]) for i, t in enumerate(texts) if t in places]
     assert list(zip(rows.tolist(), found.tolist(), strict=True)) == want
 
