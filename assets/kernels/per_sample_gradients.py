@@ -2,8 +2,8 @@
 
 Three ways, from the cheapest to the most general:
 
-* the closed form of a linear last layer under cross-entropy: the gradient is ``(p - onehot(y)) x [h, 1]``, so that its
-  length is ``norm(p - y) * sqrt(1 + norm(h)^2)``;
+* the closed form of a linear last layer under cross-entropy: the gradient is ``(p - onehot(y)) x [h, 1]`` (its length
+  alone is in `last_layer`);
 * ghost norms (Goodfellow 2015, arXiv 1510.01799; sequences: Li et al. 2022, arXiv 2110.05679): one backward pass of
   the summed loss gives every linear layer's inputs a and output gradients d, and the squared length of a record's
   gradient is ``norm(a)^2 norm(d)^2``, or of T tokens ``sum over t, t' of (a_t . a_t')(d_t . d_t')``;
@@ -30,31 +30,6 @@ Loss = Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]
 
 class GradientError(ValueError):
     """A module whose gradients cannot be told apart by record."""
-
-
-def last_layer_norms(
-    errors: NDArray[np.floating], activations: NDArray[np.floating], *, bias: bool = True
-) -> NDArray[np.float64]:
-    """Return the length of each record's last-layer gradient.
-
-    Parameters
-    ----------
-    errors
-        ``p - onehot(y)``, float, shape (n, c).
-    activations
-        Inputs of the last layer, float, shape (n, d).
-    bias
-        Whether the layer has one.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64, shape (n,).
-    """
-    error = np.asarray(errors, dtype=np.float64)
-    inner = np.asarray(activations, dtype=np.float64)
-    squared = (error * error).sum(axis=1) * ((inner * inner).sum(axis=1) + float(bias))
-    return np.asarray(np.sqrt(squared))
 
 
 def last_layer_gradients(

@@ -35,6 +35,7 @@ from assets.scoring.protocol import (
 from assets.scoring.samples import (
     NO_LABEL,
     Arrays,
+    class_places,
     empty_sample,
     label_hashes,
     sample_of,
@@ -156,7 +157,7 @@ class Difficulty(ABC):
         values = np.full(n, np.nan)
         labels = label_hashes(batch)
         unlabelled = labels == NO_LABEL
-        own = np.minimum(np.searchsorted(classes, labels), len(classes) - 1)
+        own = class_places(classes, labels)
         rows = np.flatnonzero(~unlabelled & (classes[own] == labels))
         # as stored, so that a score from stored vectors is the same
         wanted = batch.embedding if len(rows) == n else batch.embedding[rows]
@@ -164,7 +165,8 @@ class Difficulty(ABC):
         judged = ~np.isnan(p[np.arange(len(rows)), own[rows]])
         if not judged.all():
             rows, p = rows[judged], p[judged]
-        values[rows] = self.measure(np.nan_to_num(p, copy=False), own[rows])
+        p[np.isnan(p)] = 0.0
+        values[rows] = self.measure(p, own[rows])
         silent, without = np.flatnonzero(np.isnan(values)), np.zeros(n, dtype=bool)
         without[silent] = ~usable_vectors(batch.embedding[silent])
         unknown = "the label is not among those that the head has learned from other records"

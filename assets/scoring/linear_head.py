@@ -24,11 +24,10 @@ import xxhash
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from assets.kernels.compiled import compiled, compiled_with
 from assets.kernels.core_threads import blocks, on_every_core
 from assets.kernels.row_hashes import hash_rows
-from assets.kernels.row_sums import sum_of
 from assets.kernels.unit_vectors import SCALE, to_grid, to_stored_grid, valid_rows
+from assets.scoring.head_logits import divide_by_sums, log_odds
 from assets.scoring.protocol import ScoringError
 
 _WEIGHT_BITS = 26
@@ -114,47 +113,9 @@ def _many_classes(heads: Heads, grid: NDArray[np.float32], result: NDArray[np.fl
 def _few_classes(heads: Heads, grid: NDArray[np.float32], result: NDArray[np.float64]) -> None:
     """Fill in the same probabilities, row by row, of classes that every head has seen."""
     folds = vector_hashes(grid) % np.uint64(len(heads.units))
-    _logits(grid, folds, heads.weights, heads.units / SCALE, result)
+    log_odds(grid, folds, heads.weights, heads.units / SCALE, result)
     np.exp(result, out=result)
-    _divide(result)
-
-
-# sums of whole numbers below 2**53 are exact in any order
-@compiled_with("reassoc", "contract")
-def _logits(
-    grid: NDArray[np.float32],
-    folds: NDArray[np.uint64],
-    weights: NDArray[np.float64],
-    units: NDArray[np.float64],
-    out: NDArray[np.float64],
-) -> None:
-    """Fill in logits less the largest of their row; NaN for a row without a direction."""
-    n, d = grid.shape
-    row = np.empty(d)
-    for i in range(n):
-        some = False
-        for j in range(d):
-            row[j] = grid[i, j]
-            some |= grid[i, j] != 0
-        if not some:
-            out[i] = np.nan
-            continue
-        head, unit = weights[folds[i]], units[folds[i]]
-        most = -np.inf
-        for c in range(out.shape[1]):
-            total = 0.0
-            for j in range(d):
-                total += row[j] * head[c, j]
-            out[i, c] = (total + SCALE * head[c, d]) * unit
-            most = max(most, out[i, c])
-        for c in range(out.shape[1]):
-            out[i, c] -= most
-
-
-@compiled
-def _divide(rows: NDArray[np.float64]) -> None:
-    for i in range(len(rows)):
-        rows[i] /= sum_of(rows[i])
+    divide_by_sums(result)
 
 
 def vector_hashes(grid: NDArray[np.float32]) -> NDArray[np.uint64]:

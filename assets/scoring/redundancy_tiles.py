@@ -17,7 +17,7 @@ from assets.kernels.unit_vectors import UNIT
 QUERY_ROWS = 1024
 CORE_QUERY_ROWS = 256
 MEMBER_ROWS = 4096
-TASK_QUERIES = 4096
+TASK_QUERIES = 1024  # few enough that the cores end together
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,24 @@ def stored_grid(vectors: NDArray[Any]) -> NDArray[np.float32]:
     return to_stored_grid(vectors)
 
 
+def class_places(classes: NDArray[np.uint64], labels: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Return where each label stands among sorted classes, and any place for one that does not (shape (n,))."""
+    return np.asarray(_places(classes, labels))
+
+
+@compiled
+def _places(classes: NDArray[np.uint64], labels: NDArray[np.uint64]) -> NDArray[np.int64]:
+    found = np.zeros(len(labels), dtype=np.int64)
+    for i in range(len(labels)):
+        low, size = 0, len(classes)
+        while size > 1:  # no branch that depends on a hash
+            half = size // 2
+            low += half if classes[low + half] <= labels[i] else 0
+            size -= half
+        found[i] = low
+    return found
+
+
 def label_hashes(batch: ScoreBatch) -> NDArray[np.uint64]:
     """Hash labels, which may be of any length; `NO_LABEL` where there is none."""
     return _hashes(batch.label, len(batch), "label")

@@ -72,16 +72,16 @@ def el2n_network(documents: int, rows: int = 40_000, few: int = 1000) -> Bar:
     import torch
 
     from assets.kernels.core_threads import blocks, on_every_core
-    from assets.scoring.difficulty import El2n
+    from assets.kernels.last_layer import error_lengths
 
     x = torch.from_numpy(vectors_of(rows, 10, 6.0))
     own = np.random.default_rng(1).integers(10, size=rows)
     y = torch.from_numpy(own)
-    network, measure = fitted_network(x, y), El2n().measure
+    network = fitted_network(x, y)
 
     def score(part):
         with torch.no_grad():
-            return measure(network(x[part]).softmax(1).double().numpy(), own[part])
+            return error_lengths(network(x[part]).numpy(), own[part])
 
     def ours():
         return np.concatenate(list(on_every_core(score, blocks(rows, 2048))))
@@ -99,18 +99,17 @@ def grand(documents: int, rows: int = 40_000, few: int = 400) -> Bar:
     import torch
 
     from assets.kernels.core_threads import blocks, on_every_core
-    from assets.kernels.per_sample_gradients import last_layer_norms
+    from assets.kernels.last_layer import last_layer_lengths
 
     x = torch.from_numpy(vectors_of(rows, 10, 6.0))
-    y = torch.from_numpy(np.random.default_rng(1).integers(10, size=rows))
+    own = np.random.default_rng(1).integers(10, size=rows)
+    y = torch.from_numpy(own)
     network = fitted_network(x, y)
 
     def score(part):
         with torch.no_grad():
             inner = network[:2](x[part])
-            error = network[2](inner).softmax(1)
-        error[torch.arange(len(error)), y[part]] -= 1.0
-        return last_layer_norms(error.numpy(), inner.numpy())
+            return last_layer_lengths(network[2](inner).numpy(), inner.numpy(), own[part])
 
     def ours():
         return np.concatenate(list(on_every_core(score, blocks(rows, 2048))))

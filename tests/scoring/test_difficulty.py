@@ -11,6 +11,7 @@ from assets.scoring import linear_head
 from assets.scoring.difficulty import El2n, Entropy, Loss, Margin
 from assets.scoring.linear_head import LabelledSample, fit_heads, vector_hashes
 from assets.scoring.protocol import ScoreBatch, ScoreContext, ScoringError, fit
+from assets.scoring.samples import class_places
 
 CONTEXT = ScoreContext()
 ALL = [El2n, Entropy, Loss, Margin]
@@ -185,3 +186,15 @@ def test_probabilities_of_few_classes_are_those_of_a_matrix_product_bit_for_bit(
     assert np.isfinite(np.delete(got, [7, 8], axis=0)).all()
     stored = heads.probabilities_as_stored(rows)
     assert np.array_equal(stored, heads.probabilities_of(to_stored_grid(rows)), equal_nan=True)
+
+
+def test_places_among_classes_are_those_of_a_search():
+    rng = np.random.default_rng(0)
+    for size in (1, 2, 3, 7, 8, 100):
+        classes = np.unique(rng.integers(2**64, size=size, dtype=np.uint64))
+        assert np.array_equal(class_places(classes, classes), np.arange(len(classes)))
+        others = rng.integers(2**64, size=500, dtype=np.uint64)
+        places = class_places(classes, others)
+        assert ((places >= 0) & (places < len(classes))).all()
+        assert np.array_equal(classes[places] == others, np.isin(others, classes))
+    assert len(class_places(classes, classes[:0])) == 0
