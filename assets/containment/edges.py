@@ -17,6 +17,7 @@ from assets.containment.generic import (
     EVIDENCE_ROWS,
     evidence_bits,
     needs_evidence,
+    shortened,
     trivial_reason,
 )
 from assets.containment.hash_store import Columns, HashStore
@@ -255,13 +256,15 @@ def _bits(store: HashStore, table: str, columns: Names) -> float:
 
 
 def _head(batches: Iterable[pa.Table]) -> pa.Table | None:
-    """Return the first rows of a table, as many whatever the size of its batches."""
+    """Return the first rows of a table with texts cut short, as many whatever the size of its batches."""
     parts: list[pa.Table] = []
     rows = 0
     for batch in batches:
-        parts.append(batch)
+        parts.append(shortened(batch.cast(plain_schema(batch.schema))))  # without dictionaries
         rows += batch.num_rows
         if rows >= EVIDENCE_ROWS:
             break
-    plain = [part.cast(plain_schema(part.schema)) for part in parts]  # without dictionaries
-    return pa.concat_tables(plain).slice(0, EVIDENCE_ROWS) if plain else None
+    if not parts:
+        return None
+    # a text that is not UTF-8 makes bytes of its own part only
+    return pa.concat_tables(parts, promote_options="permissive").slice(0, EVIDENCE_ROWS)

@@ -30,7 +30,7 @@ from assets.ingestion.discover import discover
 from assets.ingestion.model import MIB
 from assets.kernels.cell_hash import Equality
 
-_PROGRAM_BYTES = 416 * MIB
+PROGRAM_BYTES = 416 * MIB
 _LEAST_BYTES = 64 * MIB
 _FOOTERS = "\0footers"  # no table's name
 
@@ -141,7 +141,7 @@ def search_folder(
     A large table whose column names fit no other's is not read beyond its start.
     """
     told = progress or (lambda message, done, total: None)
-    spare = max(memory_bytes - _PROGRAM_BYTES, _LEAST_BYTES)
+    spare = max(memory_bytes - PROGRAM_BYTES, _LEAST_BYTES)
     start = time.perf_counter()
     kept = DescribedCache(cache) if cache else None
     opened_before = (kept.load(_FOOTERS, str(lake.resolve())) if kept else None) or {}

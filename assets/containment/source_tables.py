@@ -37,6 +37,7 @@ HELD_BYTES = 8 * MIB
 """Larger tables are not held."""
 
 _BATCH_BYTES = 4 * MIB
+_WIDE_BATCH_BYTES = 64 * MIB  # many columns a row cost time a batch
 _EXPANSION = 4  # of what is stored compressed
 _LEAST_ROWS, _BATCH_ROWS, _MOST_ROWS = 1 << 10, 1 << 13, 1 << 16
 
@@ -280,7 +281,8 @@ class SourceTable:
         if not rows:
             return _BATCH_ROWS
         per_row = max(_EXPANSION * self.bytes // rows, 1)
-        return min(max(_BATCH_BYTES // per_row, _LEAST_ROWS), _MOST_ROWS)
+        least = min(_LEAST_ROWS, _WIDE_BATCH_BYTES // per_row)
+        return max(min(max(_BATCH_BYTES // per_row, least), _MOST_ROWS), 1)
 
     def _check_names(self) -> None:
         if self._schema is not None and any("\0" in name for name in self._schema.names):

@@ -123,7 +123,8 @@ def _footer_chunk(state: ColumnState, chunk: Any, rows: int) -> None:  # noqa: A
         return
     try:
         low, high = _bound(statistics.min, state.kind), _bound(statistics.max, state.kind)
-    except OverflowError:  # a date beyond the years 1 to 9999, which Python lacks
+    except (OverflowError, ValueError):
+        # a date beyond the years 1 to 9999, which Python lacks; a text that is not UTF-8
         state.forget_bounds()
         return
     _take(state, low, high, exact_flags=_exact_flags(statistics))

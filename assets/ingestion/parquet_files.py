@@ -19,6 +19,8 @@ from assets.ingestion.model import MIB, FileInfo, ReadOptions, Source, SourceErr
 
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 _REMEDY = "Write the file again, or remove it."
+_BUFFER_BYTES = 64 << 10
+"""Read ahead of a column chunk. Without a buffer pyarrow reads each chunk of a row group whole before its first row."""
 
 
 @contextmanager
@@ -32,7 +34,8 @@ def open_parquet(
     """Open a Parquet file, a compressed one by way of an anonymous temporary file.
 
     With `dictionaries`, string columns that are stored as a small dictionary are read as one.
-    Column chunks are read as they are needed: reading ahead would hold a small file whole.
+    Column chunks are read piece by piece: of a row group of any size it holds, for each column, a
+    page, packed and unpacked, and a buffer.
 
     Raises
     ------
@@ -49,7 +52,10 @@ def open_parquet(
             key, kept = RECENT.find(path)
         if kept is None:
             with pq.ParquetFile(
-                stored, coerce_int96_timestamp_unit="us", pre_buffer=False
+                stored,
+                coerce_int96_timestamp_unit="us",
+                pre_buffer=False,
+                buffer_size=_BUFFER_BYTES,
             ) as opened:
                 found = Footer(opened.metadata, opened.schema_arrow)
                 if key is not None:
@@ -64,6 +70,7 @@ def open_parquet(
             read_dictionary=list(kept.in_dictionaries) if dictionaries else None,
             coerce_int96_timestamp_unit="us",
             pre_buffer=False,
+            buffer_size=_BUFFER_BYTES,
         ) as opened:
             yield opened
     except (pa.ArrowException, OSError) as error:

@@ -11,10 +11,12 @@ from typing import cast
 import click
 import polars as pl
 
-from assets.containment.folder import FolderSearch, search_folder
+from assets.containment.folder import PROGRAM_BYTES, FolderSearch, search_folder
 from assets.containment.paper_content import PaperSettings
 from assets.containment.sampling import Sampling
+from assets.ingestion.model import MIB
 from assets.kernels.cell_hash import Equality
+from assets.kernels.peak_memory import peak_bytes
 from orchestration.commands.containment_report import report
 from orchestration.commands.watch import Watch
 from resources.errors import EXIT_DONE, EXIT_QUARANTINE, RecipeError
@@ -90,6 +92,7 @@ def containment(
         for line in lines:
             click.echo(line)
     _told_aside(found, limit)
+    _told_memory(parse_bytes(memory), memory)
     if stats:
         _told_stages(found.stages, err=as_json)
     return EXIT_QUARANTINE if found.set_aside_share > MAX_QUARANTINE else EXIT_DONE
@@ -109,6 +112,16 @@ def _told_aside(found: FolderSearch, limit: int) -> None:
     if found.coincidences:
         why = "the child's rows carry too little to tell from coincidence"
         _lines([f"sluice: {found.coincidences:,} pairs left out: {why}"])
+
+
+def _told_memory(bound: int, asked: str) -> None:
+    """Say where the bound could not be kept, since a page, a document and the program itself can't be divided."""
+    peak = peak_bytes()
+    if peak is not None and peak > bound:
+        held = f"{peak / MIB:,.0f} MiB were held at most, more than --memory {asked}"
+        least = f"the program alone takes about {PROGRAM_BYTES // MIB:,} MiB"
+        pages = "a page of a Parquet file and a JSON document are held whole"
+        _lines([f"sluice: {held}: {least}; {pages}. --workers 1 holds the least."])
 
 
 def _lines(lines: Iterable[str]) -> None:

@@ -288,6 +288,21 @@ def test_evidence_does_not_depend_on_batches(tmp_path, monkeypatch):
         assert found.coincidences == expected.coincidences
 
 
+def test_texts_that_are_not_utf8_stop_nothing(tmp_path):
+    """A writer that checks nothing stores them; rows are compared by their bytes."""
+    texts = pa.array([b"abc\xff\xfe", b"a fine text of some length"])
+    texts = pa.Array.from_buffers(pa.string(), len(texts), texts.buffers())
+    for name in ("a", "b"):
+        pq.write_table(pa.table({"t": texts}), tmp_path / f"{name}.parquet")
+    plain = {"t": ["the text of one row", "and that of another"]}
+    pq.write_table(pa.table(plain), tmp_path / "c.parquet")
+    write_csv(tmp_path / "d.csv", [{"t": text} for text in plain["t"]])
+    found = search_folder(tmp_path)
+    names = ("a.parquet", "b.parquet"), ("c.parquet", "d.csv")
+    assert set(pairs(found)) == {pair for x, y in names for pair in ((x, y), (y, x))}
+    assert not found.unreadable
+
+
 def test_wide_tables_and_structs(tmp_path):
     wide = {f"c{i}": [f"{i} first", f"{i} second", f"{i} third"] for i in range(5000)}
     pq.write_table(pa.table(wide), tmp_path / "wide.parquet")

@@ -9,8 +9,10 @@ import pytest
 
 from assets.containment.generic import (
     MIN_EVIDENCE_BITS,
+    TEXT_LENGTH,
     evidence_bits,
     needs_evidence,
+    shortened,
     trivial_reason,
 )
 
@@ -59,3 +61,20 @@ def test_rules():
     assert "min_rows=10" in trivial_reason(9, 5, None, min_rows=10)
     assert trivial_reason(10, 5, 0.0, min_rows=10) is None  # wide enough not to be asked
     assert trivial_reason(1, 1, None) is None  # values unknown: nothing is claimed
+
+
+def test_only_the_start_of_a_long_text_is_looked_at():
+    """What is kept of long texts is enough to decide, and takes no more room than short ones."""
+    long = ["é" * 10**6, "é" * 10**6 + "other", None, "short"]
+    columns = {"text": long, "large": pa.array(long, pa.large_string()), "number": [1, 2, 3, 4]}
+    columns["bytes"] = [None if text is None else text.encode() for text in long]
+    table = pa.table(columns)
+    cut = shortened(table)
+    assert cut.schema == table.schema
+    assert cut["text"].to_pylist() == ["é" * TEXT_LENGTH, "é" * TEXT_LENGTH, None, "short"]
+    assert cut["number"].equals(table["number"])
+    assert cut.nbytes < 10_000
+    for name in ("text", "large", "bytes"):
+        assert evidence_bits(cut, [name]) >= MIN_EVIDENCE_BITS
+    texts = pa.table({"text": ["yes", "no", "é" * (TEXT_LENGTH - 1)]})
+    assert evidence_bits(shortened(texts), ["text"]) == evidence_bits(texts, ["text"])
