@@ -58,6 +58,7 @@ I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
 TEXT_BYTES_A_SHINGLE = 4  # for which a slice of texts has room: a shingle of words has more, mostly
 LEAST_ROOM = 4096  # shingles
+WAITING = 4  # slices a worker; with two, a worker is idle for a tenth of the time, for the reader wakes too late
 FREED_EVERY = (
     64 << 20
 )  # bytes of texts: more often costs 6 % of the time and keeps no less in memory
@@ -164,7 +165,7 @@ class NearDuplicates:
         Notes
         -----
         Work goes to threads and may still run when this returns, so that reading and hashing
-        overlap; at most `2 * workers` slices wait.
+        overlap; at most `WAITING * workers` slices wait.
         """
         spans = text_spans(texts)
         high, low = parse_keys(keys)
@@ -177,7 +178,7 @@ class NearDuplicates:
         for rows in spans.slices():
             part = spans.take(rows)
             self._waiting.append(self._pool.submit(self._sketch, part, high[rows], low[rows]))
-            while len(self._waiting) > 2 * self.workers:
+            while len(self._waiting) > WAITING * self.workers:
                 self._waiting.popleft().result()
 
     def _sketch(self, spans: TextSpans, high: U64, low: U64) -> None:

@@ -32,10 +32,12 @@ class TextSpans:
         return int((self.ends - self.starts).sum())
 
     def slices(self, target_bytes: int = 1 << 20) -> Iterator[slice]:
-        """Cut the texts into runs of about `target_bytes`."""
+        """Cut the texts into runs of about `target_bytes`, as alike in size as texts allow."""
         if not len(self.starts):
             return
-        filled = np.cumsum(self.ends - self.starts) // target_bytes
+        held = np.cumsum(self.ends - self.starts)
+        runs = max(1, round(int(held[-1]) / target_bytes))
+        filled = (held - 1) * runs // max(int(held[-1]), 1)
         cuts = np.flatnonzero(np.diff(filled)) + 1
         bounds = [0, *cuts.tolist(), len(filled)]
         yield from (slice(a, b) for a, b in itertools.pairwise(bounds))
