@@ -295,12 +295,19 @@ class Run:
         same = metadata is not None and metadata.get("settings") == self.settings(spec)
         return self.base if same else None
 
-    def kept_calibration(self, spec: StageSpec) -> tuple[Base | None, str]:
-        """Return the base whose calibration may be kept, else None and why a new one is needed."""
+    def calibration_base(self) -> tuple[Base | None, str]:
+        """Return the base that has a calibration, else None and why a new one is needed."""
         if self.base is None:
             return None, "it is the first"
         if self.recalibrate:
             return None, "--recalibrate asked for it"
+        return self.base, ""
+
+    def kept_calibration(self, spec: StageSpec) -> tuple[Base | None, str]:
+        """Return the base whose calibration may be kept as a whole, else None and why a new one is needed."""
+        base, reason = self.calibration_base()
+        if base is None:
+            return None, reason
         base = self.kept_settings(spec)
         return base, "" if base is not None else "the recipe or the code has changed"
 

@@ -18,7 +18,7 @@ def calibration_note(scoring: pl.DataFrame, cuts: pl.DataFrame, limit: float) ->
         The recipe's `recalibrate_at`.
     """
     name = cuts["calibration"][0][:8]
-    if scoring["renewed"][0]:
+    if scoring["renewed"].any():
         return f"{name}, fitted in this run, because {scoring['reason'][0]}"
     far = scoring.filter(pl.col("drift").is_not_null()).sort("drift", "scorer").tail(1)
     drift = "nothing to drift"

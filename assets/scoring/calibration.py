@@ -1,5 +1,8 @@
 """A calibration: the fitted states that scores are made with, kept from run to run until the data have drifted.
 
+A state is kept while what it was made with is the same (`made_with`); where one scorer's settings change, that scorer
+is fitted anew and the others stand.
+
 A score is a function of a record and the calibration alone. So a run that keeps the calibration of the last release
 scores only new records, and gives each the score that a whole run under that calibration would give it.
 
@@ -30,6 +33,7 @@ SCHEMA = {
     "version": pl.Int64,
     "digest": pl.String,
     "state": pl.Binary,
+    "made_with": pl.String,
     "target": pl.String,
     "reason": pl.String,
     "renewed": pl.Boolean,
@@ -48,9 +52,11 @@ class Calibration:
     target
         Identity of the contents that play the target's role.
     reason
-        Why it was fitted.
-    renewed
-        Whether this run fitted it.
+        Why those that this run fitted were.
+    made
+        What each scorer's state was made with, see `made_with`.
+    kept
+        States that another run fitted; the others are of this run.
     drift
         Drift of each score since it was fitted, 0 to 1; empty where it was fitted just now.
     """
@@ -58,7 +64,8 @@ class Calibration:
     states: Mapping[str, ScorerState]
     target: str
     reason: str
-    renewed: bool = True
+    made: Mapping[str, str] = field(default_factory=dict)
+    kept: frozenset[str] = frozenset()
     drift: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -66,8 +73,13 @@ class Calibration:
         """Name of the states together, 32 hex digits."""
         hasher = xxhash.xxh3_128(self.target.encode())
         for name, state in sorted(self.states.items()):
-            hasher.update(f"{name}={state.digest()};".encode())
+            hasher.update(f"{name}={state.digest()}{self.made.get(name, '')};".encode())
         return hasher.hexdigest()
+
+    @property
+    def renewed(self) -> bool:
+        """Whether this run fitted any of it."""
+        return not self.kept.issuperset(self.states)
 
     @property
     def ranks(self) -> ScorerState:
@@ -89,9 +101,10 @@ class Calibration:
                 "version": [self.states[n].version for n in names],
                 "digest": [self.states[n].digest() for n in names],
                 "state": [self.states[n].to_bytes() for n in names],
+                "made_with": [self.made.get(n) for n in names],
                 "target": [self.target] * len(names),
                 "reason": [self.reason] * len(names),
-                "renewed": [self.renewed] * len(names),
+                "renewed": [n not in self.kept for n in names],
                 "drift": [self.drift.get(n) for n in names],
             },
             schema=SCHEMA,
@@ -104,7 +117,10 @@ class Calibration:
             name: ScorerState.from_bytes(data)
             for name, data in frame.select("scorer", "state").iter_rows()
         }
-        return cls(states, frame["target"][0], frame["reason"][0], renewed=False)
+        made = {}
+        if "made_with" in frame.columns:
+            made = dict(frame.select("scorer", "made_with").drop_nulls().iter_rows())
+        return cls(states, frame["target"][0], frame["reason"][0], made, frozenset(states))
 
 
 def drift_since(

@@ -96,6 +96,17 @@ class RankCombiner(ABC):
         merged = {name: mine[name].merge(others[name]) for name in mine}
         return self._pack(merged, left.meta["directions"])
 
+    def take(self, state: ScorerState, names: Iterable[str]) -> ScorerState:
+        """Return the ranks of some columns, whichever of the combiners summarised them."""
+        directions, found = state.meta["directions"], self.quantiles(state)
+        wanted = sorted(names)
+        return self._pack({n: found[n] for n in wanted}, {n: directions[n] for n in wanted})
+
+    def join(self, left: ScorerState, right: ScorerState) -> ScorerState:
+        """Put the ranks of different columns of the same rows beside each other."""
+        both = {**left.meta["directions"], **right.meta["directions"]}
+        return self._pack({**self.quantiles(left), **self.quantiles(right)}, both)
+
     def apply(
         self, columns: Mapping[str, NDArray[np.float64]], state: ScorerState
     ) -> NDArray[np.float64]:

@@ -37,9 +37,13 @@ def _models(run: Run) -> object:
 
 
 def _scored_by(run: Run) -> object:
-    models = _models(run)
-    bound = run.recipe.recalibrate_at
-    return bound if models is None else [bound, models]
+    from assets.scoring.lake_scores import cohort_group
+    from assets.scoring.made_with import reads_groups
+    from assets.scoring.registry import SCORERS, names_in
+
+    recipe = run.recipe
+    grouped = any(reads_groups(SCORERS[n]) for n in names_in(recipe.scoring.scorers))
+    return [recipe.recalibrate_at, _models(run), cohort_group(recipe) if grouped else None]
 
 
 EMBEDDINGS_SPEC = StageSpec(
@@ -56,7 +60,7 @@ SCORES_SPEC = StageSpec(
     name="scoring/scores",
     tables=(SCORES, CALIBRATION, SILENCES),
     reads=(RECORDS, FATES, CUT_RECORDS, EMBEDDINGS),
-    code_version="3",
+    code_version="4",
     layer="recipe",
     sections=("scoring",),
     extra=_scored_by,
@@ -256,17 +260,18 @@ INFO = {
         },
     ),
     CALIBRATION: TableInfo(
-        "One row a fitted state. They are kept from release to release until the recipe, the code, the target or the "
-        "data have changed too far.",
+        "One row a fitted state. Each is kept from release to release until what it was made with changes (version and "
+        "settings of the scorer, model or embedder, target), or the data have changed too far.",
         {
             "calibration": "string: identity of all states together",
             "scorer": "string: scorer",
             "version": "int64: of the scorer",
             "digest": "string: of the state",
             "state": "binary: the state",
+            "made_with": "string: JSON of what it was made with: versions, settings, models, target",
             "target": "string: identity of the target's contents",
-            "reason": "string: why it was fitted",
-            "renewed": "bool: whether this release fitted it",
+            "reason": "string: why those were fitted that this release fitted",
+            "renewed": "bool: whether this release fitted this one",
             "drift": "double: change of the score's distribution since, 0 to 1",
         },
     ),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from assets.scoring.calibration import (
     NO_RANKS,
@@ -17,7 +18,7 @@ from assets.scoring.calibration import (
     drift_since,
     worst,
 )
-from assets.scoring.combine import COMBINERS
+from assets.scoring.combine import COMBINERS, RankCombiner
 from assets.scoring.lake_scores import (
     ABOUT,
     BETWEEN,
@@ -28,15 +29,18 @@ from assets.scoring.lake_scores import (
     scored_records,
     targets,
 )
-from assets.scoring.protocol import Needs, ScoreContext, Scorer
-from assets.scoring.recipe_models import model_identities, model_settings
+from assets.scoring.made_with import Surroundings, made_with, why_not_kept
+from assets.scoring.protocol import AnyScorer, Needs, ScoreContext, Scorer, ScorerState
+from assets.scoring.recipe_models import embedder, model_settings
+from assets.scoring.redundancy import RedundancyScorer
 from assets.scoring.registry import from_recipe, split_by_needs
 from resources.base import Base
 from resources.device import choose_device
 from resources.run import Run
-from resources.stage_spec import StageSpec, digest
+from resources.stage_spec import StageSpec
 
 CALIBRATION = "scoring/calibration"
+NOTHING_KEPT = Calibration({}, "", "")
 
 
 @dataclass(frozen=True)
@@ -67,51 +71,79 @@ class Scored:
 def score_lake(run: Run, spec: StageSpec) -> Scored:
     """Score every surviving and held-out record.
 
-    The calibration of the base release is kept while the stage's code and settings and the target's contents are the
-    same and no combined score has drifted by more than `recalibrate_at`; then only records that the base release
-    doesn't hold are scored, and semantic redundancy is sought for them, against them, and where a neighbour is gone.
+    Of the base release's calibration every state is kept that was made with what it would be made with now, as long
+    as no combined score that is kept has drifted by more than `recalibrate_at`. With kept states only records that the
+    base release doesn't hold are scored, and semantic redundancy is sought for them, against them, and where a
+    neighbour is gone; the other states are fitted, and every record is scored with those.
     Scorers whose needs no record meets are left out; where none is left no record has a quality.
     """
     recipe = run.recipe
     target = contents_identity(targets(run).select("content_id").collect()["content_id"])
-    models = model_identities(recipe)
-    if models:
-        target = digest([target, models])
     active, left_out = split_by_needs(
         from_recipe(recipe.scoring.scorers, model_settings(recipe, run.scratch / "tokens")),
         _available(run),
     )
     context = ScoreContext(seed=recipe.seed, device=choose_device(recipe.limits.device))
-    scoring = LakeScores(run, {n: s for n, s in active.items() if isinstance(s, Scorer)}, context)
-    base, reason = _kept(run, spec, target, set(active))
-    if base is not None:
-        kept = _read_calibration(base)
+    redundancy = active.get(RedundancyScorer.name, RedundancyScorer())
+    assert isinstance(redundancy, RedundancyScorer)
+    local = {n: s for n, s in active.items() if isinstance(s, Scorer)}
+    scoring = LakeScores(run, local, context, redundancy)
+    around = Surroundings(
+        spec.code_version,
+        recipe.seed,
+        run.sample,
+        embedder(recipe).embedder_id,
+        target,
+        scoring.language,
+        scoring.cohort,
+    )
+    made = {n: made_with(s, around) for n, s in {**active, redundancy.name: redundancy}.items()}
+    combiner = COMBINERS[recipe.scoring.combine]()
+    kept, base, reason = _kept(run, combiner, made, set(active))
+    scored, fresh = None, 0
+    about: dict[str, Any] = {}
+    drift: dict[str, float] = {}
+    if kept.states and base is not None:
         scored, fresh, about = scoring.update(kept, base)
         drift = drift_since(kept, scoring.train_columns(scored))
         name, far = worst(drift)
-        if far <= recipe.recalibrate_at:
-            calibration = replace(kept, drift=drift)
-            return Scored(
-                _finished(scored, calibration, recipe.scoring.combine),
-                calibration,
-                left_out,
-                fresh,
-                about,
-            )
-        reason = f"{name} has drifted by {far:.3f}, more than {recipe.recalibrate_at:g}"
-    states, scored, about = scoring.anew()
+        if far > recipe.recalibrate_at:
+            reason = f"{name} has drifted by {far:.3f}, more than {recipe.recalibrate_at:g}"
+            kept, scored, drift = NOTHING_KEPT, None, {}
+    if scored is None or reason:
+        states, scored, found = scoring.complete(kept.states, scored)
+        ranks = _ranks(combiner, kept, active, states, scoring.train_columns(scored))
+        own = {n: text for n, text in made.items() if n in states}
+        calibration = Calibration(
+            {**states, RANKS: ranks}, target, reason, own, frozenset(kept.states) - {RANKS}, drift
+        )
+        fresh, about = scored.height, found or about
+    else:
+        calibration = replace(kept, drift=drift)
+    frame = _finished(scored, calibration, recipe.scoring.combine)
+    return Scored(frame, calibration, left_out, fresh, about)
+
+
+def _ranks(
+    combiner: RankCombiner,
+    kept: Calibration,
+    active: Mapping[str, AnyScorer],
+    states: Mapping[str, ScorerState],
+    columns: Mapping[str, NDArray[np.float64]],
+) -> ScorerState:
+    """Fit the ranks that combine scores; those of kept scores stand."""
     directions = {n: s.direction(states.get(n)) for n, s in active.items()}
-    columns = scoring.train_columns(scored)
-    combiner = COMBINERS[recipe.scoring.combine]()
-    ranks = combiner.fit_ranks([columns], directions) if directions else NO_RANKS
-    calibration = Calibration({**states, RANKS: ranks}, target, reason)
-    return Scored(
-        _finished(scored, calibration, recipe.scoring.combine),
-        calibration,
-        left_out,
-        scored.height,
-        about,
-    )
+    if not directions:
+        return NO_RANKS
+    standing = kept.combined & set(directions) if RANKS in kept.states else set()
+    rest = {n: d for n, d in directions.items() if n not in standing}
+    ranks = combiner.take(kept.ranks, standing) if standing else None
+    fitted = combiner.fit_ranks([columns], rest) if rest else None
+    if ranks is None or fitted is None:
+        one = ranks or fitted
+        assert one is not None  # one of the two has a column
+        return one
+    return combiner.join(ranks, fitted)
 
 
 def _finished(scored: pl.DataFrame, calibration: Calibration, combine: str) -> pl.DataFrame:
@@ -160,21 +192,33 @@ def _available(run: Run) -> Needs:
     return found
 
 
-def _kept(run: Run, spec: StageSpec, target: str, scorers: set[str]) -> tuple[Base | None, str]:
-    """Return the base release if its calibration may be kept, else why a new one is fitted."""
-    base, reason = run.kept_calibration(spec)
-    if base is None:
-        return None, reason
-    kept = _read_calibration(base)
-    if kept.target != target:
-        models = " or a model or its examples" if model_identities(run.recipe) else ""
-        return None, f"the target{models} has changed"
-    if kept.combined != scorers:
-        return None, "the records have more or less to score than before"
-    return base, ""
+def _kept(
+    run: Run, combiner: RankCombiner, made: Mapping[str, str], scorers: set[str]
+) -> tuple[Calibration, Base | None, str]:
+    """Return what stands of the base release's calibration, the base, and why the rest is fitted.
 
-
-def _read_calibration(base: Base) -> Calibration:
-    frame = base.scan(CALIBRATION)
-    assert frame is not None  # `kept_settings` has found the stage's tables
-    return Calibration.from_frame(frame.collect())
+    The reason is empty where everything stands.
+    """
+    base, reason = run.calibration_base()
+    frame = None if base is None else base.scan(CALIBRATION)
+    if frame is None:
+        return NOTHING_KEPT, None, reason or "it is the first"
+    before = Calibration.from_frame(frame.collect())
+    wanted = scorers | (before.made.keys() & made.keys())
+    changed, reasons = why_not_kept(before.made, {n: made[n] for n in sorted(wanted)})
+    ranks = before.ranks
+    if scorers and (ranks.scorer, ranks.version) != (combiner.name, combiner.version):
+        reasons.append("scoring.combine changed")
+    elif not reasons and before.combined != scorers:
+        reasons.append("other scores are combined")
+    if not reasons:
+        return before, base, ""
+    standing = wanted - changed
+    combined = before.combined & standing
+    states = {n: before.states[n] for n in sorted(standing)}
+    if combined and ranks.version == combiner.version:
+        states[RANKS] = combiner.take(ranks, combined)
+    kept = replace(before, states=states, kept=frozenset(states))
+    if standing:
+        reasons.append(f"kept: {', '.join(sorted(standing))}")
+    return kept, base, "; ".join(reasons)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +17,7 @@ from assets.deduplication.cut_records import going_on, went_on
 from assets.kernels.freed_memory import GiveBack, give_back
 from assets.scoring.calibration import Calibration
 from assets.scoring.hashed import from_stored
-from assets.scoring.protocol import ScoreBatch, ScoreContext, Scorer
+from assets.scoring.protocol import ScoreBatch, ScoreContext, Scorer, ScorerState
 from assets.scoring.recipe_models import embedder
 from assets.scoring.redundancy import (
     SEEK,
@@ -40,7 +40,7 @@ LANGUAGE_GROUPS = ("language", "lang")
 SILENT, NEAREST = "silent", "nearest"
 ABOUT = ("record_id", "content_id", "rule", "held_out", "length")
 LENGTH = pl.coalesce(pl.col("text").str.len_bytes().cast(pl.Int64), pl.col("tokens"))
-BETWEEN = " | "
+BETWEEN, SAYS = " | ", ": "
 
 
 def scored_records(run: Run) -> pl.LazyFrame:
@@ -71,12 +71,32 @@ def column_of(table: pa.Table, name: str) -> pa.Array:
 def silent_column(reasons: Mapping[str, pl.Series], rows: int) -> pl.Series:
     """Say for each row which scorers gave it nothing and why; null where all gave a value."""
     said = [
-        pl.format(name + ": {}", reason).alias(name) for name, reason in sorted(reasons.items())
+        pl.format(f"{name}{SAYS}{{}}", reasons[name]).alias(name)
+        for name in sorted(reasons, key=lambda name: name + SAYS)
     ]
     if not said:
         return pl.Series(SILENT, [None] * rows, dtype=pl.String)
     joined = pl.concat_str(pl.all(), separator=BETWEEN, ignore_nulls=True)
     return pl.select(said).select(joined.replace("", None).alias(SILENT)).to_series()
+
+
+def silent_of(scorers: Sequence[str]) -> pl.Expr:
+    """Return what a `silent` column says of some scorers; null where that is nothing."""
+    said = pl.element().str.split(SAYS).list.first().is_in(list(scorers))
+    split = pl.col(SILENT).str.split(BETWEEN).list.eval(pl.element().filter(said))
+    return split.list.join(BETWEEN).replace("", None).alias(SILENT)
+
+
+def beside(scored: pl.DataFrame, more: pl.DataFrame) -> pl.DataFrame:
+    """Put further scorers' columns, and what they say of silence, beside those of the same rows."""
+    sides = [
+        frame[SILENT].str.split(BETWEEN).alias(f"{i}") for i, frame in enumerate((scored, more))
+    ]
+    lists = [pl.col(side.name).fill_null(pl.lit([], pl.List(pl.String))) for side in sides]
+    said = pl.DataFrame(sides).select(
+        pl.concat_list(lists).list.sort().list.join(BETWEEN).replace("", None).alias(SILENT)
+    )
+    return scored.with_columns(*more.drop(SILENT).get_columns(), said[SILENT])
 
 
 def known_neighbours(ids: pl.Series, same: pl.Series, nearest: pl.Series) -> Known:
@@ -121,27 +141,36 @@ def _without_redundancy(scored: pl.DataFrame) -> pl.DataFrame:
 class LakeScores:
     """The row-local scorers at work on one run's records."""
 
-    def __init__(self, run: Run, scorers: Mapping[str, Scorer], context: ScoreContext) -> None:
+    def __init__(
+        self,
+        run: Run,
+        scorers: Mapping[str, Scorer],
+        context: ScoreContext,
+        redundancy: RedundancyScorer | None = None,
+    ) -> None:
         self.run = run
         self.scorers = scorers
         self.context = context
+        self.redundancy = redundancy or RedundancyScorer()
         self.language = next((g for g in LANGUAGE_GROUPS if g in run.recipe.group_names), None)
         self.cohort = cohort_group(run.recipe)
 
-    def fit(self) -> dict[str, Any]:
-        """Fit every scorer on the training records and the target."""
+    def fit(self, scorers: Mapping[str, Scorer]) -> dict[str, ScorerState]:
+        """Fit scorers on the training records and the target."""
+        if not scorers:
+            return {}
         train = scored_records(self.run).filter(~pl.col("held_out")).drop("held_out")
         frame = pl.concat([train, targets(self.run)], how="vertical")
         summaries: dict[str, Any] = {}
         done = 0
         for batch, _ in self._batches(frame):
-            for name, scorer in self.scorers.items():
+            for name, scorer in scorers.items():
                 part = scorer.summarise([batch], self.context)
                 summaries[name] = scorer.merge(summaries[name], part) if name in summaries else part
             done += len(batch)
             self.run.report("scoring", "fitting scorers", done, None)
         states = {}
-        for name, scorer in self.scorers.items():
+        for name, scorer in scorers.items():
             summary = summaries.pop(name, None)
             if summary is None:
                 summary = scorer.summarise([], self.context)
@@ -150,12 +179,37 @@ class LakeScores:
             give_back()
         return states
 
-    def anew(self) -> tuple[dict[str, Any], pl.DataFrame, dict[str, Any]]:
-        """Fit everything and score every record: states, scores, facts of the redundancy search."""
-        states = self.fit()
-        scored = self._score(scored_records(self.run), states).sort("record_id")
+    def complete(
+        self, kept: Mapping[str, ScorerState], scored: pl.DataFrame | None = None
+    ) -> tuple[dict[str, ScorerState], pl.DataFrame, dict[str, Any]]:
+        """Fit what is not kept, and score every record with it.
+
+        Parameters
+        ----------
+        kept
+            States that stand.
+        scored
+            What `update` made of them; None where nothing is kept.
+
+        Returns
+        -------
+        states
+            All of them.
+        scored
+            One row a record, by record_id.
+        about
+            Facts of the redundancy search.
+        """
+        rest = {n: s for n, s in self.scorers.items() if n not in kept}
+        fitted = self.fit(rest)
+        states = {**kept, **fitted}
+        if scored is None or rest:
+            own = self._score(scored_records(self.run), fitted).sort("record_id")
+            scored = own if scored is None else beside(scored, own.select(*rest, SILENT))
+        scorer = self.redundancy
+        if scorer.name in kept:
+            return states, scored, {}
         vectors, rank = self._vectors(scored)
-        scorer = RedundancyScorer()
         if vectors is None:
             return states, _without_redundancy(scored), {}
         ids = scored["record_id"]
@@ -169,6 +223,13 @@ class LakeScores:
     ) -> tuple[pl.DataFrame, int, dict[str, Any]]:
         """Score the records that the base release doesn't hold, and keep what it says of the others.
 
+        Parameters
+        ----------
+        calibration
+            With the states that stand; scorers without one are left out.
+        base
+            Release whose scores are of that calibration.
+
         Returns
         -------
         scored
@@ -179,20 +240,21 @@ class LakeScores:
             Facts of the redundancy search.
         """
         everything = scored_records(self.run)
-        known = self._known(base)
-        keys = [n for n in known.columns if n not in {*self.scorers, SILENT, NEAREST}]
+        states = {n: calibration.states[n] for n in self.scorers if n in calibration.states}
+        known = self._known(base, list(states))
+        keys = [n for n in known.columns if n not in {*states, SILENT, NEAREST}]
         narrow = everything.select(*dict.fromkeys([*ABOUT[:-1], *keys]), length=LENGTH)
         rows = narrow.collect(engine="streaming")
         same = rows.join(known, on=keys, how="inner", nulls_equal=True)
         new = rows.select("record_id").join(same, on="record_id", how="anti")
         chosen = everything.join(new.lazy(), on="record_id", how="semi")
-        made = self._score(chosen, calibration.states)
+        made = self._score(chosen, states)
         nothing = made.with_columns(pl.lit(None, pl.String).alias(NEAREST))
         scored = pl.concat([same.select(nothing.columns), nothing]).sort("record_id")
-        vectors, rank = self._vectors(scored)
-        scorer = RedundancyScorer()
+        scorer = self.redundancy
         state = calibration.states.get(scorer.name)
-        if state is None or vectors is None:
+        vectors, rank = (None, None) if state is None else self._vectors(scored)
+        if state is None or vectors is None or rank is None:
             return _without_redundancy(scored), made.height, {}
         earlier = known_neighbours(scored["record_id"], same["record_id"], scored[NEAREST])
         cells = scorer.from_state(state)
@@ -200,7 +262,7 @@ class LakeScores:
         found = scorer.search_vectors(vectors, rank, ids, self.context, cells, earlier)
         return _with_redundancy(scored, found), made.height, found.about()
 
-    def _known(self, base: Base) -> pl.DataFrame:
+    def _known(self, base: Base, scorers: Sequence[str]) -> pl.DataFrame:
         """Return what the base release says of its records, with all that a score depends on."""
         records, scores = went_on(base), base.scan(SCORES)
         assert (
@@ -210,7 +272,7 @@ class LakeScores:
         keys = ["record_id", "content_id", "label", "rule"]
         held = records.collect_schema().names()
         keys += [g for g in dict.fromkeys([self.language, self.cohort]) if g in held]
-        kept = current(scores).select("record_id", *self.scorers, SILENT, NEAREST)
+        kept = current(scores).select("record_id", *scorers, silent_of(scorers), NEAREST)
         found = records.select(keys).join(kept, on="record_id")
         if base.output != self.run.output:  # only the calibration is taken from another output
             found = found.limit(0)
@@ -219,7 +281,8 @@ class LakeScores:
     def train_columns(self, scored: pl.DataFrame) -> dict[str, NDArray[np.float64]]:
         """Return every score of the training records: float64, NaN where it does not apply."""
         train = scored.filter(~pl.col("held_out"))
-        return {n: train[n].to_numpy() for n in (*self.scorers, "redundancy")}
+        names = [n for n in (*self.scorers, self.redundancy.name) if n in train.columns]
+        return {n: train[n].to_numpy() for n in names}
 
     def _vectors(self, scored: pl.DataFrame) -> tuple[Vectors | None, NDArray[np.int64]]:
         """Return the records' vectors (None where no record has one), and their places in the survivor order."""
@@ -255,11 +318,12 @@ class LakeScores:
         return store.close(), places.close()
 
     def _score(self, frame: pl.LazyFrame, states: Mapping[str, Any]) -> pl.DataFrame:
-        """Score records: `ABOUT`, a column a scorer (NaN where it does not apply), `silent`."""
+        """Score records: `ABOUT`, a column a state (NaN where it does not apply), `silent`."""
+        scorers = {n: s for n, s in self.scorers.items() if n in states}
         parts: list[pl.DataFrame] = []
         done = 0
         for batch, rows in self._batches(frame):
-            columns = {n: s.score(batch, states[n]) for n, s in self.scorers.items()}
+            columns = {n: s.score(batch, states[n]) for n, s in scorers.items()}
             parts.append(
                 rows.select(*ABOUT[:-1], length=LENGTH).with_columns(
                     *[pl.Series(n, c.values, dtype=pl.Float64) for n, c in columns.items()],
@@ -268,11 +332,11 @@ class LakeScores:
             )
             done += len(batch)
             self.run.report("scoring", "scoring records", done, None)
-        return pl.concat(parts) if parts else self._nothing()
+        return pl.concat(parts) if parts else self._nothing(list(scorers))
 
-    def _nothing(self) -> pl.DataFrame:
+    def _nothing(self, names: Sequence[str]) -> pl.DataFrame:
         empty = scored_records(self.run).select(*ABOUT[:-1], length=LENGTH).limit(0).collect()
-        scores = [pl.lit(None, pl.Float64).alias(name) for name in self.scorers]
+        scores = [pl.lit(None, pl.Float64).alias(name) for name in names]
         return empty.with_columns(*scores, pl.lit(None, pl.String).alias(SILENT))
 
     def _batches(self, frame: pl.LazyFrame) -> Iterator[tuple[ScoreBatch, pl.DataFrame]]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import xxhash
@@ -87,6 +87,10 @@ class QualityClassifier:
     def direction(self, state: ScorerState | None = None) -> Direction:
         """High is better."""
         return "high"
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings that scores depend on."""
+        return {"examples": self._examples().digest}
 
     def summarise(self, batches: Iterable[ScoreBatch], context: ScoreContext) -> ScorerState:
         """Return the examples' identity; the rows are not looked at."""

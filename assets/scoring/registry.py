@@ -100,6 +100,12 @@ def create(
         raise ScoringError(message) from error
 
 
+def names_in(entries: Sequence[str | Mapping[str, Mapping[str, Any] | None]]) -> list[str]:
+    """Return the scorers that ``scoring.scorers`` names and that there are."""
+    names = [n for entry in entries for n in ([entry] if isinstance(entry, str) else entry)]
+    return [name for name in names if name in SCORERS]
+
+
 def from_recipe(
     entries: Sequence[str | Mapping[str, Mapping[str, Any] | None]],
     given: Mapping[str, Mapping[str, Any]] | None = None,

@@ -51,7 +51,7 @@ def test_it_is_kept_until_somebody_asks(told: Told, tmp_path: Path) -> None:
 def test_a_new_target_renews_it(told: Told, tmp_path: Path) -> None:
     with (tmp_path / "lake/target/good.txt").open("a", encoding="utf-8") as file:
         file.write(lakes.words("en", 7100, 50) + "\n")
-    assert "fitted in this run, because the target has changed" in told()
+    assert "fitted in this run, because dsir's target changed; kept: heuristics" in told()
 
 
 def test_the_limit_is_the_recipes(told: Told, tmp_path: Path) -> None:

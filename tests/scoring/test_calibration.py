@@ -45,7 +45,7 @@ def test_its_name_changes_with_a_state_and_with_the_target_and_with_nothing_else
         calibration(target="u").identity,
     }
     assert len(names) == 3
-    drifted = Calibration(calibration().states, "t", "another reason", False, {"dsir": 0.2})
+    drifted = Calibration(calibration().states, "t", "another reason", drift={"dsir": 0.2})
     assert drifted.identity == calibration().identity
 
 

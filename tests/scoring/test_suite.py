@@ -257,6 +257,15 @@ def test_ids_position_and_what_is_not_declared_are_no_shortcut(name, sample):
     assert same(name, got, want)
 
 
+@pytest.mark.parametrize(
+    "name", [n for n in ROW_LOCAL if Needs.TARGET not in SCORERS[n].needs and SCORERS[n].needs]
+)
+def test_a_target_that_is_not_asked_for_is_not_read(name, sample, fitted):
+    # so a state stands where only the target changes
+    train = sample.take(np.flatnonzero(sample.has_role("train")))
+    assert fit(made(name), [train], CONTEXT).digest() == fitted[name].digest()
+
+
 BY_TEXT_AND_TARGET = [
     name
     for name in having("shortcut")

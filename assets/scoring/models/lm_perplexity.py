@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow.compute as pc
@@ -68,6 +68,15 @@ class LmPerplexity:
     def direction(self, state: ScorerState | None = None) -> Direction:
         """Low is better."""
         return "low"
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings that scores depend on."""
+        model = self._model()
+        return {
+            "model": model.files.digest,
+            "max_tokens": model.max_tokens,
+            "precision": self.precision,
+        }
 
     def summarise(self, batches: Iterable[ScoreBatch], context: ScoreContext) -> ScorerState:
         """Return what names the model; the rows are not looked at.
