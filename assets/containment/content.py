@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import pairwise
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -340,8 +341,25 @@ def hash_projections(
     return [np.concatenate(own) if own else np.empty(0, np.uint64) for own in parts]
 
 
+class CellAdder(Protocol):
+    """Rows whose cells can be hashed without being held."""
+
+    @property
+    def num_rows(self) -> int:
+        """How many there are."""
+
+    def add(self, column: str, name: str, equality: Equality, sums: Hashes) -> None:
+        """Add the hashes of a column's cells to `sums`, one for each row."""
+
+
+Rows: TypeAlias = pa.RecordBatch | pa.Table | CellAdder
+"""Some rows of a table, to be hashed."""
+
+
 def hash_projections_of(
-    batch: pa.RecordBatch | pa.Table, column_sets: Sequence[Sequence[Column]], equality: Equality
+    batch: Rows,
+    column_sets: Sequence[Sequence[Column]],
+    equality: Equality,
 ) -> list[Hashes]:
     """Hash the rows of one batch on several sets of columns; see `hash_projections`."""
     holders: dict[tuple[str, str], list[int]] = {}
@@ -350,20 +368,30 @@ def hash_projections_of(
             holders.setdefault(named(column), []).append(number)
     alike: dict[tuple[int, ...], Hashes] = {}  # sums of the columns that are in the same sets
     for (column, name), numbers in holders.items():
-        cells = column_cells(find_column(batch, column), name, equality)
-        before = alike.setdefault(tuple(numbers), cells)
-        if before is not cells:
-            before += cells
-    sums = []
+        sums = alike.get(tuple(numbers))
+        if isinstance(batch, pa.RecordBatch | pa.Table):
+            cells = column_cells(find_column(batch, column), name, equality)
+            if sums is not None:
+                sums += cells
+                continue
+            sums = cells
+        else:
+            sums = np.zeros(batch.num_rows, np.uint64) if sums is None else sums
+            batch.add(column, name, equality, sums)
+        alike[tuple(numbers)] = sums
+    found = []
     for number in range(len(column_sets)):
         parts = [part for numbers, part in alike.items() if number in numbers]
-        total = np.zeros(batch.num_rows, np.uint64) if len(parts) != 1 else parts[0].copy()
-        for part in parts if len(parts) != 1 else ():
+        if len(parts) == 1 and (number,) in alike:
+            found.append(parts[0])
+            continue
+        total = parts[0].copy() if parts else np.zeros(batch.num_rows, np.uint64)
+        for part in parts[1:]:
             total += part
-        sums.append(total)
-    for own in sums:
+        found.append(total)
+    for own in found:
         avalanche_all(own)
-    return sums
+    return found
 
 
 def named(column: Column) -> tuple[str, str]:

@@ -100,8 +100,8 @@ class FolderTables:
         found = {}
         for name, table in self.tables.items():
             if table.stored and name not in self.unreadable:
-                read = partial(table.batches, cells=cells)
-                found[name] = parts_of(table.files, table.schema(), read)
+                read, hashed = (partial(f, cells=cells) for f in (table.batches, table.cells))
+                found[name] = parts_of(table.files, table.schema(), read, hashed)
         return found
 
     def proofs(self) -> FileProofs:

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from assets.containment.bounds import TableStatistics
-from assets.containment.content import first_rows
+from assets.containment.content import Rows, first_rows
 from assets.containment.described import Described
 from assets.containment.hash_store import Columns, HashStore, Progress, WorkDone
 from assets.containment.ranges import InPieces, Ranges, Unordered, all_by_range
@@ -35,17 +35,21 @@ class Part:
         Its size on disk.
     read
         Streams some columns.
+    cells
+        The same for those who only hash them.
     """
 
     key: str
     bytes: int
     read: Callable[[Sequence[str]], Iterable[pa.Table]]
+    cells: Callable[[Sequence[str]], Iterable[Rows]]
 
 
 def parts_of(
     files: Sequence[StoredFile],
     schema: pa.Schema,
     read: Callable[..., Iterable[pa.Table]],
+    cells: Callable[..., Iterable[Rows]] | None = None,
 ) -> list[Part]:
     """Describe the files of a table as parts.
 
@@ -57,9 +61,15 @@ def parts_of(
         As the table is read.
     read
         Takes columns, and a file as `only`.
+    cells
+        The same, for those who only hash what is read; by default `read`.
     """
     types = schema.remove_metadata().to_string()
-    return [Part(_key(file, types), file.bytes, partial(read, only=file)) for file in files]
+    hashed = cells or read
+    return [
+        Part(_key(file, types), file.bytes, partial(read, only=file), partial(hashed, only=file))
+        for file in files
+    ]
 
 
 def _key(file: StoredFile, types: str) -> str:
@@ -147,7 +157,11 @@ class PartStore(HashStore):
         def read_part(table: str, columns: Sequence[str]) -> Iterable[pa.Table]:
             return by_key[table].read(columns) if table in by_key else read(table, columns)
 
-        super().__init__({**tables, **described}, read_part, *settings, cost=cost_of, **more)
+        def cells_of(table: str, columns: Sequence[str]) -> Iterable[Rows]:
+            return by_key[table].cells(columns) if table in by_key else read(table, columns)
+
+        every = {**tables, **described}
+        super().__init__(every, read_part, *settings, cells=cells_of, cost=cost_of, **more)
 
     def fill(
         self, wanted: Mapping[str, Sequence[Columns]], told: Progress | None = None

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from assets.containment.content import Column, first_rows, hash_projections_of, named
+from assets.containment.content import Column, Rows, first_rows, hash_projections_of, named
 from assets.containment.described import Described
 from assets.containment.hash_files import DamagedHashesError, HashFile, HashWriter, load
 from assets.containment.kept_numbers import load_number, save_number
@@ -48,6 +48,8 @@ class HashStore:
         What may be asked for.
     read
         Streams some columns of a table.
+    cells
+        The same where they are only hashed; by default `read`.
     equality
         Which cells are equal.
     folder
@@ -81,9 +83,11 @@ class HashStore:
         workers: int = 1,
         tolerate: tuple[type[Exception], ...] = (),
         cost: Callable[[str], int] | None = None,
+        cells: Callable[[str, Sequence[str]], Iterable[Rows]] | None = None,
     ) -> None:
         self.tables = tables
         self.read = read
+        self.cells = cells or read
         self.equality = equality
         self.folder = folder / "row_hashes"
         self.keep = keep
@@ -209,7 +213,7 @@ class HashStore:
         writers = [HashWriter(self._file(table, columns), self._room) for columns in missing]
         rows = 0
         try:
-            for batch in self.read(table, needed):
+            for batch in self.cells(table, needed):
                 rows += batch.num_rows
                 hashed = hash_projections_of(batch, missing, self.equality)
                 for writer, hashes in zip(writers, hashed, strict=True):

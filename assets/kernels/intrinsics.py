@@ -38,6 +38,6 @@ def _population_count(typing: Any, word: Any) -> Any:  # noqa: ANN401 - numba's 
     return types.uint64(types.uint64), generate
 
 
-load4: Callable[[Bytes, int], np.uint64] = intrinsic(_loader(32))
-load8: Callable[[Bytes, int], np.uint64] = intrinsic(_loader(64))
+load4: Callable[[Bytes, int | np.uint64], np.uint64] = intrinsic(_loader(32))
+load8: Callable[[Bytes, int | np.uint64], np.uint64] = intrinsic(_loader(64))
 population_count: Callable[[np.uint64], np.uint64] = intrinsic(_population_count)

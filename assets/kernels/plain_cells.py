@@ -96,7 +96,7 @@ def _slice_cells(array: pa.Array, base: np.uint64, equality: Equality) -> Hashes
     ends = np.frombuffer(offsets, _OFFSETS[array.type])
     content = np.frombuffer(data, np.uint8) if data is not None and data.size else _NOTHING
     own = ends[array.offset : array.offset + len(array) + 1]
-    return hash_slices(content, own, seed_of(_tag(array.type, equality), base))
+    return hash_slices(content, own, seed_of(plain_tag(array.type, equality), base))
 
 
 _NOTHING = np.empty(0, np.uint8)
@@ -109,8 +109,8 @@ def seed_of(tag: str, base: np.uint64) -> np.uint64:
 
 
 @lru_cache(1 << 10)
-def _tag(kind: pa.DataType, equality: Equality) -> str | None:
-    """Return the tag of cells without a second look; None if they need one."""
+def plain_tag(kind: pa.DataType, equality: Equality) -> str | None:
+    """Return the tag of cells of a type that are hashed without a second look; None if they need one."""
     t = pa.types
     tag = logical_type(kind) if equality == "typed" else type_family(kind)
     if kind in _OFFSETS:
@@ -126,7 +126,7 @@ def _tag(kind: pa.DataType, equality: Equality) -> str | None:
 
 def _word_cells(array: pa.Array, base: np.uint64, equality: Equality) -> Hashes | None:
     kind = array.type
-    tag = _tag(kind, equality)
+    tag = plain_tag(kind, equality)
     if tag is None:
         return None
     seed = seed_of(tag, base)

@@ -48,7 +48,8 @@ def _avalanche(h: np.uint64) -> np.uint64:
 
 
 @compiled
-def _xxh64(data: npt.NDArray[np.uint8], start: int, stop: int, seed: np.uint64) -> np.uint64:
+def hash_slice(data: npt.NDArray[np.uint8], start: int, stop: int, seed: np.uint64) -> np.uint64:
+    """Hash `data` from `start` up to `stop`, which must lie within it."""
     i = start
     if stop - start >= 32:
         a, b, c, d = seed + _P1 + _P2, seed + _P2, seed, seed - _P1
@@ -125,7 +126,7 @@ def hash_slices(
     """Hash the slices of `data` between consecutive offsets (m + 1 offsets, m hashes)."""
     out = np.empty(offsets.size - 1, np.uint64)
     for i in range(out.size):
-        out[i] = _xxh64(data, offsets[i], offsets[i + 1], seed)
+        out[i] = hash_slice(data, offsets[i], offsets[i + 1], seed)
     return out
 
 
@@ -166,4 +167,4 @@ def avalanche_all(sums: Hashes) -> None:
 def hash_bytes(content: bytes, seed: np.uint64) -> np.uint64:
     """Hash one byte string; for seeds and constants."""
     data = np.frombuffer(content, np.uint8) if content else np.empty(0, np.uint8)
-    return np.uint64(_xxh64(data, 0, len(content), np.uint64(seed)))
+    return np.uint64(hash_slice(data, 0, len(content), np.uint64(seed)))

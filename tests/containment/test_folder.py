@@ -371,15 +371,14 @@ def test_a_parquet_file_that_changes_between_listing_and_reading_is_left_out(tmp
     frame = pl.DataFrame({"n": range(40), "t": [f"the text of row {i}" for i in range(40)]})
     for name in ("a", "b", "c"):
         frame.write_parquet(tmp_path / f"{name}.parquet")
-    real = source_tables.read
+    real = source_tables.SourceTable.cells
 
-    def writing(source, *args, **settings_):
-        stream = real(source, *args, **settings_)
-        if source.table == "b.parquet" and settings_.get("only") is not None:
-            os.utime(source.path, ns=(0, 0))
-        return stream
+    def writing(self, *args, **settings_):
+        if self.source.table == "b.parquet":
+            os.utime(self.source.path, ns=(0, 0))
+        yield from real(self, *args, **settings_)
 
-    monkeypatch.setattr(source_tables, "read", writing)
+    monkeypatch.setattr(source_tables.SourceTable, "cells", writing)
     found = search_folder(tmp_path)
     assert set(pairs(found)) == {("a.parquet", "c.parquet"), ("c.parquet", "a.parquet")}
     assert "changed while it was read" in found.unreadable["b.parquet"]
