@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import polars as pl
 
@@ -74,8 +75,9 @@ class ContentStage:
                 new = (
                     rows.is_not_null() if before is None else rows.is_not_null() & before.is_null()
                 )
-                fresh = found[columns].filter(new).filter(pl.col("exact"))
-                self.ledger.add(fresh, self._versions())
+                if new.any():
+                    fresh = found[columns].filter(new).filter(pl.col("exact"))
+                    self.ledger.add(fresh, self._versions)
         if self.ledger is not None:
             self.ledger.save()
         return found
@@ -93,13 +95,13 @@ class ContentStage:
             pairs = [pair for pair in pairs if pair not in decided]
         exact = self.counter.count(columns, pairs, distinct=self.distinct.get(columns))
         if self.ledger is not None:
-            self.ledger.add(exact, self._versions())
+            self.ledger.add(exact, self._versions)
         return [*frames, _as_exact(exact)]
 
     def _taken_over(
         self, candidates: Sequence[Pair], ledger: PairLedger
     ) -> tuple[pl.DataFrame, list[Pair]]:
-        known = ledger.known(candidates, self._versions())
+        known = ledger.known(candidates, self._versions)
         settled = set(known.counted.select("child", "parent").rows())
         if self.min_containment >= 1.0:
             settled |= known.refuted
@@ -110,7 +112,7 @@ class ContentStage:
         if self.min_containment >= 1.0:
             probed = {pair: w for pair, w in known.witnesses.items() if pair not in settled}
             missing, done = self._missing_again(probed)
-            ledger.add_refuted(missing, self._versions())
+            ledger.add_refuted(missing, self._versions)
             self.clock.stage("witness", len(probed), len(probed) - len(missing), done)
             left = [pair for pair in left if pair not in missing]
         return known.counted, left
@@ -153,12 +155,14 @@ class ContentStage:
 
     def _grouped(self, counted: pl.DataFrame) -> dict[Names, pl.DataFrame]:
         groups = by_columns(self.tables, counted.select("child", "parent").rows())
-        frames = {}
-        for columns, pairs in groups.items():
-            of = pl.DataFrame(pairs, schema=["child", "parent"], orient="row")
-            frames[columns] = counted.join(of, on=["child", "parent"], how="semi")
-        return frames
+        family = {pair: number for number, own in enumerate(groups.values()) for pair in own}
+        of = [family[pair] for pair in zip(counted["child"], counted["parent"], strict=True)]
+        parts = counted.hstack([pl.Series("family", of, dtype=pl.Int64)]).partition_by(
+            "family", as_dict=True, include_key=False
+        )
+        return {columns: parts[(number,)] for number, columns in enumerate(groups)}
 
+    @cached_property
     def _versions(self) -> dict[str, str]:
         return {name: table.version for name, table in self.tables.items()}
 

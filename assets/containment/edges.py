@@ -93,6 +93,37 @@ class PairCounter:
         return {n: self.store.stored(*meant.get(n, (n, columns))) for n in names}
 
 
+def edges_of_families(
+    counted: Mapping[Names, pl.DataFrame], tables: Mapping[str, Described], store: HashStore
+) -> pl.DataFrame:
+    """Describe the pairs of many families, by their columns, as `edges_of` does of one whose witnesses are found."""
+    parts = []
+    for columns, frame in counted.items():
+        identity = json.dumps({name: name for name in columns}, ensure_ascii=False)
+        same = _Verdicts(tables, columns, store.equality)
+        names = [same.of(*pair) for pair in zip(frame["child"], frame["parent"], strict=True)]
+        told = {"equality": names, "column_map": [identity] * frame.height}
+        more = [pl.Series(name, own, dtype=pl.String) for name, own in told.items()]
+        parts.append(frame.drop("witness").hstack(more))
+    if not parts:
+        return pl.DataFrame(schema=EDGE_SCHEMA)
+    return _with_shares(pl.concat(parts, how="diagonal").rename({"witness_row": "witness"}))
+
+
+def _with_shares(told: pl.DataFrame) -> pl.DataFrame:
+    whole = pl.col("child_distinct") + pl.col("parent_distinct") - pl.col("common")
+    given = {
+        "exact": pl.lit(value=True),
+        "low": pl.col("containment"),
+        "high": pl.col("containment"),
+    }
+    return told.with_columns(
+        **{name: value for name, value in given.items() if name not in told.columns},
+        parent_containment=pl.col("common") / pl.col("parent_distinct"),
+        jaccard=pl.col("common") / whole,
+    ).select(*[pl.col(n).cast(t) for n, t in EDGE_SCHEMA.items()])
+
+
 def edges_of(
     counted: pl.DataFrame,
     columns: Names,
@@ -132,20 +163,15 @@ def edges_of(
             theirs = {name: tables[parent].facts[renamed[name]] for name in columns}
             names.append(strictest(tables[child].facts, theirs, columns, store.equality))
             written.append(json.dumps({n: renamed[n] for n in columns}, ensure_ascii=False))
-    whole = pl.col("child_distinct") + pl.col("parent_distinct") - pl.col("common")
-    given = {
-        "exact": pl.lit(value=True),
-        "low": pl.col("containment"),
-        "high": pl.col("containment"),
-    }
-    return counted.with_columns(
-        **{name: value for name, value in given.items() if name not in counted.columns},
-        parent_containment=pl.col("common") / pl.col("parent_distinct"),
-        jaccard=pl.col("common") / whole,
-        equality=pl.Series(names, dtype=pl.String),
-        column_map=pl.Series(written, dtype=pl.String),
-        witness=witness_rows(counted, columns, store),
-    ).select(*[pl.col(n).cast(t) for n, t in EDGE_SCHEMA.items()])
+    return _with_shares(
+        counted.drop("witness").hstack(
+            [
+                pl.Series("equality", names, dtype=pl.String),
+                pl.Series("column_map", written, dtype=pl.String),
+                witness_rows(counted, columns, store).rename("witness"),
+            ]
+        )
+    )
 
 
 class _Verdicts:
@@ -219,9 +245,10 @@ def witness_rows(counted: pl.DataFrame, columns: Names, store: HashStore) -> pl.
     """
     if "witness_row" not in counted.columns:
         counted = counted.with_columns(witness_row=pl.lit(None, pl.Int64))
-    wanted = counted.filter(pl.col("witness").is_not_null() & pl.col("witness_row").is_null())
-    if wanted.is_empty():
+    missing = counted["witness"].is_not_null() & counted["witness_row"].is_null()
+    if not missing.any():
         return counted["witness_row"]
+    wanted = counted.filter(missing)
     rows: dict[tuple[str, int], int] = {}
     for (child,), own in wanted.group_by("child"):
         found = store.first_rows(str(child), columns, own["witness"])
@@ -239,14 +266,17 @@ def without_trivial(
 
     A small child is opened once a version for a look at its values.
     """
-    children = counted.select("child", "child_distinct").unique().sort("child")
+    told = set(zip(counted["child"], counted["child_distinct"], strict=True))
+    children = sorted(told, key=lambda own: own[0])
     kept = []
-    for child, distinct in children.iter_rows():
+    for child, distinct in children:
         bits = None
         if needs_evidence(distinct, len(columns)) and distinct >= min_rows:
             bits = store.number(child, columns, EVIDENCE, partial(_bits, store, child, columns))
         if trivial_reason(distinct, len(columns), bits, min_rows=min_rows) is None:
             kept.append(child)
+    if len(kept) == len(children):
+        return counted
     return counted.filter(pl.col("child").is_in(kept))
 
 

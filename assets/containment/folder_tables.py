@@ -82,6 +82,8 @@ class FolderTables:
     def keep(self, kept: DescribedCache, before: Mapping[str, Mapping[str, Any]]) -> None:
         """Keep what is known of the readable tables, where it is not what was known before."""
         for name, table in self.tables.items():
+            if table.as_restored:
+                continue
             known = table.known()
             more = json.dumps(known) != json.dumps(before.get(name))
             if known is not None and more and name not in self.unreadable:
@@ -172,8 +174,13 @@ class FolderTables:
                 return error.reason if isinstance(error, SourceError) else str(error)
 
         answers: dict[str, dict[str, str]] = {}
+        # what an earlier search knew is at hand: a thread's turn would take longer
+        known = {name: one(name) for name in names if self.tables[name].as_restored}
+        rest = [name for name in names if name not in known]
         with ThreadPoolExecutor(max(1, self.workers)) as pool:
-            for number, (name, answer) in enumerate(zip(names, pool.map(one, names), strict=True)):
+            looked = pool.map(one, rest)
+            for number, name in enumerate(names):
+                answer = known[name] if name in known else next(looked)
                 told(message, number, len(names))
                 if isinstance(answer, str):
                     self.unreadable[name] = answer

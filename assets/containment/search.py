@@ -17,7 +17,7 @@ from assets.containment.content_stage import ContentStage
 from assets.containment.described import Described
 from assets.containment.edges import (
     PairCounter,
-    edges_of,
+    edges_of_families,
     proven_edges,
     without_trivial,
 )
@@ -133,11 +133,7 @@ def find_edges(
     left = sum(frame.height for frame in kept.values())
     kept = content.located(kept)
     clock.stage("content", content.asked, left, content.done)
-    edges = [
-        edges_of(frame, columns, full, store) for columns, frame in kept.items() if frame.height
-    ]
-    edges.append(proven_edges(proven, full))
-    told = pl.concat(edges)
+    told = pl.concat([edges_of_families(kept, full, store), proven_edges(proven, full)])
     if by_value is not None:
         open_edges = told.filter(pl.col("equality") == "open").height
         values = PairCounter(by_value, workers, count_bytes)

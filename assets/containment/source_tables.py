@@ -81,6 +81,7 @@ class SourceTable:
         self._types: dict[str, pa.DataType] = {}
         self._statistics: TableStatistics | None = None
         self._by_file = False
+        self._restored: tuple[Any, ...] | None = None
 
     @property
     def landed(self) -> bool:
@@ -251,6 +252,27 @@ class SourceTable:
             self._by_file = known["by_file"]
         types = _decoded(known["types"])
         self._types = dict(zip(types.names, types.types, strict=True))
+        self._restored = self._state()
+
+    @property
+    def as_restored(self) -> bool:
+        """Whether nothing is known but what `restore` was told."""
+        return self._restored is not None and all(
+            now is before or now == before
+            for now, before in zip(self._state(), self._restored, strict=True)
+        )
+
+    def _state(self) -> tuple[Any, ...]:
+        return (
+            self._schema,
+            self.rows,
+            self.rejected,
+            self.notes,
+            self._facts,
+            self._types,
+            self._statistics,
+            self._by_file,
+        )
 
     def _landed_facts(self) -> dict[str, ColumnFacts]:
         names = self.schema().names
