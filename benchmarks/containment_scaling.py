@@ -3,8 +3,8 @@
     python -m benchmarks.containment_scaling [--parts tables rows hashing bound] [--gigabytes 5]
 
 `tables` and `rows`: CPU seconds of a whole search of one family of 16 to 256 tables of 5,000 rows, and of 32 tables
-of 2,000 to 128,000 rows; drawn into containment_scaling.png. `hashing`: reading and hashing a mixed lake beside
-reading it. `bound`: a lake of random numbers, uncompressed, ten times the bound of 512 MB, in families of ten tables:
+of 2,000 to 128,000 rows; drawn into containment_scaling.png. `hashing`: hashing a mixed lake from its pages, as the
+search does, beside reading it with pyarrow. `bound`: a lake of random numbers, uncompressed, ten times the bound of 512 MB, in families of ten tables:
 the peak of the process that searches it, the time of a search with all cached, and of searches after one more table
 came, and after one more file of a table of several, as a commit adds it. "Beyond reading" is such a search less the
 time in which a process does nothing but read and hash the new file, as a share of the first search, in CPU and in wall
@@ -34,7 +34,8 @@ from matplotlib.figure import Figure
 
 from assets.containment.content import hash_projections_of
 from assets.containment.folder import search_folder
-from assets.ingestion.parquet_files import open_parquet
+from assets.containment.page_cells import FileCells
+from assets.ingestion.parquet_files import footer_of, open_parquet
 from benchmarks.containment_lake import build_lake
 from benchmarks.machine import machine
 
@@ -56,12 +57,15 @@ def run_one(settings: dict[str, object]) -> None:
     wall, cpu = time.perf_counter(), time.process_time()
     told: dict[str, object] = {}
     if "files" in settings:
-        for file in settings["files"]:
-            with open_parquet(Path(file), dictionaries=bool(settings["hash"])) as opened:
-                names = opened.schema_arrow.names
-                for batch in opened.iter_batches(1 << 16, use_threads=False):
-                    if settings["hash"]:
-                        hash_projections_of(batch, [names], "value")
+        for file in map(Path, settings["files"]):
+            names = footer_of(file).plain.names
+            if settings["hash"]:  # as the search does
+                for rows in FileCells(file, footer_of(file).plain, 1 << 14).groups(names):
+                    hash_projections_of(rows, [names], "value")
+                continue
+            with open_parquet(file) as opened:
+                for _ in opened.iter_batches(1 << 16, use_threads=False):
+                    pass
     else:
         cache = settings.get("cache")
         found = search_folder(
