@@ -4,14 +4,14 @@
 
 `tables` and `rows`: CPU seconds of a whole search of one family of 16 to 256 tables of 5,000 rows, and of 32 tables
 of 2,000 to 128,000 rows; drawn into containment_scaling.png. `hashing`: hashing a mixed lake from its pages, as the
-search does, beside reading it with pyarrow. `bound`: a lake of random numbers, uncompressed, ten times the bound of 512 MB, in families of ten tables:
-the peak of the process that searches it, the time of a search with all cached, and of searches after one more table
-came, and after one more file of a table of several, as a commit adds it. "Beyond reading" is such a search less the
-time in which a process does nothing but read and hash the new file, as a share of the first search, in CPU and in wall
-seconds. Its parts are given: a search that finds nothing new, and the rest, which is keeping the new hashes and looking
-the family's up. The least of three runs each; the edges of the family are compared with those of a search from
-nothing. Needs the lake's size on disk in the temporary folder, and a fifth of it for the cache. All parts: about five
-minutes.
+search does, beside reading it with pyarrow. `bound`: a lake of random numbers, uncompressed, ten times the bound of
+512 MB, in families of ten tables: the peak of the process that searches it, the time of a search with all cached, and
+of searches after one more table came, and after one more file of a table of several, as a commit adds it. "Beyond
+reading" is such a search less the time in which a process does nothing but read and hash the new file, as a share of
+the first search, in CPU and in wall seconds. Its parts are given: a search that finds nothing new, and the rest,
+which is keeping the new hashes and looking the family's up. The least of three runs each; the edges of the family are
+compared with those of a search from nothing. Needs the lake's size on disk in the temporary folder, and a fifth of it
+for the cache. All parts: about five minutes.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def run_one(settings: dict[str, object]) -> None:
         for file in map(Path, settings["files"]):
             names = footer_of(file).plain.names
             if settings["hash"]:  # as the search does
-                for rows in FileCells(file, footer_of(file).plain, 1 << 14).groups(names):
+                for rows in FileCells(file, footer_of(file).plain, 1 << 14).groups(names, 1 << 20):
                     hash_projections_of(rows, [names], "value")
                 continue
             with open_parquet(file) as opened:

@@ -36,13 +36,13 @@ class Part:
     read
         Streams some columns.
     cells
-        The same for those who only hash them.
+        The same for those who only hash them, and say how many rows at a time they can take (`most_rows`).
     """
 
     key: str
     bytes: int
     read: Callable[[Sequence[str]], Iterable[pa.Table]]
-    cells: Callable[[Sequence[str]], Iterable[Rows]]
+    cells: Callable[..., Iterable[Rows]]
 
 
 def parts_of(
@@ -62,10 +62,10 @@ def parts_of(
     read
         Takes columns, and a file as `only`.
     cells
-        The same, for those who only hash what is read; by default `read`.
+        The same with `most_rows`, for those who only hash what is read; by default `read`.
     """
     types = schema.remove_metadata().to_string()
-    hashed = cells or read
+    hashed = cells or (lambda columns, only, most_rows: read(columns, only=only))
     return [
         Part(_key(file, types), file.bytes, partial(read, only=file), partial(hashed, only=file))
         for file in files
@@ -157,8 +157,10 @@ class PartStore(HashStore):
         def read_part(table: str, columns: Sequence[str]) -> Iterable[pa.Table]:
             return by_key[table].read(columns) if table in by_key else read(table, columns)
 
-        def cells_of(table: str, columns: Sequence[str]) -> Iterable[Rows]:
-            return by_key[table].cells(columns) if table in by_key else read(table, columns)
+        def cells_of(table: str, columns: Sequence[str], most_rows: int) -> Iterable[Rows]:
+            if table in by_key:
+                return by_key[table].cells(columns, most_rows=most_rows)
+            return read(table, columns)
 
         every = {**tables, **described}
         super().__init__(every, read_part, *settings, cells=cells_of, cost=cost_of, **more)

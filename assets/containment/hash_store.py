@@ -23,11 +23,14 @@ from assets.containment.hash_files import DamagedHashesError, HashFile, HashWrit
 from assets.containment.kept_numbers import load_number, save_number
 from assets.containment.ranges import InPieces
 from assets.containment.room import Room
+from assets.ingestion.model import MIB
 from assets.kernels.cell_hash import SCHEME, Equality, Hashes
 
 Read = Callable[[str, Sequence[str]], Iterable[pa.Table]]
 Progress = Callable[[str, int, int], None]
 Columns = tuple[Column, ...]
+
+_SUM_BYTES = 32 * MIB
 
 
 @dataclass
@@ -49,7 +52,7 @@ class HashStore:
     read
         Streams some columns of a table.
     cells
-        The same where they are only hashed; by default `read`.
+        The same where they are only hashed, at most so many rows at a time; by default `read`.
     equality
         Which cells are equal.
     folder
@@ -83,11 +86,11 @@ class HashStore:
         workers: int = 1,
         tolerate: tuple[type[Exception], ...] = (),
         cost: Callable[[str], int] | None = None,
-        cells: Callable[[str, Sequence[str]], Iterable[Rows]] | None = None,
+        cells: Callable[[str, Sequence[str], int], Iterable[Rows]] | None = None,
     ) -> None:
         self.tables = tables
         self.read = read
-        self.cells = cells or read
+        self.cells = cells or (lambda table, columns, most_rows: read(table, columns))
         self.equality = equality
         self.folder = folder / "row_hashes"
         self.keep = keep
@@ -213,7 +216,8 @@ class HashStore:
         writers = [HashWriter(self._file(table, columns), self._room) for columns in missing]
         rows = 0
         try:
-            for batch in self.cells(table, needed):
+            # two words a row for each set of columns
+            for batch in self.cells(table, needed, _SUM_BYTES // (16 * len(missing))):
                 rows += batch.num_rows
                 hashed = hash_projections_of(batch, missing, self.equality)
                 for writer, hashes in zip(writers, hashed, strict=True):

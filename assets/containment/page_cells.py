@@ -25,9 +25,6 @@ from assets.kernels.parquet_pages import DONE, add_indexed, add_plain, plain_has
 from assets.kernels.plain_cells import plain_tag, seed_of
 from assets.kernels.xxh64 import Hashes, hash_bytes
 
-MOST_ROWS = 1 << 21
-"""Larger row groups are read in batches: their sums would take more than 16 MB a set of columns."""
-
 
 class FileCells:
     """The cells of one Parquet file.
@@ -66,8 +63,8 @@ class FileCells:
         """Tell whether it has these columns."""
         return set(columns) <= set(self.footer.plain.names)
 
-    def groups(self, columns: Sequence[str]) -> Iterator[GroupCells | pa.Table]:
-        """Yield the file's rows in order, row group by row group; Arrow's batches of a group that is too large.
+    def groups(self, columns: Sequence[str], most_rows: int) -> Iterator[GroupCells | pa.Table]:
+        """Yield the file's rows in order, row group by row group; Arrow's batches of a group of more than `most_rows`.
 
         Raises
         ------
@@ -77,7 +74,7 @@ class FileCells:
         with self.path.open("rb", buffering=0) as handle:
             for number in range(self.footer.metadata.num_row_groups):
                 rows = self.footer.metadata.row_group(number).num_rows
-                if rows > MOST_ROWS:
+                if rows > most_rows:
                     yield from self.read(number, columns)
                 elif rows:
                     yield GroupCells(self, handle.fileno(), number, rows)

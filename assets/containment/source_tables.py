@@ -196,8 +196,12 @@ class SourceTable:
         for part in parts:
             yield typed(pl.DataFrame(part), types).to_arrow() if types else part
 
-    def cells(self, columns: Sequence[str], cells: Cells, only: StoredFile) -> Iterator[Rows]:
+    def cells(
+        self, columns: Sequence[str], cells: Cells, only: StoredFile, most_rows: int
+    ) -> Iterator[Rows]:
         """Stream what `batches` does of one data file for those who only hash it, without arrays where that is safe.
+
+        At most so many rows come at a time, or as many as in a batch.
 
         Raises
         ------
@@ -209,7 +213,7 @@ class SourceTable:
         if plain and not self.notes and not any("." in name for name in wanted):
             file = FileCells(only.path, self.schema(), self._batch_rows())
             if file.fits(self.source.partition_columns) and file.has(wanted):
-                yield from file.groups(wanted)
+                yield from file.groups(wanted, most_rows)
                 self._check_unchanged()
                 return
         yield from self.batches(columns, cells, only)

@@ -17,7 +17,7 @@ from assets.kernels import parquet_pages as pages
 
 Bytes = npt.NDArray[np.uint8]
 
-MOST_BYTES = 64 * MIB
+MOST_BYTES = 16 * MIB
 """Larger chunks and pages are left to Arrow, which reads a chunk in pieces."""
 
 _CODECS = {"SNAPPY": "snappy", "ZSTD": "zstd", "UNCOMPRESSED": None}

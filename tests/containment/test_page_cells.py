@@ -82,12 +82,17 @@ def tables(draw: st.DrawFn) -> pa.Table:
     return pa.table(columns)
 
 
-def from_pages(path: Path, columns=None, equality="value", schema=None) -> np.ndarray:
+def from_pages(
+    path: Path, columns=None, equality="value", schema=None, most_rows=1 << 20
+) -> np.ndarray:
     schema = footer_of(path).plain if schema is None else schema
     columns = schema.names if columns is None else columns
     file = FileCells(path, schema, 5)
     assert file.fits(())
-    found = [hash_projections_of(rows, [columns], equality)[0] for rows in file.groups(columns)]
+    found = [
+        hash_projections_of(rows, [columns], equality)[0]
+        for rows in file.groups(columns, most_rows)
+    ]
     return np.concatenate([np.empty(0, np.uint64), *found])
 
 
@@ -200,13 +205,14 @@ def test_a_number_that_needs_its_text_late_in_a_chunk(tmp_path, use_dictionary):
     assert from_pages(path).tolist() == as_read(path).tolist()
 
 
-def test_a_large_row_group_is_read_in_batches(tmp_path, monkeypatch):
+def test_a_large_row_group_is_read_in_batches(tmp_path):
     path = tmp_path / "t.parquet"
     table = pa.table({"word": pa.array(["a", "b"] * 50).dictionary_encode(), "n": range(100)})
     pq.write_table(table, path, row_group_size=60)
     expected = as_read(path).tolist()
-    monkeypatch.setattr(page_cells, "MOST_ROWS", 50)
-    assert from_pages(path).tolist() == expected
+    assert from_pages(path, most_rows=50).tolist() == expected
+    rows = FileCells(path, footer_of(path).plain, 5).groups(["n"], 50)
+    assert [own.num_rows for own in rows] == [5] * 12 + [40]
 
 
 @settings(max_examples=200)
@@ -273,8 +279,8 @@ def test_a_search_finds_the_same_edges_and_notices_a_change(tmp_path, monkeypatc
     monkeypatch.undo()
     groups = FileCells.groups
 
-    def touch(self, columns):
-        yield from groups(self, columns)
+    def touch(self, columns, most_rows):
+        yield from groups(self, columns, most_rows)
         os.utime(self.path, ns=(1, 1))
 
     monkeypatch.setattr(FileCells, "groups", touch)
