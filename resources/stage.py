@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
@@ -17,6 +18,8 @@ from resources.version import CODE_VERSION
 
 if TYPE_CHECKING:
     from resources.run import Run
+
+PUT_ROWS = 65_536  # that are held a second time while they are written
 
 
 class Stage:
@@ -57,12 +60,17 @@ class Stage:
     def put(self, table: str, frame: pl.DataFrame) -> None:
         """Write a whole (narrow) table."""
         staged = self.open(table, frame_schema(frame))
-        staged.write(frame)
+        for rows in frame.iter_slices(PUT_ROWS):
+            staged.write(rows)
         staged.close()
 
     def staged(self, table: str) -> pl.LazyFrame:
         """Read what is staged for a table."""
         return self._staged[table].scan()
+
+    def files(self, table: str) -> list[Path]:
+        """Return the Parquet files that are staged for a table, in the order of its rows."""
+        return list(self._staged[table].files)
 
     def rows(self, table: str) -> int:
         """Count what is staged for a table."""

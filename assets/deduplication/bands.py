@@ -18,6 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from assets.deduplication.kept_bands import BandPart
+
 FULL_BUCKET = 2048
 HUBS = 4
 PAIR_BUDGET = 8_000_000
@@ -50,12 +52,12 @@ class BandKeys:
     `keys`: parts of (bands, texts in it), one after another; `chosen` (n,) texts.
     """
 
-    keys: Sequence[U32]
+    keys: Sequence[BandPart]
     chosen: I64
 
     def __len__(self) -> int:
         """Return how many bands there are."""
-        return len(self.keys[0])
+        return int(self.keys[0].shape[0])
 
     def __getitem__(self, band: int) -> U32:
         """Return (n,) keys of a band."""

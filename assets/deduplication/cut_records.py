@@ -6,18 +6,19 @@ learned from: so a cache by content can't take a cut text for the whole one, nor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
 
 from assets.deduplication.records import text_tokens
 from assets.deduplication.span_cuts import cut_text, merged
+from assets.deduplication.staged_rows import staged_batches
 from assets.deduplication.tables import CUT_RECORDS, RECORDS
 from assets.kernels.identity import content_ids
 from resources.base import Base
 
-BATCH = 20_000
 LEFT_SCHEMA = pl.Schema({"record_id": pl.String, "left_id": pl.String, "nothing": pl.Boolean})
 LATE_SCHEMA = pl.Schema(
     {"record_id": pl.String, "fate": pl.String, "reason": pl.String, "by": pl.String}
@@ -25,20 +26,24 @@ LATE_SCHEMA = pl.Schema(
 NOTHING = "no word is left of it: its text stands in records that are kept"
 
 
-def cut_records(records: pl.LazyFrame, cuts: pl.DataFrame) -> Iterator[pl.DataFrame]:
+def cut_records(
+    files: Sequence[Path], columns: Sequence[str], cuts: pl.DataFrame
+) -> Iterator[pl.DataFrame]:
     """Yield the records that lose spans, with what is left of text, content_id and tokens; other columns as they are.
 
     Parameters
     ----------
-    records
-        `deduplication/records`.
+    files, columns
+        Of `deduplication/records`.
     cuts
         record_id, start, end (characters); they may overlap.
     """
     joined = merged(cuts.select("start", "end", key="record_id"))
     spans = joined.group_by(record_id="key", maintain_order=True).agg("start", "end")
-    rows = records.join(spans.lazy(), on="record_id", how="inner")
-    for batch in rows.collect_batches(chunk_size=BATCH):
+    for records in staged_batches(files, columns):
+        batch = pl.DataFrame(records).join(spans, on="record_id", maintain_order="left")
+        if batch.is_empty():
+            continue
         parts = zip(batch["text"], batch["start"].to_list(), batch["end"].to_list(), strict=True)
         left = [cut_text(text, [*zip(a, b, strict=True)]) for text, a, b in parts]
         texts = pa.array(left, pa.string())

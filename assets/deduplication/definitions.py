@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -59,28 +60,21 @@ def compute(run: Run, stage: Stage) -> Facts:
     from assets.deduplication.fates import decide
     from assets.deduplication.stage_cuts import remove_spans, since_when
     from assets.deduplication.stage_near import near_duplicates
-    from assets.deduplication.stage_texts import StageTexts
+    from assets.deduplication.stage_texts import StageTexts, narrow_records
     from assets.deduplication.survivor_order import wanted_columns
     from assets.deduplication.write_records import write_records
+    from assets.kernels.freed_memory import give_back
 
     settings = run.recipe.deduplication
     contained, tables_read = write_records(run, stage, SPEC)
-    records = stage.staged(RECORDS)
-    own = records.select(
-        "record_id",
-        "content_id",
-        "table",
-        "role",
-        "label",
-        "rule",
-        *wanted_columns(settings.order),
-        length=pl.coalesce(pl.col("text").str.len_bytes().cast(pl.Int64), pl.col("tokens")),
-        empty=_nothing_to_learn(),
-    ).collect(engine="streaming")
-    texts = StageTexts.of(records, settings.normalise)
+    give_back()
+    files = stage.files(RECORDS)
+    own = narrow_records(files, ["label", "rule", *wanted_columns(settings.order)])
+    texts = StageTexts.of(files, own, settings.normalise)
     narrow = texts.renamed(own)
     found = near_duplicates(run, texts)
     near, miss = found.near, found.miss
+    give_back()
     shared = _contamination(run, texts, narrow)
     before = _kept_before(run)
     held = before.filter(pl.col("fate") == "held_out")
@@ -94,31 +88,34 @@ def compute(run: Run, stage: Stage) -> Facts:
         seed=run.recipe.seed,
         previously_held=set(texts.renamed(held)["content_id"]),
         order=settings.order,
-        incumbents=set(before["record_id"]) if settings.survivor == "incumbent" else (),
+        incumbents=before["record_id"] if settings.survivor == "incumbent" else (),
         shared=shared,
     )
-    fates = decided.fates.drop("content_id").join(
-        own.select("record_id", "content_id"), on="record_id", maintain_order="left"
-    )
-    fates = fates.select(decided.fates.columns)
+    fates = decided.fates
+    if texts.same.height:  # a record goes on under the id of its own content
+        ids = own.select("record_id", "content_id")
+        fates = fates.drop("content_id").join(ids, on="record_id", maintain_order="left")
+        fates = fates.select(decided.fates.columns)
     _audit(stage, own, fates, decided.duplicates)
     if settings.survivor == "incumbent":
         fates = since_when(fates, before)
-    raw = texts if settings.normalise == "none" else StageTexts.of(records, "none")
+    raw = texts if settings.normalise == "none" else StageTexts.of(files, own, "none")
     told = remove_spans(run, stage, raw, own, fates, decided.duplicates)
     fates = told.fates
-    clusters = largest_clusters(decided.duplicates, narrow, near.pairs, near.twins)
+    twinned = narrow.join(decided.duplicates, on="record_id", how="semi")
+    clusters = largest_clusters(decided.duplicates, twinned, near.pairs, near.twins)
     stage.put(DUPLICATES, decided.duplicates)
     stage.put(FATES, fates)
     stage.put(CONTAINED, contained)
-    stage.put(CLUSTERS, _with_texts(clusters, records))
+    stage.put(CLUSTERS, _with_texts(clusters, files))
     stage.put(CONTAMINATION, shared)
     by_fate = fates.group_by("fate").len().sort("fate")
     facts: dict[str, Any] = {
         f"records_{row['fate'] or 'kept'}": row["len"] for row in by_fate.iter_rows(named=True)
     }
     sizes = decided.duplicates.group_by("cluster").len().group_by("len").len(name="clusters")
-    gone = fates.filter(pl.col("fate") == "duplicate").join(narrow, on="record_id")
+    dropped = fates.filter(pl.col("fate") == "duplicate").select("record_id")
+    gone = own.join(dropped, on="record_id", how="semi")
     return {
         RECORDS: {
             "tables_read": tables_read,
@@ -153,27 +150,20 @@ def _contamination(run: Run, texts: StageTexts, narrow: pl.DataFrame) -> pl.Data
     return spans_with_protected(texts, narrow, tokens)
 
 
-def _with_texts(clusters: pl.DataFrame, records: pl.LazyFrame) -> pl.DataFrame:
+def _with_texts(clusters: pl.DataFrame, files: Sequence[Path]) -> pl.DataFrame:
     """Add the beginnings of the two texts that each cluster shows side by side."""
+    from assets.deduplication.staged_rows import staged_batches
+
     ids = pl.concat([clusters["record_id"], clusters["twin_id"].rename("record_id")]).unique()
-    texts = (
-        records.select("record_id", text=pl.col("text").str.slice(0, SHOWN_CHARACTERS))
-        .join(ids.to_frame().lazy(), on="record_id", how="semi")
-        .collect(engine="streaming")
-    )
+    parts = [pl.DataFrame(schema={"record_id": pl.String, "text": pl.String})]
+    for batch in staged_batches(files, ["record_id", "text"]) if len(ids) else ():
+        some = pl.DataFrame(batch).filter(pl.col("record_id").is_in(ids.implode()))
+        parts.append(some.with_columns(pl.col("text").str.slice(0, SHOWN_CHARACTERS)))
+    texts = pl.concat(parts, rechunk=True)
     twins = texts.rename({"record_id": "twin_id", "text": "twin_text"})
     return clusters.join(texts, on="record_id", how="left", maintain_order="left").join(
         twins, on="twin_id", how="left", maintain_order="left"
     )
-
-
-def _nothing_to_learn() -> pl.Expr:
-    text = pl.col("text").is_not_null() & (pl.col("text").str.strip_chars().str.len_bytes() > 0)
-    features = pl.col("features").is_not_null() & (
-        pl.col("features").list.drop_nulls().list.len() > 0
-    )
-    uri = pl.col("uri").is_not_null() & (pl.col("uri") != "")
-    return ~(text | features | uri)
 
 
 def _kept_before(run: Run) -> pl.DataFrame:
@@ -191,18 +181,27 @@ def _kept_before(run: Run) -> pl.DataFrame:
 def _audit(
     stage: Stage, narrow: pl.DataFrame, fates: pl.DataFrame, duplicates: pl.DataFrame
 ) -> None:
+    from assets.deduplication.name_places import repeated_names
+    from assets.deduplication.stage_memory import needed_bytes
+
+    limit, needed = stage.run.recipe.limits.memory_bytes, needed_bytes(narrow.height)
+    stage.check("memory_is_enough", needed <= limit, blocking=False, allowed=limit, needed=needed)
+    repeated = int(repeated_names(fates["record_id"]).sum())
     stage.check(
         "one_fate_a_record",
-        fates.height == narrow.height == fates["record_id"].n_unique() and narrow.height > 0,
+        fates.height == narrow.height > 0 and not repeated,
         records=narrow.height,
         fates=fates.height,
-        distinct_ids=fates["record_id"].n_unique(),
+        repeated_ids=repeated,
     )
     dropped = duplicates.filter(pl.col("record_id") != pl.col("keeper"))
-    kept = fates.filter(pl.col("fate").is_null() | (pl.col("fate") == "held_out")).select(
-        "record_id"
+    stays = pl.col("fate").is_null() | (pl.col("fate") == "held_out")
+    kept = fates.select(pl.col("record_id", "content_id").filter(stays))
+    named = dropped.select(record_id="keeper").unique()
+    there = kept.select(keeper="record_id").join(
+        named, left_on="keeper", right_on="record_id", how="semi"
     )
-    lost = dropped.filter(~pl.col("keeper").is_in(kept["record_id"].to_list()))
+    lost = dropped.join(there, on="keeper", how="anti")
     stage.check(
         "keepers_are_kept",
         lost.filter(~pl.col("label_conflict")).is_empty(),
@@ -210,11 +209,7 @@ def _audit(
         without_keeper=lost.height,
     )
     protected = fates.filter(pl.col("fate") == "evaluation").select("content_id")
-    leaked = (
-        fates.filter(pl.col("fate").is_null() | (pl.col("fate") == "held_out"))
-        .join(protected, on="content_id", how="semi")
-        .height
-    )
+    leaked = kept.select("content_id").join(protected, on="content_id", how="semi").height
     stage.check("no_evaluation_content_survives", leaked == 0, leaked=leaked)
 
 
@@ -223,9 +218,10 @@ CHECKS = {
     "one_fate_a_record": "every record has one id and one line",
     "keepers_are_kept": "each dropped record names a record that stays",
     "no_evaluation_content_survives": "no surviving record has the content of an evaluation or target record",
+    "memory_is_enough": "limits.memory holds what is kept of so many records; where not, raise it to `needed` bytes",
     "cut_spans_are_kept": "each span that was cut stands in a record that goes on",
 }
-ADVISORY = ("cut_spans_are_kept",)
+ADVISORY = ("memory_is_enough", "cut_spans_are_kept")
 
 
 def define(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from assets.deduplication.kept_bands import BandPart
 from assets.deduplication.order import sorted_rows
 
 I64 = npt.NDArray[np.int64]
@@ -34,7 +35,7 @@ class Sketches:
     member: I64
     digests: U64
     sizes: I64
-    bands: tuple[U32, ...]
+    bands: tuple[BandPart, ...]
     flat: U64
     kept_at: tuple[int, ...] = (-1,)
 

@@ -17,22 +17,14 @@ import xxhash
 from assets.deduplication.errors import SimilarityError
 
 
-def held_out(
-    components: pl.DataFrame,
-    content_ids: pl.Series,
-    share: float,
-    seed: int,
-    previously_held: Collection[str] = frozenset(),
-) -> pl.DataFrame:
-    """Decide for each content whether it is held out.
+class HoldOut:
+    """Decide for contents whether they are held out.
 
     Parameters
     ----------
     components
         key, cluster from `clusters.components`: contents with twins. Contents that it lacks are
-        components of their own; keys outside `content_ids` link contents all the same.
-    content_ids
-        The contents to decide on; repeated ones are decided once.
+        components of their own.
     share
         Expected share of components, 0 to 1.
     seed
@@ -40,40 +32,41 @@ def held_out(
     previously_held
         Content ids that were held out by earlier releases.
 
-    Returns
-    -------
-    DataFrame
-        content_id, held_out (Boolean), sorted by content_id. Cost: one hash a component.
-
     Raises
     ------
     SimilarityError
         `share` lies outside 0 to 1.
     """
-    if not 0.0 <= share <= 1.0:
-        message = f"holdout share {share} must lie between 0 and 1"
-        raise SimilarityError(message)
-    table = (
-        pl.DataFrame({"content_id": content_ids.cast(pl.String).drop_nulls().unique()})
-        .join(components.rename({"key": "content_id"}), on="content_id", how="left")
-        .with_columns(pl.coalesce("cluster", "content_id").alias("cluster"))
-    )
-    before = pl.Series("key", list(previously_held), dtype=pl.String)
-    linked = components.filter(pl.col("key").is_in(before.implode()))["cluster"]
-    fixed = pl.concat([before, linked.rename("key")]).unique()
-    clusters = table["cluster"].unique().sort()
-    draws = pl.DataFrame(
-        {"cluster": clusters, "draw": [hold_draw(name, seed) for name in clusters]},
-        schema={"cluster": pl.String, "draw": pl.Float64},
-    )
-    return (
-        table.join(draws, on="cluster")
-        .select(
-            "content_id",
-            held_out=(pl.col("draw") < share) | pl.col("cluster").is_in(fixed.implode()),
+
+    def __init__(
+        self,
+        components: pl.DataFrame,
+        share: float,
+        seed: int,
+        previously_held: Collection[str] = frozenset(),
+    ) -> None:
+        if not 0.0 <= share <= 1.0:
+            message = f"holdout share {share} must lie between 0 and 1"
+            raise SimilarityError(message)
+        self._clusters = components.select("key", "cluster")
+        self._share, self._seed = share, seed
+        before = pl.Series("cluster", list(previously_held), dtype=pl.String)
+        linked = components.filter(pl.col("key").is_in(before.implode()))["cluster"]
+        self._fixed = pl.concat([before, linked]).unique()
+
+    def of(self, content_ids: pl.Series) -> pl.Series:
+        """Say for each of some contents whether it is held out; null never is. Cost: one hash a component."""
+        clusters = (
+            content_ids.to_frame("key")
+            .join(self._clusters, on="key", how="left", maintain_order="left")
+            .select(pl.coalesce("cluster", "key").alias("cluster"))
         )
-        .sort("content_id")
-    )
+        names = clusters["cluster"].drop_nulls().unique()
+        drawn = [hold_draw(name, self._seed) < self._share for name in names]
+        held = pl.concat([names.filter(pl.Series(drawn, dtype=pl.Boolean)), self._fixed])
+        return clusters.select(
+            pl.col("cluster").is_in(held.implode()).fill_null(value=False)
+        ).to_series()
 
 
 def hold_draw(cluster: str, seed: int) -> float:

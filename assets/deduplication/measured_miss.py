@@ -15,10 +15,11 @@ from assets.deduplication.near_pairs import NearPairs
 from assets.deduplication.overlaps import Overlaps
 from assets.deduplication.set_cache import SetCache
 from assets.deduplication.shingles import exact_sets, parse_shingle
+from assets.deduplication.sketch_frames import SCHEMA
 from assets.deduplication.text_spans import text_spans
 
 ASKED, AGAINST = 200, 50_000
-MOST_ELEMENTS = 1 << 23
+MOST_ELEMENTS = 1 << 22
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
 
@@ -40,23 +41,33 @@ class SampleSets:
     sizes: I64
 
 
-def sampled(sketches: pl.DataFrame) -> tuple[pl.Series, pl.DataFrame]:
-    """Choose which texts to ask about and which to compare with: the smallest keys, which are hashes of the content.
+class Sample:
+    """The texts to ask about and those to compare with: the smallest keys, which are hashes of the content.
 
-    Parameters
-    ----------
-    sketches
-        `key`, `size` and whatever else, one row a text.
-
-    Returns
-    -------
-    asked, chosen
-        Keys, and the rows that they are compared with, their own among them, sorted by key: at most `AGAINST`, and
-        `MOST_ELEMENTS` in all. Sets of more than a quarter of that are left out.
+    Sketches come in any order and in any slices; some `2 * AGAINST` of them are held.
     """
-    ordered = sketches.filter(pl.col("size") <= MOST_ELEMENTS // 4).sort("key")
-    chosen = ordered.filter(pl.col("size").cum_sum() <= MOST_ELEMENTS).head(AGAINST)
-    return chosen["key"].head(ASKED), chosen
+
+    def __init__(self) -> None:
+        self._held = pl.DataFrame(schema={name: SCHEMA[name] for name in ("key", "digest", "size")})
+
+    def add(self, sketches: pl.DataFrame) -> None:
+        """Take `key`, `digest`, `size` and whatever else, one row a text; a text may come again."""
+        small = sketches.filter(pl.col("size") <= MOST_ELEMENTS // 4).select(self._held.columns)
+        self._held = pl.concat([self._held, small])
+        if self._held.height > 2 * AGAINST:
+            self._held = self._smallest()
+
+    def _smallest(self) -> pl.DataFrame:
+        return self._held.unique("key", keep="any").sort("key").head(AGAINST)
+
+    def chosen(self) -> tuple[pl.Series, pl.DataFrame]:
+        """Return the keys to ask about, and the rows that they are compared with.
+
+        Their own are among those; sorted by key; at most `AGAINST`, and `MOST_ELEMENTS` in all. Sets of more than a
+        quarter of that are left out.
+        """
+        chosen = self._smallest().filter(pl.col("size").cum_sum() <= MOST_ELEMENTS)
+        return chosen["key"].head(ASKED), chosen
 
 
 def sample_sets(
@@ -136,18 +147,30 @@ def measured_miss(
         return MeasuredMiss(0, 0)
     offsets = np.cumsum(size) - size
     mine = np.flatnonzero(key.is_in(asked.implode()).to_numpy())
-    groups = dict(near.twins.select("key", "representative").iter_rows())
-    known = set(near.pairs.select("left", "right").iter_rows())
-    pairs: set[tuple[str, str]] = set()
+    found = [pl.DataFrame(schema={"left": pl.String, "right": pl.String})]
     for left, right, common in Overlaps(flat, offsets[mine], size[mine]).common(flat, size):
         one = mine[left]
-        alike = common / (size[one] + size[right] - common)
-        for a, b in zip(one[alike >= similarity], right[alike >= similarity], strict=True):
-            if a != b:
-                x, y = sorted((key[int(a)], key[int(b)]))
-                pairs.add((x, y))
-    missed = 0
-    for a, b in pairs:
-        x, y = sorted((groups.get(a, a), groups.get(b, b)))
-        missed += x != y and (x, y) not in known
-    return MeasuredMiss(len(pairs), missed)
+        alike = (common / (size[one] + size[right] - common) >= similarity) & (one != right)
+        pair = pl.DataFrame({"left": key.gather(one[alike]), "right": key.gather(right[alike])})
+        found.append(_ordered(pair))
+    pairs = pl.concat(found).unique()
+    groups = near.twins.filter(
+        pl.col("key").is_in(pl.concat([pairs["left"], pairs["right"]]).implode())
+    )
+    named = _ordered(pairs.select(_group("left", groups), _group("right", groups)))
+    missed = named.filter(pl.col("left") != pl.col("right")).join(
+        near.pairs, on=["left", "right"], how="anti"
+    )
+    return MeasuredMiss(pairs.height, missed.height)
+
+
+def _group(column: str, groups: pl.DataFrame) -> pl.Expr:
+    """Return the key that stands for all texts with the set of a key."""
+    return pl.col(column).replace(groups["key"], groups["representative"])
+
+
+def _ordered(pairs: pl.DataFrame) -> pl.DataFrame:
+    """Put the smaller key first."""
+    return pairs.select(
+        left=pl.min_horizontal("left", "right"), right=pl.max_horizontal("left", "right")
+    )

@@ -49,3 +49,19 @@ class NamePlaces:
             high, low = self._numbers
             order = sorted_rows(high[places], low[places])
         return np.asarray(places[order], dtype=np.int64)
+
+
+def repeated_names(names: pl.Series) -> pl.Series:
+    """Say of each name whether it stands in the list twice or more; null never does."""
+    from assets.deduplication.key_kernels import may_repeat
+
+    numbers = key_numbers(names)
+    if numbers is None:
+        return names.is_duplicated() & names.is_not_null()
+    high, low = numbers
+    doubtful = may_repeat(high.astype(np.uint32))
+    rows = doubtful[sorted_rows(high[doubtful], low[doubtful])]
+    same = (high[rows[1:]] == high[rows[:-1]]) & (low[rows[1:]] == low[rows[:-1]])
+    repeated = np.zeros(len(names), bool)
+    repeated[rows[1:][same]] = repeated[rows[:-1][same]] = True
+    return pl.Series(names.name, repeated)

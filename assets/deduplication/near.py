@@ -1,10 +1,11 @@
 """Near duplicates of a stream of texts, without the texts in memory.
 
 The first pass keeps the key of each text and where its set is (24 bytes), and of each distinct set of a
-slice of texts its band keys (4 bytes a band), its digest (16) and its size (8): 164 bytes a text at 29
-bands where none is a copy. Equal sets are then collapsed, bands give candidate pairs of distinct sets, and
-each pair is settled by exact Jaccard. The sets for that come from a scratch file of the first pass (sets of words, 8
-bytes a shingle); the texts of those that it does not hold are read once more. Similarities are
+slice of texts its digest (16 bytes), its size (8) and its band keys (4 a band), which beyond a limit lie in
+a scratch file: 48 bytes a text in memory where none is a copy. Equal sets are then collapsed, bands give
+candidate pairs of distinct sets, and each pair is settled by exact Jaccard. The sets for that come from a
+scratch file of the first pass (sets of words, 8 bytes a shingle); the texts of those that it does not hold
+are read once more. Similarities are
 therefore exact and precision is 1; recall at similarity s is 1 - (1 - s**rows)**bands, or 1 with
 `exhaustive`.
 
@@ -35,6 +36,7 @@ from assets.deduplication.bands import (
 from assets.deduplication.equal_sets import equal_sets, survivor_places, twins
 from assets.deduplication.errors import SimilarityError
 from assets.deduplication.first_pass import Sketches, distinct_sets, joined, no_sketches
+from assets.deduplication.kept_bands import KeptBands
 from assets.deduplication.kept_sets import SET_BYTES, KeptSets
 from assets.deduplication.keys import Keys, format_keys, parse_keys
 from assets.deduplication.minhash import (
@@ -62,6 +64,7 @@ WAITING = 4  # slices a worker; with two, a worker is idle for a tenth of the ti
 FREED_EVERY = (
     64 << 20
 )  # bytes of texts: more often costs 6 % of the time and keeps no less in memory
+BAND_BYTES = 64 << 20
 SET_TEXT_BYTES = 1 << 23  # of texts at once whose sets are held beside what makes them
 
 
@@ -95,6 +98,8 @@ class NearDuplicates:
     set_bytes
         The most that the scratch file of the first pass may hold (see `KeptSets`); 0: no set is kept, and the
         texts of all candidates are read again.
+    band_bytes
+        Band keys that are held in memory; more go to a scratch file.
 
     Examples
     --------
@@ -119,6 +124,7 @@ class NearDuplicates:
         scratch: Path | None = None,
         sets: SetCache | None = None,
         set_bytes: int = SET_BYTES,
+        band_bytes: int = BAND_BYTES,
     ) -> None:
         if not 0.0 < similarity <= 1.0:
             message = f"similarity {similarity} must lie above 0 and be at most 1"
@@ -138,12 +144,14 @@ class NearDuplicates:
         # a text has one character shingle a letter: to write their sets costs more than to read again
         words = self.rule.kind == "word"
         self._kept = KeptSets(scratch, set_bytes if words and sets is None else 0)
+        self._kept_bands = KeptBands(scratch, band_bytes)
         self._permutations = permutations(self.bands[0] * self.bands[1], seed=seed)
         self._freed = GiveBack(FREED_EVERY)
         self._rooms = threading.local()
         self._pool: ThreadPoolExecutor | None = None
         self._waiting: deque[Future[None]] = deque()
         self._parts: list[Sketches] = []
+        self._known: set[int] = set()  # band parts of texts that came as sketches
         self._bare: list[tuple[U64, U64]] = []  # keys of texts without a shingle
 
     @property
@@ -203,7 +211,16 @@ class NearDuplicates:
         bands = band_keys(done.signatures[rows], *self.bands)
         digests = done.digests[rows]
         self._parts.append(
-            Sketches(high[some], low[some], member, digests, sizes, (bands,), flat, (kept_at,))
+            Sketches(
+                high[some],
+                low[some],
+                member,
+                digests,
+                sizes,
+                (self._kept_bands.add(bands),),
+                flat,
+                (kept_at,),
+            )
         )
 
     def _room(self, text_bytes: int) -> U64:
@@ -214,8 +231,10 @@ class NearDuplicates:
             room = self._rooms.room = np.empty(wanted * 5 // 4, np.uint64)
         return room
 
-    def sketches(self) -> pl.DataFrame:
-        """Return what the first pass kept of each text: key, digest, size, bands; one row a key.
+    def sketches(self) -> Iterator[pl.DataFrame]:
+        """Yield what was kept of each text that was given to `add`, slice by slice: key, digest, size, bands.
+
+        A key that was added again may come again, with the same sketch.
 
         Raises
         ------
@@ -227,19 +246,22 @@ class NearDuplicates:
             raise SimilarityError(message)
         self._finish_first_pass()
         kept = self._sketches()
-        row = kept.member
-        bands = np.concatenate(kept.bands, axis=1).T[row]
-        frame = sketch_frame(kept.high, kept.low, kept.digests[row], kept.sizes[row], bands)
-        bare_high, bare_low = (
-            np.concatenate([pair[half] for pair in self._bare] or [np.empty(0, np.uint64)])
-            for half in range(2)
-        )
-        count = len(bare_high)
-        nothing = np.zeros((count, 2), np.uint64), np.zeros(count, np.int64)
-        bare = sketch_frame(
-            bare_high, bare_low, *nothing, np.zeros((count, self.bands[0]), np.uint32)
-        )
-        return pl.concat([frame, bare]).unique("key", keep="any").sort("key")
+        ends = np.cumsum([part.shape[1] for part in kept.bands])
+        texts = np.searchsorted(ends, kept.member, side="right")  # which part: in order
+        for at, part in enumerate(kept.bands):
+            if id(part) in self._known:
+                continue
+            some = slice(*np.searchsorted(texts, [at, at + 1]))
+            row = kept.member[some]
+            every = np.stack([part[band] for band in range(self.bands[0])], axis=1)
+            bands = every[row - (ends[at] - part.shape[1])]
+            yield sketch_frame(
+                kept.high[some], kept.low[some], kept.digests[row], kept.sizes[row], bands
+            )
+        for high, low in self._bare:
+            count = len(high)
+            nothing = np.zeros((count, 2), np.uint64), np.zeros(count, np.int64)
+            yield sketch_frame(high, low, *nothing, np.zeros((count, self.bands[0]), np.uint32))
 
     def add_sketches(self, sketches: pl.DataFrame) -> None:
         """Take what `sketches` returned for texts that are not given to `add`, under the same `scheme`."""
@@ -247,6 +269,8 @@ class NearDuplicates:
         some = np.flatnonzero(sizes > 0)
         rows, member = distinct_sets(digests[some], sizes[some])
         rows = some[rows]
+        part = self._kept_bands.add(bands[rows].T.copy())
+        self._known.add(id(part))
         self._parts.append(
             Sketches(
                 high[some],
@@ -254,12 +278,10 @@ class NearDuplicates:
                 member,
                 digests[rows],
                 sizes[rows],
-                (bands[rows].T.copy(),),
+                (part,),
                 np.empty(0, np.uint64),
             )
         )
-        none = np.flatnonzero(sizes == 0)
-        self._bare.append((high[none], low[none]))
 
     def _finish_first_pass(self) -> None:
         while self._waiting:

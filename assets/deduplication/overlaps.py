@@ -10,6 +10,7 @@ import numpy.typing as npt
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
 _CHUNK = 4_000_000
+_BLOCK = 1 << 20  # elements that are looked up at once
 
 
 class Overlaps:
@@ -34,6 +35,16 @@ class Overlaps:
         `flat`, `sizes`: the other sets, one after another. Cost: a search an element and eight bytes a
         meeting, in pieces of some four million meetings or the meetings of one set.
         """
+        ends = np.cumsum(sizes)
+        begin = 0
+        while begin < len(sizes):
+            start = int(ends[begin] - sizes[begin])
+            stop = max(int(np.searchsorted(ends, start + _BLOCK, side="right")), begin + 1)
+            for own, other, common in self._common(flat[start : ends[stop - 1]], sizes[begin:stop]):
+                yield own, other + begin, common
+            begin = stop
+
+    def _common(self, flat: U64, sizes: I64) -> Iterator[tuple[I64, I64, I64]]:
         first = np.searchsorted(self._elements, flat, side="left")
         hits = np.searchsorted(self._elements, flat, side="right") - first
         filled = np.concatenate([[0], np.cumsum(hits)])

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from assets.deduplication.cut_records import (
+    LATE_SCHEMA,
     LEFT_SCHEMA,
     cut_records,
     late_fates,
@@ -108,7 +109,7 @@ def remove_spans(
     left = [pl.DataFrame(schema=LEFT_SCHEMA)]
     lost = 0
     if cuts.height:
-        for rows in cut_records(stage.staged(RECORDS), cuts):
+        for rows in cut_records(stage.files(RECORDS), schema.names, cuts):
             left.append(what_is_left(rows))
             staged.write(rows.filter(~left[-1]["nothing"]))
             run.report("deduplication", "cutting repeated spans", sum(map(len, left)), None)
@@ -116,18 +117,14 @@ def remove_spans(
     staged.close()
     stage.put(SPANS, repeated)
     stage.put(CUTS, cuts)
-    standing = (
-        fates.filter(pl.col("fate").is_null() | pl.col("fate").is_in(["held_out", "evaluation"]))
-        .select("record_id", held=pl.col("fate") == "held_out")
-        .join(own.select("record_id", "content_id", "role", "label"), on="record_id")
-        .with_columns(pl.col("held").fill_null(value=False))
-    )
-    late = late_fates(pl.concat(left), cuts, standing)
-    done = fates.update(late, on="record_id", how="left").with_columns(
-        since=pl.when(~pl.col("record_id").is_in(late["record_id"].implode())).then("since")
-    )
-    alive = done.filter(pl.col("fate").is_null())["record_id"]
-    gone = cuts.filter(~pl.col("keeper").is_in(alive.implode()))
+    late, done, gone = pl.DataFrame(schema=LATE_SCHEMA), fates, cuts
+    if cuts.height:
+        late = late_fates(pl.concat(left), cuts, _standing(fates, own))
+        done = fates.update(late, on="record_id", how="left").with_columns(
+            since=pl.when(~pl.col("record_id").is_in(late["record_id"].implode())).then("since")
+        )
+        alive = done.filter(pl.col("fate").is_null()).select(keeper="record_id")
+        gone = cuts.join(alive, on="keeper", how="anti")
     stage.check(
         "cut_spans_are_kept",
         gone.is_empty(),
@@ -148,6 +145,17 @@ def remove_spans(
                 ).height,
             },
         },
+    )
+
+
+def _standing(fates: pl.DataFrame, own: pl.DataFrame) -> pl.DataFrame:
+    """Return what is not dropped so far, as `late_fates` takes it."""
+    stays = pl.col("fate").is_null() | pl.col("fate").is_in(["held_out", "evaluation"])
+    return (
+        fates.filter(stays)
+        .select("record_id", held=pl.col("fate") == "held_out")
+        .join(own.select("record_id", "content_id", "role", "label"), on="record_id")
+        .with_columns(pl.col("held").fill_null(value=False))
     )
 
 

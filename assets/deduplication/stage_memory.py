@@ -1,14 +1,14 @@
 """How much of a run's memory bound is left for sets and windows, beside the program and what is held of each record.
 
-Measured with `benchmarks/deduplication_memory.py` on texts of about 1 kB: the interpreter and its libraries take about
-160 MB, reading and writing in batches 350 MB, and each record 1.5 kB (identity, content, fate, sketch, and what
-reading them leaves with the allocator).
+Measured with `benchmarks/deduplication_memory.py` on texts of about 1 kB: interpreter, libraries, and reading and
+writing in batches take about 330 MB, and each record 600 bytes (identity, content, fate, sketch, and what reading
+them leaves with the allocators).
 """
 
 from __future__ import annotations
 
-PROGRAM_BYTES = 500_000_000
-RECORD_BYTES = 1_500
+PROGRAM_BYTES = 330_000_000
+RECORD_BYTES = 600
 LEAST_BYTES = 32 << 20
 MOST_SHARE = 4
 
@@ -33,10 +33,21 @@ def working_bytes(limit: int, records: int) -> int:
     --------
     >>> working_bytes(4_000_000_000, 1_000_000)
     1000000000
-    >>> working_bytes(2_000_000_000, 500_000)
-    375000000
+    >>> working_bytes(1_000_000_000, 500_000)
+    185000000
     >>> working_bytes(512_000_000, 1_000_000) == LEAST_BYTES
     True
     """
     left = limit - PROGRAM_BYTES - records * RECORD_BYTES
     return max(min(left // 2, limit // MOST_SHARE), LEAST_BYTES)
+
+
+def needed_bytes(records: int) -> int:
+    """Return the least bound that the stage keeps to with so many records.
+
+    Examples
+    --------
+    >>> needed_bytes(1_000_000) // 10**6
+    963
+    """
+    return PROGRAM_BYTES + LEAST_BYTES + records * RECORD_BYTES

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from assets.deduplication.measured_miss import MeasuredMiss, measured_miss, sample_sets, sampled
-from assets.deduplication.near import NearDuplicates
+from assets.deduplication.measured_miss import MeasuredMiss, Sample, measured_miss, sample_sets
+from assets.deduplication.near import BAND_BYTES, NearDuplicates
 from assets.deduplication.near_pairs import NearPairs
 from assets.deduplication.set_cache import SetCache
 from assets.deduplication.shingles import SHINGLE_TAG
@@ -46,29 +47,31 @@ def near_duplicates(run: Run, texts: StageTexts) -> Found:
     keeps_sets = settings.shingle.startswith("word:")
     rule = f"{settings.shingle}/{SHINGLE_TAG}"
     sets = SetCache(run.scratch / "sets", rule) if keeps_sets else None
+    working = working_bytes(run.recipe.limits.memory_bytes, texts.firsts.height)
     finder = NearDuplicates(
         settings.similarity,
         settings.shingle,
         workers=run.recipe.limits.workers,
-        memory_bytes=working_bytes(run.recipe.limits.memory_bytes, texts.firsts.height),
+        memory_bytes=working,
+        band_bytes=min(working, BAND_BYTES),
         scratch=run.scratch,
         sets=sets,
     )
     kept_apart = "" if settings.normalise == "none" else f"/text-{settings.normalise}"
     kept_apart += "/with-sets" if keeps_sets else ""  # a sketch without its set is made once more
     cache = SketchCache(run.scratch / "sketches", finder.scheme + kept_apart)
-    known = cache.known(texts.firsts["content_id"])
-    fresh = texts.firsts.join(known.select(content_id="key"), on="content_id", how="anti")
+    sample, known = Sample(), np.zeros(texts.firsts.height, bool)
+    for places, sketches in cache.known(texts.firsts["content_id"]):
+        finder.add_sketches(sketches)
+        sample.add(sketches)
+        known[places] = True
     done = 0
-    for keys, values in texts.batches(fresh):
+    for keys, values in texts.batches(texts.firsts.filter(~known)):
         finder.add(values, keys)
         done += len(keys)
         run.report("deduplication", "sketching texts", done, None)
-    made = finder.sketches()
-    cache.add(made)
-    asked, chosen = sampled(pl.concat([f.select("key", "digest", "size") for f in (known, made)]))
-    del made
-    finder.add_sketches(known)
+    cache.add(_watched(finder.sketches(), sample))
+    asked, chosen = sample.chosen()
     run.report("deduplication", "comparing texts", None, None)
     near = finder.collapsed(texts.batches)
 
@@ -76,5 +79,11 @@ def near_duplicates(run: Run, texts: StageTexts) -> Found:
         return texts.batches(texts.firsts.filter(pl.col("content_id").is_in(keys.implode())))
 
     run.report("deduplication", "measuring what was missed", None, None)
-    sample = sample_sets(chosen, sets, settings.shingle, of_keys)
-    return Found(near, done, measured_miss(sample, asked, near, settings.similarity))
+    drawn = sample_sets(chosen, sets, settings.shingle, of_keys)
+    return Found(near, done, measured_miss(drawn, asked, near, settings.similarity))
+
+
+def _watched(sketches: Iterator[pl.DataFrame], sample: Sample) -> Iterator[pl.DataFrame]:
+    for some in sketches:
+        sample.add(some)
+        yield some

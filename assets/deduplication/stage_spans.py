@@ -73,7 +73,9 @@ def spans_with_protected(texts: StageTexts, records: pl.DataFrame, tokens: int) 
     """
     roles = {role: place for place, role in enumerate(PROTECTED)}
     guarded = (
-        records.filter(pl.col("role").is_in(list(roles)), pl.col("content_id").is_not_null())
+        records.filter(pl.col("role") != "train", pl.col("content_id").is_not_null())
+        .with_columns(pl.col("role").cast(pl.String))
+        .filter(pl.col("role").is_in(list(roles)))
         .with_columns(place=pl.col("role").replace_strict(roles, return_dtype=pl.Int64))
         .sort("place", "record_id")
         .unique("content_id", keep="first", maintain_order=True)

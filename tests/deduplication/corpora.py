@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import random
 
+import polars as pl
 import pyarrow as pa
 
 from assets.deduplication.near import NearDuplicates
+from assets.deduplication.sketch_frames import SCHEMA
 
 TRICKY = [
     "",
@@ -58,6 +60,11 @@ def corpus(seed: int, size: int = 60, words: int = 12, vocabulary: int = 40) -> 
             length = draw.randrange(1, words * 2)
             texts.append(" ".join(f"w{draw.randrange(vocabulary)}" for _ in range(length)))
     return {key_of((seed, i)): text for i, text in enumerate(texts)}
+
+
+def sketches_of(near: NearDuplicates) -> pl.DataFrame:
+    """Return all that the first pass kept, by key."""
+    return pl.concat([pl.DataFrame(schema=SCHEMA), *near.sketches()]).unique("key").sort("key")
 
 
 def find(

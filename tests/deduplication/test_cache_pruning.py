@@ -41,15 +41,16 @@ class Caches:
 
     def known(self, keys: list[str]) -> set[str]:
         cache = self.sketches(self.finder())
-        return set(cache.known(pl.Series(keys, dtype=pl.String))["key"])
+        found = cache.known(pl.Series(keys, dtype=pl.String))
+        return {key for _, sketches in found for key in sketches["key"]}
 
     def finds_all(self, keys: list[str]) -> bool:
         """Search among old texts only: their sketches and sets are there, or a text is asked for."""
         near = self.finder()
-        known = self.sketches(near).known(pl.Series(keys, dtype=pl.String))
-        missing = {key: text for key, text in TEXTS if key in set(keys) - set(known["key"])}
+        for _, known in self.sketches(near).known(pl.Series(keys, dtype=pl.String)):
+            near.add_sketches(known)
+        missing = {key: text for key, text in TEXTS if key in set(keys) - self.known(keys)}
         near.add([*missing.values()], [*missing])
-        near.add_sketches(known)
         reads: list[int] = []
 
         def read():

@@ -13,7 +13,7 @@ from assets.deduplication.contained import contained_tables
 from assets.deduplication.contamination import contamination
 from assets.deduplication.errors import NormalisationSettingError, SimilarityError
 from assets.deduplication.exact import content_rank, content_survivors, duplicate_records
-from assets.deduplication.holdout import held_out, hold_draw
+from assets.deduplication.holdout import HoldOut, hold_draw
 from assets.deduplication.normalise import content_text, parse_normalisation
 from tests.deduplication.corpora import key_of
 
@@ -137,8 +137,8 @@ LINKS = components(
 
 
 def held(share, before=frozenset(), ids=CONTENTS, seed=3):
-    got = held_out(LINKS, pl.Series(ids), share, seed, before)
-    return set(got.filter("held_out")["content_id"])
+    contents = pl.Series(ids)
+    return set(contents.filter(HoldOut(LINKS, share, seed, before).of(contents)))
 
 
 def test_holdout_keeps_twins_together_and_nests():

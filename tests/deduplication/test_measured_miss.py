@@ -7,10 +7,11 @@ import pyarrow as pa
 import pytest
 
 from assets.deduplication import measured_miss as module
+from assets.deduplication import overlaps
 from assets.deduplication.measured_miss import MeasuredMiss, measured_miss
 from assets.deduplication.near import NearDuplicates
 from assets.deduplication.set_cache import SetCache
-from tests.deduplication.corpora import corpus
+from tests.deduplication.corpora import corpus, sketches_of
 from tests.oracles.jaccard import near_pairs
 
 
@@ -23,7 +24,10 @@ def found(texts, **settings):
 def sample(texts, cache=None, read=None):
     near = NearDuplicates(0.6, "word:2")
     near.add(list(texts.values()), list(texts))
-    asked, chosen = module.sampled(near.sketches())
+    drawn = module.Sample()
+    for sketches in near.sketches():
+        drawn.add(sketches)
+    asked, chosen = drawn.chosen()
 
     def of_keys(keys):
         if read is not None:
@@ -36,6 +40,7 @@ def sample(texts, cache=None, read=None):
 @pytest.mark.parametrize("seed", range(8))
 def test_what_was_left_out_is_counted(seed, monkeypatch):
     texts = corpus(seed, size=120)
+    monkeypatch.setattr(overlaps, "_BLOCK", 100 if seed % 2 else 1 << 20)
     monkeypatch.setattr(module, "ASKED", 30)
     asked, sets = sample(texts)
     want = {p for p in near_pairs(texts, 0.6, "word:2") if set(p) & set(asked)}
@@ -61,7 +66,7 @@ def test_sets_that_are_kept_are_not_made_from_texts(tmp_path, kept):
     near = NearDuplicates(0.6, "word:2", sets=cache)
     some = dict([*texts.items()][:kept])
     near.add([*some.values()], [*some])
-    near.sketches()
+    sketches_of(near)
     read: list[str] = []
     asked, sets = sample(texts, cache, read)
     _, plain = sample(texts)
@@ -74,12 +79,23 @@ def test_sets_that_are_kept_are_not_made_from_texts(tmp_path, kept):
 
 def test_the_sample_is_bounded_and_the_same_in_any_order(monkeypatch):
     monkeypatch.setattr(module, "MOST_ELEMENTS", 100)
-    rows = pl.DataFrame({"key": [*"dbca"], "size": [30, 20, 26, 25]})
-    for some in (rows, rows.reverse()):
-        asked, chosen = module.sampled(some)
+    rows = pl.DataFrame(
+        {"key": [*"dbca"], "digest": [b""] * 4, "size": [30, 20, 26, 25]},
+        schema_overrides={"size": pl.Int64},
+    )
+
+    def chosen_of(*parts: pl.DataFrame) -> tuple[pl.Series, pl.DataFrame]:
+        drawn = module.Sample()
+        for some in parts:
+            drawn.add(some)
+        return drawn.chosen()
+
+    for parts in ([rows], [rows.reverse()], [rows[:2], rows[1:]], [rows[2:], rows]):
+        asked, chosen = chosen_of(*parts)
         assert chosen["key"].to_list() == ["a", "b"]  # c and d are more than a quarter
         assert asked.to_list() == ["a", "b"]
     monkeypatch.setattr(module, "MOST_ELEMENTS", 104)
-    assert module.sampled(rows)[1]["key"].to_list() == ["a", "b", "c"]
+    assert chosen_of(rows)[1]["key"].to_list() == ["a", "b", "c"]
     monkeypatch.setattr(module, "AGAINST", 2)
-    assert module.sampled(rows)[1]["key"].to_list() == ["a", "b"]
+    for parts in ([rows], [rows.reverse()], [rows[at : at + 1] for at in range(4)], [rows, rows]):
+        assert chosen_of(*parts)[1]["key"].to_list() == ["a", "b"]

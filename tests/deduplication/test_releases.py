@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from assets.deduplication.fates import decide
 from assets.deduplication.near import NearDuplicates
-from tests.deduplication.corpora import corpus, key_of
+from tests.deduplication.corpora import corpus, key_of, sketches_of
 from tests.oracles.jaccard import near_pairs
 
 SIMILARITY, SHINGLE = 0.5, "word:1"
@@ -49,7 +49,7 @@ class Incremental:
         fresh = [k for k in texts if k not in old]
         near.add([texts[k] for k in fresh], fresh)
         self.sketched += len(fresh)
-        made = near.sketches()
+        made = sketches_of(near)
         if self.known is not None:
             near.add_sketches(self.known.filter(pl.col("key").is_in(list(texts))))
         self.known = made if self.known is None else pl.concat([self.known, made])
