@@ -9,12 +9,12 @@ their occurrence number among equal rows, which doesn't depend on which of them 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Sequence
 
 import pyarrow as pa
 
 from assets.kernels.canonical import SCHEME, encode_cells, encode_rows
+from assets.kernels.occurrences import KEY_BYTES, Occurrences
 
 _RECORD = b"sluice record"
 _CONTENT = b"sluice content"
@@ -45,7 +45,7 @@ class RecordIds:
 
     Notes
     -----
-    Keeps 16 bytes and a counter for every distinct row of the table (about 150 bytes in Python).
+    Keeps 16 bytes and a counter for every distinct row of the table (40 to 80 bytes).
     Ids survive reordering, re-chunking and re-ingestion, because nothing of position or layout enters.
 
     Attributes
@@ -59,7 +59,7 @@ class RecordIds:
         self.table = table
         self.id_column = id_column
         self.repeated: object = None
-        self._seen: Counter[bytes] = Counter()
+        self._seen = Occurrences()
         name = table.encode()
         self._prefix = (
             len(name).to_bytes(8, "big") + name + (b"c" if id_column is not None else b"r")
@@ -81,12 +81,14 @@ class RecordIds:
             encoded = encode_cells(rows.column(self.id_column))
         else:
             encoded = encode_rows(rows, columns)
-        out = []
+        values = encoded.to_pylist()
+        keys = [
+            hashlib.blake2b(value, digest_size=KEY_BYTES, key=_ROW).digest() for value in values
+        ]
+        numbers = self._seen.add(b"".join(keys)).tolist()
         base = hashlib.blake2b(self._prefix, digest_size=16, key=_RECORD, person=SCHEME.encode())
-        for row, value in enumerate(encoded.to_pylist()):
-            key = hashlib.blake2b(value, digest_size=16, key=_ROW).digest()
-            number = self._seen[key]
-            self._seen[key] = number + 1
+        out = []
+        for row, (value, number) in enumerate(zip(values, numbers, strict=True)):
             if number and self.id_column is not None and self.repeated is None:
                 self.repeated = rows.column(self.id_column)[row].as_py()
             digest = base.copy()
