@@ -1,14 +1,14 @@
 """How much of a run's memory bound is left for sets and windows, beside the program and what is held of each record.
 
 Measured with `benchmarks/deduplication_memory.py` on texts of about 1 kB: interpreter, libraries, and reading and
-writing in batches take about 330 MB, and each record 600 bytes (identity, content, fate, sketch, and what reading
+writing in batches take about 410 MB, and each record 500 bytes (identity, content, fate, sketch, and what reading
 them leaves with the allocators).
 """
 
 from __future__ import annotations
 
-PROGRAM_BYTES = 330_000_000
-RECORD_BYTES = 600
+PROGRAM_BYTES = 410_000_000
+RECORD_BYTES = 500
 LEAST_BYTES = 32 << 20
 MOST_SHARE = 4
 
@@ -34,7 +34,7 @@ def working_bytes(limit: int, records: int) -> int:
     >>> working_bytes(4_000_000_000, 1_000_000)
     1000000000
     >>> working_bytes(1_000_000_000, 500_000)
-    185000000
+    170000000
     >>> working_bytes(512_000_000, 1_000_000) == LEAST_BYTES
     True
     """
@@ -48,6 +48,6 @@ def needed_bytes(records: int) -> int:
     Examples
     --------
     >>> needed_bytes(1_000_000) // 10**6
-    963
+    910
     """
-    return PROGRAM_BYTES + LEAST_BYTES + records * RECORD_BYTES
+    return PROGRAM_BYTES + records * RECORD_BYTES
