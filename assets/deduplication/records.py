@@ -16,8 +16,8 @@ from resources.recipe_records import RecordRule
 from resources.rules import group_value_from_path
 
 POSITION = "sluice_position"
-# words with their marks, or one other sign; spelled out, because \w and \s of Arrow know ASCII only and would count
-# every letter of most of the world's scripts as a word
+# words with their marks, or one other sign; counted by polars, whose expressions know today's Unicode and run at several
+# times the speed of Arrow's
 _TOKENS = r"[\p{L}\p{M}\p{N}_]+|[^\p{L}\p{M}\p{N}_\p{Z}\s\p{Cc}]"
 
 
@@ -205,7 +205,8 @@ class RecordMaker:
 
 def text_tokens(texts: pa.Array) -> pa.Array:
     """Count words and marks of each text; 0 for null."""
-    return pc.cast(pc.count_substring_regex(texts, _TOKENS), pa.int64()).fill_null(0)
+    counts = pl.Series(texts, dtype=pl.String).str.count_matches(_TOKENS)
+    return counts.cast(pl.Int64).fill_null(0).to_arrow()
 
 
 def _flat(column: pa.Array | pa.ChunkedArray) -> pa.Array:
