@@ -64,7 +64,7 @@ WAITING = 4  # slices a worker; with two, a worker is idle for a tenth of the ti
 FREED_EVERY = (
     64 << 20
 )  # bytes of texts: more often costs 6 % of the time and keeps no less in memory
-BAND_BYTES = 64 << 20
+BAND_BYTES = 128 << 20
 SET_TEXT_BYTES = 1 << 23  # of texts at once whose sets are held beside what makes them
 
 
