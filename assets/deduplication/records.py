@@ -16,8 +16,8 @@ from resources.recipe_records import RecordRule
 from resources.rules import group_value_from_path
 
 POSITION = "sluice_position"
-# words with their marks, or one other sign; counted by polars, whose expressions know today's Unicode and run at several
-# times the speed of Arrow's
+# words with their marks, or one other sign; counted by polars, whose expressions know today's Unicode and run at
+# several times the speed of Arrow's
 _TOKENS = r"[\p{L}\p{M}\p{N}_]+|[^\p{L}\p{M}\p{N}_\p{Z}\s\p{Cc}]"
 
 
