@@ -9,6 +9,7 @@ about ``sqrt(2 (1 - cosine) / d)`` long in d dimensions that matter.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -23,7 +24,7 @@ from assets.kernels.unit_vectors import SCALE
 from assets.scoring.redundancy_tiles import Task
 
 BLOCK_ROWS = 8192
-CORE_ROWS = 1024
+CORE_ROWS = 512
 # of lengths on the grid, which are 1 only to 1e-4: what it may take from a cosine
 GRID_SLACK = 1e-3
 
@@ -74,8 +75,14 @@ def place(
     centres = torch.from_numpy(np.ascontiguousarray(model.centroids, dtype=np.float32)).to(device)
     limits = _limits(model.centroids, reach)
 
+    rooms = threading.local()  # memory that is new for each block takes longer than what fills it
+
     def choose(rows: slice) -> None:
-        product = (torch.from_numpy(ordered[rows]).to(device) @ centres.T).cpu().numpy()
+        block = torch.from_numpy(ordered[rows]).to(device)
+        room = getattr(rooms, "room", None)
+        if room is None or len(room) < len(block):
+            room = rooms.room = torch.empty((len(block), k), device=device)
+        product = torch.mm(block, centres.T, out=room[: len(block)]).cpu().numpy()
         _choose(product, limits, cells[rows], capped[rows])
 
     if centres.device.type == "cpu":
