@@ -28,15 +28,18 @@ class NamePlaces:
 
     def find(self, names: pl.Series) -> I64:
         """Return (m,) places, -1 for names that are not in the list."""
+        if self._lookup is None:
+            return self._joined(names)
         places = np.empty(len(names), np.int64)
         for first in range(0, len(names), CHUNK):
-            places[first : first + CHUNK] = self._find(names[first : first + CHUNK])
+            read = read_keys(names[first : first + CHUNK].to_arrow())
+            if read is None:  # a name that is no key is in no list of keys, but others may be
+                return self._joined(names)
+            places[first : first + CHUNK] = self._lookup.places(*read)
         return places
 
-    def _find(self, names: pl.Series) -> I64:
-        read = None if self._lookup is None else read_keys(names.to_arrow())
-        if self._lookup is not None and read is not None:
-            return self._lookup.places(*read)
+    def _joined(self, names: pl.Series) -> I64:
+        """Join all names at once: every join builds a table of the whole list."""
         listed = pl.DataFrame({"name": self._names}).with_row_index("place")
         joined = names.to_frame("name").join(listed, on="name", how="left", maintain_order="left")
         return joined["place"].cast(pl.Int64).fill_null(-1).to_numpy().astype(np.int64)

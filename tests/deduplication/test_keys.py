@@ -92,3 +92,19 @@ def test_the_order_of_keys_equals_a_plain_sort(rows):
     want = sorted(zip(wishes, keys, strict=True), key=lambda t: (t[0] is None, t[0] or 0, t[1]))
     assert sorted_order(order)["key"].to_list() == [key for _, key in want]
     assert sorted_order(order.select("key"))["key"].to_list() == sorted(keys)
+
+
+def test_a_list_of_other_names_is_put_into_a_table_once(monkeypatch):
+    """Mutant: a join a chunk of names, each of which builds a table of the whole list (quadratic)."""
+    monkeypatch.setattr("assets.deduplication.name_places.CHUNK", 2)
+    names = [f"file#{number}" for number in range(20)]
+    places = NamePlaces(pl.Series(names))
+    real, calls = pl.DataFrame.join, []
+
+    def counted(self, *arguments, **more):
+        calls.append(1)
+        return real(self, *arguments, **more)
+
+    monkeypatch.setattr(pl.DataFrame, "join", counted)
+    assert places.find(pl.Series([*names[::-1], "none"])).tolist() == [*range(19, -1, -1), -1]
+    assert len(calls) == 1
