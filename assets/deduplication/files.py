@@ -109,7 +109,8 @@ def duplicates_of_files(
     Returns
     -------
     FileDuplicates
-        Memory: about 300 bytes a record and the budget of `NearDuplicates`; files are read twice.
+        Memory: about 300 bytes a record (500 for one with a twin) and the budget of `NearDuplicates`; files
+        are read twice.
 
     Raises
     ------
