@@ -18,6 +18,13 @@ from tests.filtering.test_proxies import SETTINGS, text_data
 SMALL = ProxyLimits(seconds=2.0, flops_per_second=2e9, largest=200, largest_group=48)
 
 
+@pytest.fixture
+def workers():
+    """Return what lists the processes that were started since, and not by another test."""
+    before = {child.pid for child in multiprocessing.active_children()}
+    return lambda: [c for c in multiprocessing.active_children() if c.pid not in before]
+
+
 @pytest.fixture(scope="module")
 def serial():
     data = text_data(600, groups=1)
@@ -25,7 +32,7 @@ def serial():
     return data, specs, train_runs(specs, data, settings=SETTINGS)
 
 
-def test_two_workers_give_the_rows_of_one_and_a_killed_one_loses_one_run(serial, tmp_path):
+def test_two_workers_give_the_rows_of_one_and_a_killed_one_loses_one_run(serial, workers, tmp_path):
     """Mutants: order of arrival; drop the lost run; restart all runs; let the study fail."""
     data, specs, rows = serial
     lost, seen = [], []
@@ -35,7 +42,7 @@ def test_two_workers_give_the_rows_of_one_and_a_killed_one_loses_one_run(serial,
         seen.append((done, total))
         if len(seen) == 1:
             # every worker is in the middle of a run
-            os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+            os.kill(workers()[0].pid, signal.SIGKILL)
 
     found = train_runs(
         specs,
@@ -49,7 +56,7 @@ def test_two_workers_give_the_rows_of_one_and_a_killed_one_loses_one_run(serial,
     assert found == rows
     assert len(lost) == 1
     assert seen == [(n, len(specs)) for n in range(1, len(specs) + 1)]
-    assert not multiprocessing.active_children()
+    assert not workers()
     # all are kept, the lost one too
     again = train_runs(specs, None, settings=SETTINGS, workers=2, finished=finished)
     assert again == rows
@@ -83,21 +90,21 @@ def test_finished_runs_are_kept_one_by_one_and_told_for_what_they_are_now_made(s
     ]
 
 
-def test_what_fails_in_a_worker_fails_here(serial):
+def test_what_fails_in_a_worker_fails_here(serial, workers):
     data, specs, _ = serial
     few = text_data(60, groups=1)
     with pytest.raises(KeyError):
         train_runs(specs[:2], few, settings=SETTINGS, workers=2)
-    assert not multiprocessing.active_children()
+    assert not workers()
     del data
 
 
-def test_a_run_that_ends_two_workers_is_named(serial, monkeypatch):
+def test_a_run_that_ends_two_workers_is_named(serial, workers, monkeypatch):
     data, specs, _ = serial
     monkeypatch.setattr("assets.filtering.proxies.workers._serve", _die)
     with pytest.raises(ProxyError, match=f"{specs[0].run_id}.*ended 2 worker.*proxy_workers"):
         train_runs(specs[:2], data, settings=SETTINGS, workers=2)
-    assert not multiprocessing.active_children()
+    assert not workers()
 
 
 def _die(connection, *_):

@@ -56,7 +56,7 @@ def test_it_keeps_the_protocol_and_the_suite(monkeypatch):
     assert column.values[10] == -np.log(20_000)
     assert column.reasons[1] == "no text"
     for order in (np.arange(len(sample))[::-1], np.random.default_rng(0).permutation(len(sample))):
-        assert equal(scored("brevity", sample, order=order)[0], want)
+        assert equal("brevity", scored("brevity", sample, order=order)[0], want)
     state = fit(scorer, [sample], ScoreContext())
     parts = [scorer.score(sample.slice(i, i + 7), state).values for i in range(0, 300, 7)]
     assert np.array_equal(np.concatenate(parts), column.values, equal_nan=True)
