@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 
 from assets.ingestion.infer import typed
 from assets.ingestion.model import POSITION_COLUMN, Source, SourceError
@@ -54,6 +55,9 @@ class RegisteredTable:
     def columns(self) -> list[str]:
         """The table's own columns, in order."""
         return list(self.types)
+
+
+_PUT_BACK = "Put it back from a copy; without one, give the recipe another `output`, where every table is read anew."
 
 
 def registered_tables(
@@ -134,11 +138,31 @@ def _landed(
     types = {}
     if not as_written and table.format in ("csv", "tsv"):
         types = {name: _TYPES[table.types[name]] for name in wanted if table.types[name] in _TYPES}
-    delta = DeltaTable(table.data_uri, version=table.data_version)
-    for uri in sorted(delta.file_uris()):
-        with pq.ParquetFile(uri.removeprefix("file://")) as file:
-            for batch in file.iter_batches(batch_rows, columns=[*wanted, POSITION_COLUMN]):
-                rows = pa.Table.from_batches([batch])
-                if types:
-                    rows = typed(pl.DataFrame(rows), types).to_arrow()
-                yield rows.select([*wanted, POSITION_COLUMN])
+    for path in _landed_files(table):
+        for rows in _batches(path, [*wanted, POSITION_COLUMN], batch_rows):
+            if types:
+                rows = typed(pl.DataFrame(rows), types).to_arrow()
+            yield rows.select([*wanted, POSITION_COLUMN])
+
+
+def _landed_files(table: RegisteredTable) -> list[Path]:
+    try:
+        found = DeltaTable(table.data_uri, version=table.data_version)
+    except DeltaError as error:
+        reason = f"version {table.data_version} of what was landed of {table.table} can't be read: {_told(error)}"
+        raise SourceError(Path(table.data_uri), reason, _PUT_BACK) from error
+    return [Path(uri.removeprefix("file://")) for uri in sorted(found.file_uris())]
+
+
+def _batches(path: Path, columns: list[str], batch_rows: int) -> Iterator[pa.Table]:
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_rows, columns=columns):
+                yield pa.Table.from_batches([batch])
+    except (OSError, pa.ArrowException) as error:
+        reason = f"a file that ingestion had landed is damaged or gone: {_told(error)}"
+        raise SourceError(path, reason, _PUT_BACK) from error
+
+
+def _told(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".")
